@@ -1,0 +1,13 @@
+"""The one error that is meant for the user's eyes."""
+
+
+class BenchError(Exception):
+    """Something the user can put right: one sentence that says what, where, and what to do.
+
+    The command line prints it without a traceback and ends with exit code 2. Anything else that
+    is raised is a fault of the code that raised it, and keeps its traceback.
+    """
+
+
+class Stopped(BenchError):
+    """The same, but after work had begun: exit code 1, and what had finished is kept."""

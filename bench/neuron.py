@@ -1,0 +1,100 @@
+"""The spiking neuron: LIF and PLIF, as one step and as the loop over T steps.
+
+    u[t] = tau * v[t-1] + I[t]        integration
+    s[t] = 1(u[t] >= v_th)            spike
+    v[t] = u[t] * (1 - s[t])          hard reset to zero, or u[t] - v_th * s[t]: soft reset
+
+LIF has a constant decay tau. PLIF learns one a layer, tau = sigmoid(w) (Fang et al., ICCV 2021,
+eq. 12), starting at the same tau. The gradient flows through the reset unless `detach_reset`.
+Shapes: I, s are [T, B, ...]; u, v are [B, ...].
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from bench.surrogate import Statistics, Surrogate, overrides
+
+NeuronKind = Literal["lif", "plif"]
+Reset = Literal["zero", "subtract"]
+
+
+class Step(NamedTuple):
+    """One time step. out: what the next layer sees; v: the potential after reset; u: before it."""
+
+    out: Tensor
+    v: Tensor
+    u: Tensor
+
+
+class SpikingNeuron(nn.Module):
+    """A layer of LIF or PLIF neurons under one surrogate.
+
+    Keeps the dtype of its input. `statistics` holds those of the last training pass where the
+    surrogate asks for them, else None.
+    """
+
+    statistics: Statistics | None
+
+    def __init__(
+        self,
+        kind: NeuronKind = "lif",
+        *,
+        threshold: float = 0.5,
+        decay: float = 0.2,
+        reset: Reset = "zero",
+        detach_reset: bool = False,
+    ) -> None:
+        super().__init__()
+        self.kind = kind
+        self.threshold = threshold
+        self.reset = reset
+        self.detach_reset = detach_reset
+        self.statistics = None
+        self._decay = decay
+        if kind == "plif":
+            self.w = nn.Parameter(torch.tensor(-math.log(1 / decay - 1)))
+        self.surrogate: Surrogate
+
+    @property
+    def decay(self) -> float | Tensor:
+        """tau, in (0, 1)."""
+        return torch.sigmoid(self.w) if self.kind == "plif" else self._decay
+
+    def step(self, current: Tensor, v: Tensor | None, t: int, noise: Tensor | None = None) -> Step:
+        """Advance by one step; v is None before the first."""
+        u = current if v is None else self.decay * v + current
+        threshold = self.surrogate.threshold(u, t)
+        params = self.surrogate.params(u, t)
+        s = self.surrogate.spike(u - threshold, t, params, noise)
+        r = s.detach() if self.detach_reset else s
+        v = u * (1 - r) if self.reset == "zero" else u - threshold * r
+        return Step(self.surrogate.emit(s, t), v, u)
+
+    def forward(self, current: Tensor) -> Tensor:
+        """Input currents [T, B, ...] to spikes [T, B, ...]."""
+        activation = type(self.surrogate).activation
+        if activation is not None:
+            return activation(current)
+        noise = self.surrogate.noise(current.shape, current)
+        wanted = self.training and overrides(type(self.surrogate), "penalty")
+        v: Tensor | None = None
+        out, potentials = [], []
+        for t, i in enumerate(current.unbind(0)):
+            done = self.step(i, v, t, None if noise is None else noise[t])
+            v = done.v
+            out.append(done.out)
+            if wanted:
+                potentials.append(done.u)
+        self.statistics = _statistics(potentials) if wanted else None
+        return torch.stack(out)
+
+
+def _statistics(potentials: list[Tensor]) -> Statistics:
+    moments = [torch.var_mean(u, correction=0) for u in potentials]
+    variance, mean = zip(*moments, strict=True)
+    return Statistics(torch.stack(mean), torch.stack(variance))

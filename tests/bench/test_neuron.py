@@ -1,0 +1,232 @@
+"""LIF and PLIF against a plain float64 loop, forward and backward through time by hand."""
+
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from bench import shapes
+from bench.neuron import SpikingNeuron
+from bench.surrogate import FixedSurrogate, Site
+
+DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+KINDS, RESETS = ["lif", "plif"], ["zero", "subtract"]
+SHAPES = {
+    "arctan": (shapes.arctan, lambda x: 2 / math.pi / (1 + 4 * x * x)),
+    "rectangle": (shapes.rectangle, lambda x: 1.0 if -0.5 < x < 0.5 else 0.0),
+}
+OPTIONS = [
+    {"kind": kind, "reset": reset, "detach_reset": detach}
+    for kind, reset, detach in product(KINDS, RESETS, [False, True])
+]
+
+every_option = pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(map(str, o.values())))
+every_shape = pytest.mark.parametrize("shape", SHAPES)
+
+
+class WithPenalty(FixedSurrogate):
+    """Asks for the statistics of the potential."""
+
+    def penalty(self, statistics):
+        return statistics.mean.sum() + statistics.variance.sum()
+
+
+def make(options, shape="arctan", surrogate=FixedSurrogate, **more):
+    """A float64 neuron of width 1."""
+    neuron = SpikingNeuron(**options, **more).double()
+    made = surrogate(SHAPES[shape][0], width=1.0)
+    made.bind(Site("net/layer", index=0, neuron=neuron, norm=None, timesteps=4, epochs=1, seed=0))
+    neuron.surrogate = made
+    return neuron
+
+
+def decay_of(neuron):
+    """The decay as the neuron computes it, to the last bit."""
+    with torch.no_grad():
+        return float(neuron.decay)
+
+
+def reference(current, upstream, h, tau, options, threshold=0.5, upstream_u=None):
+    """One neuron after the other, in Python floats: spikes, potentials, dL/dI [T, N] and dL/dtau.
+
+    L = sum(upstream * s) + sum(upstream_u * u). With r the spike in the reset,
+        du[t+1]/dv[t] = tau,  dv[t]/du[t] = partial v/partial u + (partial v/partial r) h, the second term
+    only where the reset is not detached.
+    """
+    upstream_u = np.zeros_like(current) if upstream_u is None else upstream_u
+    steps, neurons = current.shape
+    spikes, potentials, grad = (np.zeros_like(current) for _ in range(3))
+    grad_tau = 0.0
+    for n in range(neurons):
+        v = [0.0]
+        for t in range(steps):
+            u = tau * v[-1] + current[t, n]
+            s = 1.0 if u >= threshold else 0.0
+            spikes[t, n], potentials[t, n] = s, u
+            v.append(u * (1 - s) if options["reset"] == "zero" else u - threshold * s)
+        from_next = 0.0
+        for t in reversed(range(steps)):
+            u, s = potentials[t, n], spikes[t, n]
+            slope = h(u - threshold)
+            by_u, by_r = (1 - s, -u) if options["reset"] == "zero" else (1.0, -threshold)
+            dv_du = by_u + (0.0 if options["detach_reset"] else by_r * slope)
+            grad[t, n] = upstream[t, n] * slope + upstream_u[t, n] + from_next * dv_du
+            grad_tau += grad[t, n] * v[t]
+            from_next = tau * grad[t, n]
+    return spikes, potentials, grad, grad_tau
+
+
+def check(neuron, shape, options, current, upstream):
+    """Forward and backward of the neuron equal the reference."""
+    x = torch.tensor(current, requires_grad=True)
+    s = neuron(x)
+    s.backward(torch.tensor(upstream))
+    tau = decay_of(neuron)
+    spikes, _, grad, grad_tau = reference(
+        current, upstream, SHAPES[shape][1], tau, options, threshold=neuron.threshold
+    )
+    np.testing.assert_array_equal(s.detach().numpy(), spikes)
+    np.testing.assert_allclose(x.grad.numpy(), grad, rtol=1e-12, atol=1e-12)
+    if options["kind"] == "plif":
+        # The first step has no past: where it is the only one, no gradient reaches w.
+        grad_w = 0.0 if len(current) == 1 else neuron.w.grad.item()
+        np.testing.assert_allclose(grad_w, grad_tau * tau * (1 - tau), rtol=1e-12, atol=1e-12)
+
+
+@every_option
+@every_shape
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5])
+def test_equals_the_plain_loop(options, shape, steps):
+    rng = np.random.default_rng(steps)
+    current, upstream = rng.normal(0.4, 0.6, (steps, 200)), rng.normal(size=(steps, 200))
+    # A decay of 0.6: what one step hands to the next counts.
+    check(make(options, shape, decay=0.6), shape, options, current, upstream)
+
+
+@every_option
+def test_equals_the_plain_loop_at_another_threshold(options):
+    rng = np.random.default_rng(0)
+    current, upstream = rng.normal(0.8, 1, (4, 200)), rng.normal(size=(4, 200))
+    check(make(options, threshold=1.25), "arctan", options, current, upstream)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@given(data=st.data(), options=st.sampled_from(OPTIONS), steps=st.integers(1, 5))
+@settings(deadline=None, max_examples=150)
+def test_equals_the_plain_loop_for_any_input(shape, data, options, steps):
+    # Eighths hit the threshold and the rectangle's edges exactly.
+    elements = st.one_of(st.integers(-24, 24).map(lambda i: i / 8), st.floats(-10, 10))
+    current = data.draw(arrays(np.float64, (steps, 3), elements=elements))
+    upstream = data.draw(arrays(np.float64, (steps, 3), elements=st.floats(-3, 3)))
+    check(make(options, shape), shape, options, current, upstream)
+
+
+@pytest.mark.parametrize("reset", RESETS)
+def test_a_spike_at_the_threshold_itself(reset):
+    neuron = make({"kind": "lif", "reset": reset})
+    s = neuron(torch.tensor([[0.5], [0.5], [0.4999]], dtype=torch.float64))
+    assert s.flatten().tolist() == [1, 1, 0]
+
+
+@every_option
+@pytest.mark.parametrize("shape", [(4, 2), (4, 2, 3), (4, 2, 3, 5, 5)], ids=str)
+def test_shape_is_kept_and_neurons_are_independent(options, shape):
+    neuron = make(options)
+    current = torch.randn(shape, dtype=torch.float64)
+    out = neuron(current)
+    assert out.shape == current.shape
+    flat = neuron(current.flatten(1))
+    assert torch.equal(out.flatten(1), flat)
+
+
+@every_option
+def test_step_by_step_equals_the_loop(options):
+    neuron = make(options)
+    current, upstream = torch.randn(2, 5, 30, dtype=torch.float64)
+
+    def stepped(current):
+        v, out = None, []
+        for t in range(5):
+            before = 0 if v is None else v
+            s, v, u = neuron.step(current[t], v, t)
+            assert torch.equal(u, neuron.decay * before + current[t])
+            assert torch.equal(v, u * (1 - s) if options["reset"] == "zero" else u - 0.5 * s)
+            out.append(s)
+        return torch.stack(out)
+
+    runs = []
+    for run in (neuron, stepped):
+        x = current.clone().requires_grad_()
+        out = run(x)
+        runs.append((out, *torch.autograd.grad(out, [x, *neuron.parameters()], upstream)))
+    for looped, single in zip(*runs, strict=True):
+        torch.testing.assert_close(looped, single, rtol=1e-14, atol=0)
+
+
+def test_no_state_is_carried_from_one_pass_to_the_next():
+    neuron = make({"kind": "lif"})
+    current = torch.full((3, 2), 0.45, dtype=torch.float64)
+    assert torch.equal(neuron(current), neuron(current))
+
+
+@every_option
+@every_shape
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("whole", [True, False], ids=["module too", "input only"])
+def test_dtype_is_kept_forward_and_backward(options, shape, dtype, whole):
+    neuron = make(options, shape, WithPenalty).to(dtype if whole else torch.float32)
+    current = torch.randn(3, 50).to(dtype).requires_grad_()
+    out = neuron(current)
+    statistics = neuron.statistics
+    (out.sum() + neuron.surrogate.penalty(statistics)).backward()
+    assert out.dtype == current.grad.dtype == statistics.mean.dtype == statistics.variance.dtype == dtype
+    assert current.grad.isfinite().all()
+    assert set(out.unique().tolist()) == {0.0, 1.0}
+    if options["kind"] == "plif":
+        assert neuron.w.grad.dtype == (dtype if whole else torch.float32)
+        assert neuron.w.grad.isfinite()
+
+
+def test_plif_starts_at_the_decay_of_lif_and_learns_it():
+    neuron = SpikingNeuron("plif")
+    assert neuron.w.item() == pytest.approx(-math.log(4), rel=1e-7)
+    assert neuron.decay.item() == pytest.approx(0.2, rel=1e-7)
+    assert neuron.w.shape == ()
+    assert neuron.decay.requires_grad
+    assert SpikingNeuron("plif", decay=0.7).decay.item() == pytest.approx(0.7, rel=1e-7)
+    assert SpikingNeuron("lif").decay == 0.2
+    assert list(SpikingNeuron("lif").parameters()) == []
+    with torch.no_grad():
+        neuron.w.fill_(0.0)
+    assert neuron.decay.item() == 0.5
+
+
+@every_option
+def test_penalty_statistics_are_the_moments_of_the_potential(options):
+    neuron = make(options, surrogate=WithPenalty)
+    rng = np.random.default_rng(0)
+    current, upstream = rng.normal(0.4, 0.6, (4, 60)), rng.normal(size=(4, 60))
+    by_mean, by_variance = rng.normal(size=4), rng.normal(size=4)
+    x = torch.tensor(current.reshape(4, 5, 3, 4), requires_grad=True)
+    out = neuron(x)
+    statistics = neuron.statistics
+    tau, h = decay_of(neuron), SHAPES["arctan"][1]
+    _, u, _, _ = reference(current, upstream, h, tau, options)
+    np.testing.assert_allclose(statistics.mean.detach().numpy(), u.mean(1), rtol=1e-12)
+    np.testing.assert_allclose(statistics.variance.detach().numpy(), u.var(1), rtol=1e-12)
+
+    loss = (out.flatten(1) * torch.tensor(upstream)).sum()
+    loss = loss + (statistics.mean * torch.tensor(by_mean)).sum()
+    loss = loss + (statistics.variance * torch.tensor(by_variance)).sum()
+    loss.backward()
+    # d mean/du = 1/N, d variance/du = 2 (u - mean)/N.
+    upstream_u = (by_mean[:, None] + 2 * by_variance[:, None] * (u - u.mean(1, keepdims=True))) / 60
+    _, _, grad, grad_tau = reference(current, upstream, h, tau, options, upstream_u=upstream_u)
+    np.testing.assert_allclose(x.grad.flatten(1).numpy(), grad, rtol=1e-11, atol=1e-12)
+    if options["kind"] == "plif":
+        np.testing.assert_allclose(neuron.w.grad.numpy(), grad_tau * tau * (1 - tau), rtol=1e-11)

@@ -1,0 +1,38 @@
+"""Where things are: what the project ships, and what belongs to the user."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+CHECKOUT = None if (PACKAGE / "plugins").is_dir() else PACKAGE.parent
+"""The root of the checkout that this code runs from; None in an installed wheel."""
+
+
+def plugin_folder(kind: str) -> Path:
+    """The shipped folder `methods` or `datasets`: at the root of a checkout, inside a wheel."""
+    return (CHECKOUT or PACKAGE / "plugins") / kind
+
+
+def shipped_leaderboard(suite: str) -> Path:
+    """The folder of the shipped leaderboard of a suite; it need not exist."""
+    root = CHECKOUT / "results" if CHECKOUT else PACKAGE / "plugins"
+    return root / "leaderboards" / suite
+
+
+def suites_folder() -> Path:
+    """The folder of the shipped suites."""
+    return PACKAGE / "suites"
+
+
+def default_results() -> Path:
+    """results/local in the current folder: never the shipped results."""
+    return Path("results") / "local"
+
+
+def data_root(given: Path | None) -> Path:
+    """--data-root, else SPIKEGRAD_DATA, else ~/.cache/spikegrad."""
+    if given is not None:
+        return given
+    return Path(os.environ.get("SPIKEGRAD_DATA") or Path.home() / ".cache" / "spikegrad")

@@ -1,0 +1,51 @@
+"""Random numbers that belong to a sample: a hash of (seed, epoch, id), not a stream.
+
+A generator gives a sample whatever number comes next, so that the same image is augmented
+differently in another batch, another order or after a resume. Here each number is computed from
+what it is for, for a whole batch at once, the same on every machine and device.
+
+Shapes: B samples in a batch, D draws per sample.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+GOLDEN = 0x9E3779B97F4A7C15
+"""splitmix64's increment: 2**64 divided by the golden ratio, odd."""
+
+
+def uniform(seed: int, epoch: int, ids: Tensor, draws: int) -> Tensor:
+    """Numbers in [0, 1), float32 [B, D], on the device of `ids` (int64 [B]).
+
+    A pure function of (seed, epoch, id, draw): what else is in the batch changes nothing.
+    They are multiples of 2**-24, so floor(u * n) is below n for every whole n up to 2**24.
+
+    splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014)
+    gives random access to its stream; here each level seeds the next: the seed's stream is indexed
+    by epoch, that number's stream by id, and that one's by draw.
+    """
+    epoch_key = int(_output(torch.tensor(_signed(seed)), torch.tensor(epoch)))
+    sample_keys = _output(torch.full_like(ids, epoch_key), ids)
+    bits = _output(sample_keys[:, None], torch.arange(draws, device=ids.device))
+    return _shift_right(bits, 40).to(torch.float32) * 2.0**-24
+
+
+def _output(seeds: Tensor, index: Tensor) -> Tensor:
+    """Number `index`, counted from 0, of the splitmix64 streams that start at `seeds` (int64)."""
+    # Signed products wrap modulo 2**64 as unsigned ones do; only the shifts below differ.
+    z = seeds + (index + 1) * _signed(GOLDEN)
+    z = (z ^ _shift_right(z, 30)) * _signed(0xBF58476D1CE4E5B9)
+    z = (z ^ _shift_right(z, 27)) * _signed(0x94D049BB133111EB)
+    return z ^ _shift_right(z, 31)
+
+
+def _shift_right(z: Tensor, by: int) -> Tensor:
+    """Shift that fills with zeros: torch's own copies the sign."""
+    return (z >> by) & ((1 << (64 - by)) - 1)
+
+
+def _signed(value: int) -> int:
+    """The int64 with the same 64 bits."""
+    return (value + (1 << 63)) % (1 << 64) - (1 << 63)

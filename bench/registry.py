@@ -1,0 +1,188 @@
+"""Finds methods, datasets and backbones by name.
+
+Places, in this order: the folders methods/ and datasets/ of the checkout (or where the wheel put
+them) and bench/backbones/; files and folders given by --plugin; entry points of installed
+packages. A file is loaded by its path, never by a package name: a top-level package `datasets`
+would collide with a well-known library.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Generic, TypeVar
+
+from bench.backbone import Backbone
+from bench.data import Dataset
+from bench.errors import BenchError
+from bench.paths import plugin_folder
+from bench.surrogate import Method
+
+Declared = TypeVar("Declared", Method, Dataset, Backbone)
+
+ENTRY_POINT_GROUPS = ("spikegrad_bench.methods", "spikegrad_bench.datasets", "spikegrad_bench.backbones")
+
+
+@dataclass(frozen=True)
+class Entry(Generic[Declared]):
+    """Something found, the file it stands in, and a digest of that file's bytes.
+
+    given: it came by --plugin.
+    """
+
+    item: Declared
+    file: Path
+    digest: str
+    given: bool = False
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A plugin that could not be imported, and why, in one line."""
+
+    source: str
+    error: str
+
+
+@dataclass
+class Registry:
+    """Everything found, by name, and the plugins that failed to import."""
+
+    methods: dict[str, Entry[Method]] = field(default_factory=dict)
+    datasets: dict[str, Entry[Dataset]] = field(default_factory=dict)
+    backbones: dict[str, Entry[Backbone]] = field(default_factory=dict)
+    broken: list[Broken] = field(default_factory=list)
+
+    def method(self, name: str) -> Entry[Method]:
+        """Raises BenchError if there is none of this name, or what it requires is not installed."""
+        entry = _lookup("method", self.methods, name, self.broken)
+        missing = missing_packages(entry.item)
+        if missing:
+            raise BenchError(
+                f"method {name} needs the package {missing[0]}, which is not installed: "
+                f"pip install {missing[0]}"
+            )
+        return entry
+
+    def dataset(self, name: str) -> Entry[Dataset]:
+        """Raises BenchError if there is none of this name."""
+        return _lookup("dataset", self.datasets, name, self.broken)
+
+    def backbone(self, name: str) -> Entry[Backbone]:
+        """Raises BenchError if there is none of this name."""
+        return _lookup("backbone", self.backbones, name, self.broken)
+
+
+def missing_packages(method: Method) -> list[str]:
+    """The packages that the method requires and that are not installed."""
+    return [name for name in method.requires if importlib.util.find_spec(name) is None]
+
+
+@cache
+def load(plugins: tuple[Path, ...] = ()) -> Registry:
+    """The registry with these plugin files and folders beside what is always there.
+
+    Raises BenchError for a plugin path that does not exist, and for two things of one name.
+    """
+    registry = Registry()
+    shipped = [plugin_folder("methods"), plugin_folder("datasets"), Path(__file__).parent / "backbones"]
+    for file in _files(shipped):
+        _add_file(registry, file, given=False)
+    for file in _files(plugins):
+        _add_file(registry, file, given=True)
+    for group in ENTRY_POINT_GROUPS:
+        for point in importlib.metadata.entry_points(group=group):
+            _add_entry_point(registry, point)
+    return registry
+
+
+def _lookup(kind: str, table: dict[str, Entry[Any]], name: str, broken: list[Broken]) -> Entry[Any]:
+    if name in table:
+        return table[name]
+    close = difflib.get_close_matches(name, table, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"`spikegrad list {kind}s` shows all {len(table)}"
+    lost = f" ({len(broken)} plugins could not be imported, {broken[0].source} among them)" if broken else ""
+    raise BenchError(f"unknown {kind} {name!r}: {hint}{lost}")
+
+
+def _files(places: Iterable[Path]) -> Iterator[Path]:
+    for place in places:
+        if place.is_dir():
+            yield from sorted(p for p in place.glob("*.py") if not p.name.startswith("_"))
+        elif place.is_file():
+            yield place
+        else:
+            raise BenchError(f"plugin {place} does not exist: give a Python file or a folder of them")
+
+
+def _add_file(registry: Registry, file: Path, *, given: bool) -> None:
+    try:
+        module = _import(file)
+    except (Exception, SystemExit) as error:
+        registry.broken.append(Broken(str(file), _in_one_line(error)))
+        return
+    _add(registry, _declarations(module), file, given)
+
+
+def _add_entry_point(registry: Registry, point: importlib.metadata.EntryPoint) -> None:
+    try:
+        loaded = point.load()
+        file = Path(inspect.getfile(loaded))
+    except (Exception, SystemExit) as error:
+        registry.broken.append(Broken(f"entry point {point.name} = {point.value}", _in_one_line(error)))
+        return
+    found = _declarations(loaded) if isinstance(loaded, ModuleType) else vars(loaded).get("declared", ())
+    _add(registry, found, file, given=False)
+
+
+def _import(file: Path) -> ModuleType:
+    # The path is in the name, so that two plugin files called alike are two modules.
+    name = f"spikegrad_plugin_{file.stem}_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise BenchError(f"{file} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _declarations(module: ModuleType) -> Sequence[Any]:
+    # What was imported into the module is declared where it was defined, not here.
+    own = (o for o in vars(module).values() if getattr(o, "__module__", None) == module.__name__)
+    unique = {id(o): o for o in own}.values()
+    return [d for o in unique if hasattr(o, "__dict__") for d in vars(o).get("declared", ())]
+
+
+def _add(registry: Registry, found: Sequence[Any], file: Path, given: bool) -> None:
+    tables: dict[type, tuple[str, dict[str, Entry[Any]]]] = {
+        Method: ("method", registry.methods),
+        Dataset: ("dataset", registry.datasets),
+        Backbone: ("backbone", registry.backbones),
+    }
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    for item in found:
+        kind, table = tables[type(item)]
+        if item.name in table:
+            raise BenchError(
+                f"two {kind}s are named {item.name!r}: one in {table[item.name].file}, one in {file}; "
+                "rename one"
+            )
+        table[item.name] = Entry(item, file, digest, given)
+
+
+def _in_one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,0 +1,216 @@
+"""Splits, subsets and the checks on what a loader returns."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.data import Dataset, Request, Split, Splits, dataset, prepare, stratified, with_ids
+from bench.errors import BenchError
+
+REQUEST = Request(Path("/nonexistent"), timesteps=3)
+SHAPE = (1, 2, 2)
+
+
+def split(count: int, start: int = 0, classes: int = 4) -> Split:
+    """Every sample is filled with its id."""
+    ids = torch.arange(start, start + count)
+    return Split(ids.float().view(-1, 1, 1, 1).expand(-1, *SHAPE).contiguous(), ids % classes, ids)
+
+
+def declared(load: Callable[[], Splits], **facts) -> Dataset:
+    given_facts = {"shape": SHAPE, "classes": 4, "licence": "none", "source": "made up", **facts}
+
+    @dataset("toy", **given_facts)
+    def toy(request: Request) -> Splits:
+        return load()
+
+    return toy.declared[0]
+
+
+def simple(train: int = 100, test: int = 20, **facts) -> Dataset:
+    return declared(lambda: Splits(split(train), split(test, start=10_000)), **facts)
+
+
+def with_val(train: int = 60, val: int = 40) -> Dataset:
+    return declared(lambda: Splits(split(train), split(20, 10_000), val=split(val, 5_000)))
+
+
+def ids(part: Split) -> set[int]:
+    return set(part.ids.tolist())
+
+
+# --- declaring ---
+
+
+def test_a_loader_may_declare_several_datasets():
+    @dataset("one", shape=[1, 2, 2], classes=4, licence="a", source="b")
+    @dataset("two", shape=(1, 2, 2), classes=4, licence="a", source="b", events=True)
+    def load(request: Request) -> Splits:
+        raise NotImplementedError
+
+    assert [d.name for d in load.declared] == ["two", "one"]
+    assert [d.shape for d in load.declared] == [SHAPE, SHAPE]
+    assert [d.events for d in load.declared] == [True, False]
+
+
+def test_with_ids_counts_from_start():
+    made = with_ids(np.zeros((3, 1, 2, 2), np.float32), [2, 0, 1], start=7)
+    assert made.ids.tolist() == [7, 8, 9] and made.y.dtype == made.ids.dtype == torch.int64
+
+
+# --- stratified ---
+
+SIZES = st.lists(st.integers(5, 40), min_size=2, max_size=6)
+
+
+def labels_of(sizes: list[int]) -> torch.Tensor:
+    rng = np.random.default_rng(3)
+    return torch.from_numpy(rng.permutation(np.repeat(np.arange(len(sizes)), sizes)))
+
+
+@given(sizes=SIZES, share=st.floats(0.5, 1))
+def test_stratified_keeps_shares_within_one_sample(sizes, share):
+    y = labels_of(sizes)
+    count = round(share * len(y))
+    rows = stratified(y, count, "toy")
+    assert len(rows) == count and torch.equal(rows, rows.unique())
+    for label, size in enumerate(sizes):
+        assert abs(int((y[rows] == label).sum()) - size * count / len(y)) < 1
+
+
+@given(sizes=SIZES)
+def test_stratified_is_deterministic_and_takes_all_of_all(sizes):
+    y = labels_of(sizes)
+    assert torch.equal(stratified(y, len(y), "toy"), torch.arange(len(y)))
+    half = stratified(y, len(y) // 2, "toy")
+    torch.manual_seed(1)
+    np.random.seed(1)
+    assert torch.equal(stratified(y, len(y) // 2, "toy"), half)
+
+
+def test_stratified_chooses_at_random():
+    """Not the first of each class, and about evenly over the rows."""
+    rows = stratified(torch.arange(10_000) % 2, 1000, "toy").double()
+    assert abs(rows.mean() - 5000) < 4 * 10_000 / 12**0.5 / 1000**0.5
+
+
+def test_stratified_says_how_many_it_takes():
+    y = torch.tensor([0] * 90 + [1] * 10)
+    with pytest.raises(BenchError, match=r"toy: 4 of 100 samples leave class 1 .* at least 10"):
+        stratified(y, 4, "toy")
+    assert 1 in y[stratified(y, 10, "toy")]
+
+
+# --- prepare ---
+
+
+def test_validation_is_cut_out_of_training():
+    prepared = prepare(simple(), REQUEST)
+    assert (len(prepared.train), len(prepared.val), len(prepared.test)) == (80, 20, 20)
+    assert ids(prepared.train) | ids(prepared.val) == set(range(100))
+    assert prepared.train.y.bincount().tolist() == [20] * 4
+    assert prepared.val.y.bincount().tolist() == [5] * 4
+    for part in (prepared.train, prepared.val, prepared.test):
+        assert torch.equal(part.x[:, 0, 0, 0].long(), part.ids) and torch.equal(part.ids % 4, part.y)
+
+
+def test_validation_of_the_loader_is_kept():
+    prepared = prepare(with_val(), REQUEST)
+    assert ids(prepared.val) == set(range(5000, 5040)) and len(prepared.train) == 60
+
+
+@pytest.mark.parametrize("subset", [24, 40, 41, 99, 100])
+@pytest.mark.parametrize("make", [simple, with_val])
+def test_subset_leaves_test_alone(make, subset):
+    whole, part = prepare(make(), REQUEST), prepare(make(), REQUEST, subset=subset)
+    assert len(part.train) + len(part.val) == subset
+    assert torch.equal(part.test.x, whole.test.x)
+    assert ids(part.train) | ids(part.val) <= ids(whole.train) | ids(whole.val)
+    assert ids(part.train).isdisjoint(ids(part.val))
+    counts = torch.cat([part.train.y, part.val.y]).bincount(minlength=4)
+    assert counts.max() - counts.min() <= 2
+
+
+def test_checksum_names_the_content():
+    checksum = prepare(simple(), REQUEST).checksum
+    assert prepare(simple(), REQUEST).checksum == checksum
+    assert prepare(simple(), REQUEST, subset=40).checksum != checksum
+    changed = split(100)
+    changed.x[3, 0, 1, 1] += 1
+    assert prepare(declared(lambda: Splits(changed, split(20, 10_000))), REQUEST).checksum != checksum
+
+
+def test_events_have_the_requested_time_steps():
+    def load() -> Splits:
+        return Splits(*(with_ids(torch.zeros(40, 3, *SHAPE), torch.arange(40) % 4, s) for s in (0, 40)))
+
+    assert len(prepare(declared(load, events=True), REQUEST).train) == 32
+    with pytest.raises(BenchError, match=r"shape \(3, 1, 2, 2\), declared is \(5, 1, 2, 2\)"):
+        prepare(declared(load, events=True), Request(Path("/nonexistent"), timesteps=5))
+
+
+# --- what is wrong is said with its numbers ---
+
+
+def refused(train: Split, message: str, **others) -> None:
+    parts = {"train": train, "test": split(20, 10_000), **others}
+    with pytest.raises(BenchError, match=f"^dataset toy.*{message}") as caught:
+        prepare(declared(lambda: Splits(**parts)), REQUEST)
+    assert "\n" not in str(caught.value)
+
+
+def test_wrong_shape():
+    good = split(40)
+    refused(Split(good.x[..., :1], good.y, good.ids), r"train split.*\(1, 2, 1\), declared is \(1, 2, 2\)")
+
+
+@pytest.mark.parametrize("shift", [-1, 1])
+def test_label_out_of_range(shift):
+    good = split(40)
+    refused(
+        Split(good.x, good.y + shift, good.ids), f"labels run from {shift} to {3 + shift}.* 4 classes from 0"
+    )
+
+
+def test_lengths_that_differ():
+    good = split(40)
+    refused(Split(good.x, good.y[:39], good.ids[:38]), "40 samples, 39 labels and 38 ids")
+
+
+def test_empty():
+    refused(split(40), "val split: it is empty", val=split(0, 5000))
+
+
+def test_wrong_dtype():
+    good = split(40)
+    refused(Split(good.x.double(), good.y, good.ids), "torch.float64.* float32 or uint8")
+
+
+def test_ids_twice_in_a_split():
+    good = split(40)
+    refused(Split(good.x, good.y, good.ids // 2), "40 samples have only 20 ids")
+
+
+@pytest.mark.parametrize("part", ["test", "val"])
+def test_overlap(part):
+    message = f"5 samples are both in train and in {part}, the first with id 35"
+    others = {"val": split(20, 5000), part: split(20, 35)}
+    refused(split(40), message, **others)
+
+
+@pytest.mark.parametrize("make", [simple, with_val])
+def test_subset_too_large(make):
+    with pytest.raises(BenchError, match=r"subset = 101 .* more than the 100 training samples"):
+        prepare(make(), REQUEST, subset=101)
+
+
+@pytest.mark.parametrize("subset", [-3, 0, 3, 8])
+@pytest.mark.parametrize("make", [simple, with_val])
+def test_subset_too_small(make, subset):
+    with pytest.raises(BenchError, match=r"samples leave class \d with none; take at least \d"):
+        prepare(make(), REQUEST, subset=subset)

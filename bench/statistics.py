@@ -1,0 +1,217 @@
+"""Intervals and tests for a handful of seeds.
+
+Two methods run on the same seeds are compared by their differences, seed by seed. Everything here
+is a pure function of 1-D float arrays, one value a seed, in any unit. What cannot be computed is NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import nctdtrinc, stdtr, stdtrit
+
+Values = NDArray[np.float64]
+
+LEVEL = 0.95
+"""Confidence of every interval; 1 - LEVEL is the error rate of every family of comparisons."""
+
+MAX_SIGN_FLIPS = 40
+"""Most differences whose sign flips are all counted: two halves of 2^20 sums."""
+
+_ROUNDING = 1e-9
+"""Differences below this fraction of the values they come from are rounding, not measurement."""
+
+
+class Interval(NamedTuple):
+    """A confidence interval, in the unit of the values."""
+
+    low: float
+    high: float
+
+
+class Paired(NamedTuple):
+    """What n paired differences say about their mean.
+
+    n: number of pairs; mean, sd: of the differences; low, high: the paired t-interval;
+    p: two-sided paired t-test; note: why p is NaN ("no pairs", "one pair", "no variance"), else "".
+    """
+
+    n: int
+    mean: float
+    sd: float
+    low: float
+    high: float
+    p: float
+    note: str
+
+
+def mean(values: Values) -> float:
+    """Arithmetic mean; NaN without values."""
+    return float(values.mean()) if values.size else math.nan
+
+
+def sd(values: Values) -> float:
+    """Sample standard deviation (n - 1 below the line); NaN below two values."""
+    return float(values.std(ddof=1)) if values.size > 1 else math.nan
+
+
+def t_interval(values: Values, level: float = LEVEL) -> Interval:
+    """Student's interval of the mean: mean ± t(n - 1) · sd / √n. NaN below two values.
+
+    Source: Student (1908), "The probable error of a mean", Biometrika 6.
+    """
+    if values.size < 2:
+        return Interval(math.nan, math.nan)
+    centre = mean(values)
+    half = _t_quantile(values.size - 1, (1 + level) / 2) * sd(values) / math.sqrt(values.size)
+    return Interval(centre - half, centre + half)
+
+
+def adjusted_interval(values: Values, comparisons: int, level: float = LEVEL) -> Interval:
+    """The t-interval that holds together with `comparisons - 1` others: Bonferroni, 1 - (1 - level) / m.
+
+    Source: Dunn (1961), "Multiple comparisons among means", JASA 56.
+    """
+    return t_interval(values, 1 - (1 - level) / comparisons)
+
+
+def differences(a: Values, b: Values) -> Values:
+    """Return a - b, seed by seed.
+
+    Accuracies are multiples of one over the size of the test set, but their differences in binary
+    are not: what is equal up to rounding becomes exactly equal, so that ties are seen as ties.
+    """
+    found = a - b
+    if not found.size:
+        return found
+    rounding = _ROUNDING * max(np.abs(a).max(), np.abs(b).max())
+    if np.ptp(found) <= rounding:
+        found = np.full_like(found, found.mean())
+    return np.where(np.abs(found) <= rounding, 0.0, found)
+
+
+def paired(a: Values, b: Values, level: float = LEVEL) -> Paired:
+    """Compare a with b, paired by position: a's advantage, its t-interval and the paired t-test's p.
+
+    All differences zero: p = 1. All equal but not zero: p is NaN and the interval has no width,
+    since the t-test has no scale to judge them by.
+    """
+    found = differences(a, b)
+    n, centre, spread = found.size, mean(found), sd(found)
+    if n < 2:
+        return Paired(n, centre, spread, math.nan, math.nan, math.nan, "one pair" if n else "no pairs")
+    if np.ptp(found) == 0:
+        zero = centre == 0
+        return Paired(
+            n, centre, 0.0, centre, centre, 1.0 if zero else math.nan, "" if zero else "no variance"
+        )
+    low, high = t_interval(found, level)
+    p = 2 * float(stdtr(n - 1, -abs(centre) * math.sqrt(n) / spread))
+    return Paired(n, centre, spread, low, high, p, "")
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Step-down adjusted p-values, in the order given.
+
+    NaN stands for a comparison that was made but has no p: it stays NaN and is counted in the
+    family, as if it were 1. The others then hold whatever its p would have been.
+
+    Source: Holm (1979), "A simple sequentially rejective multiple test procedure", Scand. J. Stat. 6.
+    """
+    adjusted = [math.nan] * len(p_values)
+    known = sorted((p, i) for i, p in enumerate(p_values) if not math.isnan(p))
+    floor = 0.0
+    for step, (p, i) in enumerate(known):
+        floor = max(floor, min(1.0, p * (len(p_values) - step)))
+        adjusted[i] = floor
+    return adjusted
+
+
+def sign_flip(found: Values) -> float:
+    """Exact two-sided p of the mean difference among all 2^n ways to flip the signs; NaN without any.
+
+    The flips of each half are summed apart and met by a sorted search: 2^(n/2) steps, not 2^n.
+    ValueError above MAX_SIGN_FLIPS differences.
+
+    Source: Fisher (1935), "The Design of Experiments", section 21.
+    """
+    if found.size > MAX_SIGN_FLIPS:
+        raise ValueError(f"sign_flip counts at most {MAX_SIGN_FLIPS} differences, not {found.size}")
+    if not found.size:
+        return math.nan
+    # Sums that tie with the observed one must count as at least as extreme in spite of rounding.
+    observed = abs(found.sum()) - _ROUNDING * np.abs(found).sum()
+    if observed <= 0:
+        return 1.0
+    left, right = (_signed_sums(half) for half in np.array_split(found, 2))
+    right.sort()
+    extreme = left.size * right.size - int(np.searchsorted(right, observed - left).sum())
+    return 2 * extreme / 2.0**found.size
+
+
+def sign_flips(family: Sequence[Values]) -> list[float]:
+    """Holm-adjusted `sign_flip` of each comparison of a family.
+
+    NaN where even the smallest p that n pairs can give, 2^(1-n), would not survive the adjustment,
+    and above MAX_SIGN_FLIPS pairs.
+    """
+
+    def worthwhile(n: int) -> bool:
+        return n <= MAX_SIGN_FLIPS and 2.0 ** (1 - n) * len(family) <= 1 - LEVEL + _ROUNDING
+
+    return holm([sign_flip(found) if worthwhile(found.size) else math.nan for found in family])
+
+
+def covers_zero(family: Sequence[Values]) -> list[bool | None]:
+    """Whether the adjusted interval of each mean difference covers 0, all of the family together.
+
+    None where the differences are equal but not zero: they have no scale to be judged by.
+    """
+
+    def covers(found: Values) -> bool | None:
+        if np.ptp(found) == 0:
+            return None if found[0] else True
+        low, high = adjusted_interval(found, len(family))
+        return bool(low <= 0 <= high)
+
+    return [covers(found) for found in family]
+
+
+def ranks(scores: Sequence[float]) -> list[int | None]:
+    """1 for the highest score; equal scores share the best of their ranks; None for NaN."""
+    ordered = sorted(score for score in scores if not math.isnan(score))
+    return [None if math.isnan(s) else 1 + len(ordered) - bisect_right(ordered, s) for s in scores]
+
+
+def detectable(spread: float, n: int, alpha: float, power: float = 0.8) -> float:
+    """Smallest true mean difference that a two-sided paired t-test at level alpha finds with this power.
+
+    spread: sd of the n paired differences; the result has its unit. NaN below two pairs. Solves the
+    noncentral t for its noncentrality; the chance of rejecting on the wrong side (below alpha / 2,
+    and vanishing at any useful power) is left out.
+
+    Source: Cohen (1988), "Statistical Power Analysis for the Behavioral Sciences", chapter 2.
+    """
+    if n < 2:
+        return math.nan
+    noncentrality = float(nctdtrinc(n - 1, 1 - power, _t_quantile(n - 1, 1 - alpha / 2)))
+    return noncentrality * spread / math.sqrt(n)
+
+
+def _signed_sums(values: Values) -> Values:
+    """All 2^n sums of ± values."""
+    sums = np.zeros(1)
+    for value in values:
+        sums = np.concatenate([sums + value, sums - value])
+    return sums
+
+
+@lru_cache(maxsize=1024)
+def _t_quantile(degrees: int, probability: float) -> float:
+    return float(stdtrit(degrees, probability))

@@ -1,0 +1,109 @@
+"""Records on disk: <results>/runs/<suite>/<cell id>/record.json, with epochs.parquet beside it.
+
+record.json is written last and atomically: a cell without one has not been finished.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from bench.errors import BenchError
+from bench.files import write_atomic
+from bench.suite import RECORD_SCHEMA
+
+Record = dict[str, Any]
+
+OK = "ok"
+FAILED = ("failed", "diverged")
+"""Ended through the method: counted against it, and final until its file changes."""
+INCOMPLETE = ("oom", "timeout", "interrupted", "skipped")
+"""Ended through the circumstances: shown, not ranked, and run again next time."""
+
+
+class Store:
+    """The records of one suite under one results folder."""
+
+    def __init__(self, results: Path, suite: str) -> None:
+        self.results = results
+        self.suite = suite
+        self.runs = results / "runs" / suite
+        self.leaderboards = results / "leaderboards" / suite
+
+    def folder(self, cell: str) -> Path:
+        """Where the files of one cell are."""
+        return self.runs / cell
+
+    def read(self, cell: str) -> Record | None:
+        """The record of a cell; None where there is none, or it cannot be read."""
+        try:
+            record = json.loads((self.folder(cell) / "record.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
+            return None
+        return record if isinstance(record, dict) and record.get("schema") == RECORD_SCHEMA else None
+
+    def records(self) -> list[Record]:
+        """Every readable record, by cell id."""
+        if not self.runs.is_dir():
+            return []
+        found = (self.read(path.name) for path in sorted(self.runs.iterdir()) if path.is_dir())
+        return [record for record in found if record is not None]
+
+    def write(self, record: Record, epochs: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Write what a cell left behind. Raises OSError; then the cell counts as not run."""
+        folder = self.folder(record["id"])
+        if epochs:
+            import pandas as pd
+
+            buffer = BytesIO()
+            pd.DataFrame(list(epochs)).to_parquet(buffer, index=False)
+            write_atomic(folder / "epochs.parquet", buffer.getvalue())
+        text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n"
+        write_atomic(folder / "record.json", text.encode())
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the suite's folder; it is let go when the process ends, however it ends.
+
+        Raises BenchError if the folder cannot be written, or another run holds it.
+        """
+        try:
+            self.runs.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.runs / ".lock")
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise BenchError(
+                f"another run of {self.suite} is at work in {self.results}: wait for it, "
+                "or give another --results"
+            ) from None
+        except OSError as error:
+            raise BenchError(f"cannot write results to {self.results}: {error.strerror or error}") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def writable(folder: Path) -> None:
+    """Check, without making anything, that files could be made in `folder`.
+
+    Raises BenchError if not.
+    """
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise BenchError(
+            f"cannot write results to {folder}: {existing} is not a folder; give another --results"
+        )
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise BenchError(
+            f"cannot write results to {folder}: no permission in {existing}; give another --results"
+        )

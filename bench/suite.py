@@ -1,0 +1,264 @@
+"""What to run: a suite is a TOML file that spans a matrix of cells.
+
+A cell is one training. Its id is a hash of everything that decides its result; cells that differ
+only in their seed form a configuration.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from bench.errors import BenchError
+from bench.paths import suites_folder
+
+RECORD_SCHEMA = 1
+"""Part of every id: records of another schema are never mixed with these."""
+
+
+class Spec(BaseModel):
+    """A frozen part of a suite; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Named = TypeVar("Named", bound=Spec)
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class MethodSpec(Spec):
+    """A method and the parameters that differ from its defaults."""
+
+    name: str
+    params: dict[str, float | None] = {}
+
+
+class DatasetSpec(Spec):
+    """A dataset; subset: how many of its training samples (validation included) are used."""
+
+    name: str
+    subset: int | None = Field(None, ge=1)
+
+
+class BackboneSpec(Spec):
+    """A backbone and the options that all backbones share.
+
+    width: multiplier of the channel counts. neuron: lif, or plif (decay learned, one a layer).
+    norm: what stands before each neuron. reset: to zero (hard) or by subtracting the threshold
+    (soft). detach_reset: no gradient through the reset. threshold: v_th. decay: tau, or its start.
+    """
+
+    name: str
+    width: float = Field(1.0, gt=0)
+    neuron: Literal["lif", "plif"] = "lif"
+    norm: Literal["tdbn", "bn", "none"] = "tdbn"
+    reset: Literal["zero", "subtract"] = "zero"
+    detach_reset: bool = False
+    threshold: float = Field(0.5, gt=0)
+    decay: float = Field(0.2, gt=0, lt=1)
+
+
+class Recipe(Spec):
+    """How a network is trained; the same for every method of a suite.
+
+    one-cycle and cosine change the rate after every batch; cosine falls to 0. weight_decay acts on
+    all parameters, norms included, as in the code of MPD-AGL. augment: use the dataset's own
+    augmentation, if it declares one.
+    """
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"
+    augment: bool = True
+
+
+class Profile(Spec):
+    """What can change bits without changing the experiment.
+
+    device auto is resolved when the suite is planned. threads: CPU threads of one training; two
+    already differ from one in the last bit. compile: only "off" exists so far.
+    """
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["float32", "float64"] = "float32"
+    threads: int = Field(1, ge=1)
+    compile: Literal["off"] = "off"
+    deterministic: bool = True
+    tf32: bool = False
+
+
+class Cell(Spec):
+    """One training. method.params holds every parameter, defaults filled in."""
+
+    method: MethodSpec
+    dataset: DatasetSpec
+    backbone: BackboneSpec
+    timesteps: int = Field(ge=1)
+    recipe: Recipe
+    profile: Profile
+    seed: int = Field(ge=0)
+
+    def configuration(self, checksum: str) -> str:
+        """A hash of everything but the seed; checksum: the data's."""
+        return _hash(self.model_dump(exclude={"seed"}), checksum)
+
+    def id(self, checksum: str) -> str:
+        """A hash of everything."""
+        return _hash(self.model_dump(), checksum)
+
+
+MethodEntry = Annotated[MethodSpec, BeforeValidator(_named)]
+DatasetEntry = Annotated[DatasetSpec, BeforeValidator(_named)]
+BackboneEntry = Annotated[BackboneSpec, BeforeValidator(_named)]
+
+
+class Suite(Spec):
+    """The matrix methods x datasets x backbones x timesteps x seeds under one recipe.
+
+    An entry is a name, or a table with a name and options. The method "all" stands for every
+    installed one. baseline: the method that the others are compared with. timeout: seconds a cell may take.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    description: str = ""
+    methods: Annotated[tuple[MethodEntry, ...], BeforeValidator(_listed)] = Field(min_length=1)
+    datasets: tuple[DatasetEntry, ...] = Field(min_length=1)
+    backbones: tuple[BackboneEntry, ...] = Field(min_length=1)
+    timesteps: tuple[int, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field(min_length=1)
+    baseline: str = "rectangle"
+    timeout: float = Field(3600, gt=0)
+    recipe: Recipe
+    profile: Profile = Profile()
+
+    @model_validator(mode="after")
+    def _no_repeats(self) -> Self:
+        for field in ("methods", "datasets", "backbones", "timesteps", "seeds"):
+            values = getattr(self, field)
+            repeated = [v for i, v in enumerate(values) if v in values[:i]]
+            if repeated:
+                raise ValueError(f"{field} lists {getattr(repeated[0], 'name', repeated[0])} twice")
+        return self
+
+    def only(
+        self,
+        *,
+        methods: Sequence[str] | None = None,
+        datasets: Sequence[str] | None = None,
+        seeds: Sequence[int] | None = None,
+    ) -> Suite:
+        """This suite cut down, or widened, to the given names; entries it has keep their options."""
+        changes: dict[str, Any] = {}
+        if methods is not None:
+            changes["methods"] = _choose(self.methods, methods, MethodSpec)
+        if datasets is not None:
+            changes["datasets"] = _choose(self.datasets, datasets, DatasetSpec)
+        if seeds is not None:
+            changes["seeds"] = tuple(dict.fromkeys(seeds))
+        return self.model_copy(update=changes)
+
+
+def load_suite(name: str) -> Suite:
+    """A shipped suite by name, or a TOML file by path.
+
+    Raises BenchError if there is none, or if it is not a valid suite.
+    """
+    shipped = {p.stem: p for p in sorted(suites_folder().glob("*.toml"))}
+    path = shipped.get(name, Path(name))
+    if not path.is_file():
+        raise BenchError(
+            f"no suite {name!r}: the shipped ones are {', '.join(shipped)}; "
+            "anything else is a path to a TOML file"
+        )
+    try:
+        return Suite.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BenchError(f"suite {path} is not valid TOML: {error}") from None
+    except ValidationError as error:
+        raise BenchError(f"suite {path}: {_first(error)}") from None
+
+
+def shipped_suites() -> list[Suite]:
+    """Every shipped suite, by name."""
+    return [load_suite(p.stem) for p in sorted(suites_folder().glob("*.toml"))]
+
+
+def variant(cell: Cell, defaults: dict[str, float | None]) -> str:
+    """The short label of a configuration: what differs from the defaults, or "default".
+
+    defaults: the method's parameters at this threshold. Two configurations may share a label (it
+    leaves the recipe out); tables then tell them apart by their hash.
+    """
+    parts = [f"{k}={v:g}" for k, v in cell.method.params.items() if defaults.get(k) != v]
+    plain = BackboneSpec(name=cell.backbone.name)
+    for key, value in cell.backbone.model_dump().items():
+        if value != getattr(plain, key):
+            parts.append(f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}")
+    if cell.dataset.subset is not None:
+        parts.append(f"subset={cell.dataset.subset}")
+    if cell.profile.device != "cpu":
+        parts.append(cell.profile.device)
+    if cell.profile.dtype != "float32":
+        parts.append(cell.profile.dtype)
+    return " ".join(parts) or "default"
+
+
+def _hash(content: dict[str, Any], checksum: str) -> str:
+    canonical = json.dumps(
+        {"schema": RECORD_SCHEMA, "data": checksum, "cell": content}, sort_keys=True, separators=(",", ":")
+    )
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _choose(listed: tuple[Any, ...], names: Sequence[str], spec: type[Named]) -> tuple[Named, ...]:
+    chosen: list[Named] = []
+    for name in dict.fromkeys(names):
+        chosen.extend([e for e in listed if e.name == name] or [spec.model_validate({"name": name})])
+    return tuple(chosen)
+
+
+def _first(error: ValidationError) -> str:
+    """One of pydantic's complaints, as a sentence; an unknown key first, it explains the rest."""
+    all_found = error.errors()
+    found = next((e for e in all_found if e["type"] == "extra_forbidden"), all_found[0])
+    where = _location(found)
+    if found["type"] == "extra_forbidden":
+        missing = [_location(e) for e in all_found if e["type"] == "missing"]
+        close = difflib.get_close_matches(where, missing or KEYS, n=1)
+        return f"unknown key {where!r}; " + (f"did you mean {close[0]!r}?" if close else "check its spelling")
+    if found["type"] == "missing":
+        return f"the key {where!r} is missing"
+    message = found["msg"].removeprefix("Value error, ")
+    given = "" if found["type"] == "value_error" else f", got {found['input']!r}"
+    return f"{where}: {message}{given}" if where else message
+
+
+def _location(error: ErrorDetails) -> str:
+    return ".".join(str(part) for part in error["loc"] if not str(part).startswith("function-"))
+
+
+KEYS = [
+    *Suite.model_fields,
+    *(f"recipe.{key}" for key in Recipe.model_fields),
+    *(f"profile.{key}" for key in Profile.model_fields),
+]
+"""Every key with a fixed place, for suggestions."""

@@ -1,0 +1,433 @@
+"""Tables made from hand-written records, against scipy and against what METRICS promises."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from bench import leaderboards
+from bench.errors import BenchError
+
+Record = dict[str, Any]
+GOOD = (98.0, 98.6, 97.9, 98.3, 98.8)
+FAIR = (97.1, 97.9, 97.3, 97.6, 97.4)
+POOR = (91.0, 92.5, 90.1, 91.7, 93.0)
+
+
+def runs(
+    method: str,
+    outcomes: Sequence[float | str],
+    variant: str = "default",
+    *,
+    configuration: str | None = None,
+    task: tuple[str, str, int] = ("digits", "convnet", 4),
+    kind: str = "fixed",
+    classes: int = 10,
+    checksum: str = "c0ffee",
+) -> list[Record]:
+    """A record per seed: an outcome is a test accuracy, or the status of a run without one."""
+    dataset, backbone, timesteps = task
+    configuration = configuration or sha256(repr((method, variant, task, checksum)).encode()).hexdigest()[:16]
+    return [
+        {
+            "schema": 1,
+            "id": f"{configuration[:12]}{seed:04}",
+            "configuration": configuration,
+            "variant": variant,
+            "cell": {
+                "method": {"name": method, "params": {}},
+                "dataset": {"name": dataset, "subset": None},
+                "backbone": {"name": backbone},
+                "timesteps": timesteps,
+                "seed": seed,
+            },
+            "method": {"kind": kind, "changes": "gradient", "fidelity": "paper"},
+            "data": {"checksum": checksum, "classes": classes},
+            "status": outcome if isinstance(outcome, str) else "ok",
+            "error": f"it was\n  {outcome}" if isinstance(outcome, str) else None,
+            "metrics": {} if isinstance(outcome, str) else metrics(outcome),
+            "seconds": 6.1 + seed,
+            "ended": f"2025-01-0{1 + seed % 9}",
+            "environment": {"cpu": "AMD EPYC"},
+        }
+        for seed, outcome in enumerate(outcomes)
+    ]
+
+
+def metrics(accuracy: float) -> dict[str, Any]:
+    return {
+        "test_accuracy": accuracy,
+        "test_accuracy_last": accuracy - 0.5,
+        "val_accuracy": 99.0,
+        "best_epoch": 7,
+    }
+
+
+def table(*groups: list[Record], baseline: str = "rectangle") -> pd.DataFrame:
+    """Indexed by method, or by (method, variant) where a method has several."""
+    found = leaderboards.accuracy_table(itertools.chain(*groups), baseline)
+    return found.set_index("method" if found["method"].is_unique else ["method", "variant"])
+
+
+def test_columns_are_those_of_metrics() -> None:
+    found = leaderboards.accuracy_table(runs("rectangle", GOOD))
+    assert ", ".join(found.columns) == (
+        "dataset, backbone, timesteps, method, variant, kind, changes, fidelity, "
+        "n_seeds, n_failed, n_incomplete, "
+        "test_accuracy_mean, test_accuracy_sd, test_accuracy_ci_low, test_accuracy_ci_high, "
+        "test_accuracy_last_mean, delta_vs_baseline, delta_ci_low, delta_ci_high, p_adjusted, p_permutation, "
+        "indistinguishable_from_best, rank"
+    )
+    assert list(leaderboards.accuracy_table([]).columns) == list(found.columns)
+    assert leaderboards.runs_table([]).empty
+
+
+def test_own_columns_are_scipys() -> None:
+    row = table(runs("rectangle", GOOD)).loc["rectangle"]
+    interval = stats.ttest_1samp(GOOD, 0).confidence_interval(0.95)
+    assert row["test_accuracy_mean"] == pytest.approx(98.32)
+    assert row["test_accuracy_sd"] == pytest.approx(np.std(GOOD, ddof=1))
+    assert (row["test_accuracy_ci_low"], row["test_accuracy_ci_high"]) == pytest.approx(
+        (interval.low, interval.high)
+    )
+    assert row["test_accuracy_last_mean"] == pytest.approx(97.82)
+    assert (row["n_seeds"], row["n_failed"], row["n_incomplete"]) == (5, 0, 0)
+
+
+def test_one_seed_has_no_interval_and_no_test() -> None:
+    found = table(runs("rectangle", [98.0]), runs("arctan", [98.5]))
+    row = found.loc["arctan"]
+    assert (row["test_accuracy_mean"], row["delta_vs_baseline"], row["rank"]) == (98.5, 0.5, 1)
+    empty = ["test_accuracy_sd", "test_accuracy_ci_low", "delta_ci_low", "delta_ci_high", "p_adjusted"]
+    assert row[empty].isna().all()
+    assert list(found["indistinguishable_from_best"]) == ["yes", ""]
+
+
+def test_differences_are_paired_by_seed_where_both_are_ok() -> None:
+    shuffled = runs("arctan", ("oom", *FAIR[1:]))[::-1]
+    row = table(runs("rectangle", (*GOOD[:4], "failed")), shuffled).loc["arctan"]
+    expected = stats.ttest_rel(FAIR[1:4], GOOD[1:4])
+    interval = expected.confidence_interval(0.95)
+    assert row["delta_vs_baseline"] == pytest.approx(np.mean(np.subtract(FAIR[1:4], GOOD[1:4])))
+    assert (row["delta_ci_low"], row["delta_ci_high"]) == pytest.approx((interval.low, interval.high))
+    assert row["p_adjusted"] == pytest.approx(expected.pvalue)
+
+
+def test_holm_runs_over_the_methods_of_one_task() -> None:
+    ceiling = runs("ann-relu", [99.9, 99.8, 99.7, 99.9, 99.6], kind="reference")
+    elsewhere = runs("arctan", POOR, task=("digits", "mlp", 4))
+    found = leaderboards.accuracy_table(
+        [*runs("rectangle", GOOD), *runs("arctan", FAIR), *runs("triangle", POOR), *ceiling, *elsewhere]
+    )
+    here = found[found["backbone"] == "convnet"].set_index("method")
+    small, large = sorted(float(stats.ttest_rel(GOOD, other).pvalue) for other in (FAIR, POOR))
+    by_size = here["p_adjusted"].dropna().sort_values()
+    assert list(by_size) == pytest.approx([2 * small, max(2 * small, large)])
+    assert set(by_size.index) == {"arctan", "triangle"}, "neither the baseline nor the ceiling is compared"
+
+
+def test_the_ceiling_is_shown_but_does_not_compete() -> None:
+    ceiling = runs("ann-relu", [99.9, 99.8, 99.7, 99.9, 99.6], kind="reference")
+    found = table(runs("rectangle", GOOD), ceiling)
+    assert list(found.index) == ["rectangle", "ann-relu"]
+    row = found.loc["ann-relu"]
+    assert row["delta_vs_baseline"] > 0 and row["delta_ci_low"] > 0
+    assert pd.isna(row["rank"]) and pd.isna(row["p_adjusted"])
+    assert row["indistinguishable_from_best"] == ""
+    assert found.loc["rectangle", ["rank", "indistinguishable_from_best"]].tolist() == [1, "yes"]
+
+
+def test_equal_runs_have_p_one_and_constant_differences_none() -> None:
+    one_more = [round(v * 3.6 + 1) / 3.6 for v in GOOD[:3]]
+    quantised = [round(v * 3.6) / 3.6 for v in GOOD[:3]]
+    found = table(runs("rectangle", quantised), runs("same", quantised), runs("shifted", one_more))
+    assert found.loc["same", "p_adjusted"] == 1
+    assert found.loc["same", ["delta_vs_baseline", "delta_ci_low", "delta_ci_high"]].tolist() == [0, 0, 0]
+    assert math.isnan(found.loc["shifted", "p_adjusted"])
+    assert found.loc["shifted", "delta_vs_baseline"] == pytest.approx(1 / 3.6)
+    assert "+0.28 (no variance)" in leaderboards.markdown(found.reset_index())
+
+
+def test_permutation_only_where_it_could_matter() -> None:
+    rng = np.random.default_rng(0)
+
+    def many(n: int, m: int) -> pd.DataFrame:
+        base = rng.normal(90, 1, n)
+        others = (runs(f"m{i}", list(base + rng.normal(2, 1, n))) for i in range(m))
+        return table(runs("rectangle", list(base)), *others)
+
+    assert many(8, 7)["p_permutation"].isna().all()
+    found = many(9, 7)["p_permutation"].dropna()
+    assert len(found) == 7 and found.min() >= 7 * 2.0**-8
+
+
+def test_permutation_is_scipys_and_adjusted() -> None:
+    rng = np.random.default_rng(1)
+    base, near, far = (list(rng.normal(90 + shift, 1, 9)) for shift in (0, 0.8, 3))
+    found = table(runs("rectangle", base), runs("near", near), runs("far", far))["p_permutation"]
+
+    def exact(values: Sequence[float]) -> float:
+        pairs = (np.array(values), np.array(base))
+        test = stats.permutation_test(
+            pairs, lambda a, b: np.mean(a - b), permutation_type="samples", n_resamples=np.inf
+        )
+        return float(test.pvalue)
+
+    assert found["far"] == pytest.approx(2 * exact(far))
+    assert found["near"] == pytest.approx(max(2 * exact(far), exact(near)))
+
+
+def test_best_is_compared_at_the_adjusted_level() -> None:
+    found = table(
+        runs("rectangle", GOOD), runs("arctan", FAIR), runs("triangle", POOR), runs("erf", GOOD[::-1])
+    )
+    assert found["indistinguishable_from_best"].to_dict() == {
+        "erf": "yes",
+        "rectangle": "yes",
+        "arctan": covers(FAIR, 1 - 0.05 / 2),
+        "triangle": "no",
+    }
+
+
+def test_adjustment_can_change_the_verdict() -> None:
+    """One rival whose 95 % interval leaves out 0 is told apart alone, but not among ten."""
+    best, rival = (98.0, 98.5, 98.2, 98.9), (97.1, 97.9, 97.2, 98.6)
+    difference = np.subtract(rival, best)
+    alone = stats.ttest_1samp(difference, 0).confidence_interval(0.95)
+    among = stats.ttest_1samp(difference, 0).confidence_interval(1 - 0.05 / 10)
+    assert alone.high < 0 < among.high, "the case no longer tests the adjustment"
+    others = [runs(f"m{i}", [50.0 + i, 51.0, 53.0, 52.0]) for i in range(9)]
+    verdict = "indistinguishable_from_best"
+    assert table(runs("rectangle", best), runs("arctan", rival)).loc["arctan", verdict] == "no"
+    assert table(runs("rectangle", best), runs("arctan", rival), *others).loc["arctan", verdict] == "yes"
+
+
+def covers(values: Sequence[float], level: float) -> str:
+    interval = stats.ttest_1samp(np.subtract(values, GOOD[::-1]), 0).confidence_interval(level)
+    return "yes" if interval.low <= 0 <= interval.high else "no"
+
+
+def test_two_seeds_cannot_be_told_from_the_best() -> None:
+    found = table(runs("rectangle", GOOD[:2]), runs("arctan", POOR[:2]))
+    assert found["indistinguishable_from_best"].to_dict() == {"rectangle": "yes", "arctan": ""}
+
+
+def test_failed_runs_count_as_chance_for_rank_alone() -> None:
+    found = table(
+        runs("rectangle", FAIR), runs("arctan", (*GOOD[:4], "diverged")), runs("erf", ["failed"] * 5)
+    )
+    assert found["rank"].to_dict() == {"rectangle": 1, "arctan": 2, "erf": 3}
+    assert found.loc["arctan", "test_accuracy_mean"] == pytest.approx(np.mean(GOOD[:4]))
+    assert found["n_failed"].to_dict() == {"rectangle": 0, "arctan": 1, "erf": 5}
+    assert math.isnan(found.loc["erf", "test_accuracy_mean"])
+
+
+def test_chance_is_one_in_classes() -> None:
+    """Two classes: one run at chance in two gives 75 %, above 70 %; ten classes give 55 %."""
+    for classes, best in ((2, "half"), (10, "rectangle")):
+        groups = (
+            runs("rectangle", [70.0] * 2, classes=classes),
+            runs("half", [100.0, "failed"], classes=classes),
+        )
+        assert table(*groups)["rank"].idxmin() == best
+
+
+def test_failures_before_the_data_take_chance_from_the_rest_of_the_task() -> None:
+    broken = [record | {"data": {}} for record in runs("broken", ["failed", "failed"])]
+    assert table(runs("rectangle", GOOD), broken).loc["broken", "rank"] == 2
+    assert pd.isna(table(broken).loc["broken", "rank"]), "no classes known: not ranked rather than guessed"
+
+
+@pytest.mark.parametrize("status", ["oom", "timeout", "interrupted", "skipped", "some-new-status"])
+def test_incomplete_rows_are_shown_not_ranked(status: str) -> None:
+    found = table(runs("arctan", (*GOOD[:4], status)), runs("rectangle", POOR))
+    assert list(found.index) == ["rectangle", "arctan"]
+    row = found.loc["arctan"]
+    assert (row["n_seeds"], row["n_failed"], row["n_incomplete"]) == (4, 0, 1)
+    assert pd.isna(row["rank"]) and row["indistinguishable_from_best"] == ""
+    assert row["test_accuracy_mean"] == pytest.approx(np.mean(GOOD[:4]))
+
+
+def test_ties_share_a_rank() -> None:
+    """Also where only the order of summation tells the means apart."""
+    a, b = [97.5, 97.3, 97.4], [97.4, 97.5, 97.3]
+    assert np.mean(a) != np.mean(b), "the case no longer tests rounding"
+    found = table(runs("rectangle", POOR[:3]), runs("b", b), runs("a", a), runs("c", GOOD[:3]))
+    assert found["rank"].to_dict() == {"c": 1, "a": 2, "b": 2, "rectangle": 4}
+    assert list(found.index) == ["c", "a", "b", "rectangle"]
+
+
+def test_configurations_are_never_averaged() -> None:
+    groups = runs("erf", [10.0], configuration="ab12" + "0" * 12), runs("erf", [90.0], configuration="cd" * 8)
+    found = table(*groups, runs("rectangle", [50.0]))
+    assert found["test_accuracy_mean"].to_dict() == {
+        ("erf", "default #cdcd"): 90.0,
+        ("rectangle", "default"): 50.0,
+        ("erf", "default #ab12"): 10.0,
+    }
+    names = leaderboards.runs_table(itertools.chain(*groups))["variant"]
+    assert list(names) == ["default #ab12", "default #cdcd"]
+
+
+def test_colliding_prefixes_grow() -> None:
+    groups = (runs("erf", [10.0], configuration=f"abcde{i}" + "0" * 10) for i in range(2))
+    assert [v for _, v in table(*groups).index] == ["default #abcde0", "default #abcde1"]
+
+
+def test_baseline_is_the_default_variant_or_else_the_first() -> None:
+    rectangle = runs("rectangle", FAIR), runs("rectangle", GOOD, "area=2"), runs("erf", POOR)
+    delta = table(*rectangle)["delta_vs_baseline"]
+    assert math.isnan(delta["rectangle", "default"])
+    assert delta["erf", "default"] == pytest.approx(np.mean(POOR) - np.mean(FAIR))
+    without = table(runs("rectangle", GOOD, "width=0.5"), runs("rectangle", FAIR, "width=2"), rectangle[2])
+    assert without["delta_vs_baseline"]["erf", "default"] == pytest.approx(np.mean(POOR) - np.mean(GOOD))
+
+
+def test_without_a_baseline_there_are_no_differences() -> None:
+    found = table(runs("erf", GOOD), runs("arctan", FAIR))
+    assert found[["delta_vs_baseline", "delta_ci_low", "p_adjusted"]].isna().all(axis=None)
+    assert list(found["rank"]) == [1, 2]
+    assert (
+        table(runs("erf", GOOD), runs("arctan", FAIR), baseline="erf")["delta_vs_baseline"].notna().sum() == 1
+    )
+
+
+def test_runs_on_different_data_are_not_compared() -> None:
+    found = table(runs("rectangle", GOOD), runs("erf", FAIR, "subset=1000", checksum="dec0de"))
+    assert found["delta_vs_baseline"].isna().all()
+    mixed = runs("erf", FAIR, configuration="e" * 16)
+    mixed[0] = mixed[0] | {"data": {"checksum": "dec0de", "classes": 10}}
+    with pytest.raises(BenchError, match=r"e{16}.*different data.*c0ffee, dec0de"):
+        leaderboards.accuracy_table(mixed)
+
+
+def test_a_seed_counts_once() -> None:
+    with pytest.raises(BenchError, match="two records of seed 1"):
+        leaderboards.accuracy_table([*runs("erf", GOOD), runs("erf", GOOD)[1]])
+
+
+def test_runs_table_has_every_cell_and_no_clock() -> None:
+    found = leaderboards.runs_table([*runs("erf", (*GOOD[:2], "oom")), *runs("rectangle", ["failed"])])
+    assert list(found["status"]) == ["ok", "ok", "oom", "failed"]
+    assert list(found["seed"]) == [0, 1, 2, 0]
+    assert found["best_epoch"].tolist()[:2] == [7, 7] and found["best_epoch"].isna().sum() == 2
+    assert not {"seconds", "started", "ended", "environment", "cpu"} & set(found.columns)
+
+
+def matrix() -> list[Record]:
+    tasks = [("digits", "convnet", 4), ("digits", "convnet", 10), ("blobs", "mlp", 2)]
+    outcomes: dict[str, Sequence[float | str]] = {
+        "rectangle": GOOD,
+        "arctan": FAIR,
+        "mpd|agl, κ": (*POOR[:4], "oom"),
+        "none": ("failed", *FAIR[1:]),
+    }
+    return [
+        r for task in tasks for method, values in outcomes.items() for r in runs(method, values, task=task)
+    ]
+
+
+def test_same_records_same_bytes(tmp_path: Path) -> None:
+    records = matrix()
+    first = leaderboards.write(records, tmp_path / "first")
+    random.Random(0).shuffle(records)
+    second = leaderboards.write(iter(records), tmp_path / "second")
+    assert [path.name for path in first] == ["runs.csv", "accuracy.csv"]
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+    moved = [r | {"seconds": 99, "ended": "later", "environment": {"cpu": "other"}} for r in matrix()]
+    assert leaderboards.write(moved, tmp_path / "third")[0].read_bytes() == first[0].read_bytes()
+
+
+def test_bytes_on_disk(tmp_path: Path) -> None:
+    runs_csv, accuracy_csv = leaderboards.write(matrix(), tmp_path)
+    lines = runs_csv.read_bytes().decode("utf-8").split("\n")
+    assert len(lines) == 1 + 60 + 1 and lines[-1] == "" and "\r" not in "".join(lines)
+    assert lines[1].startswith(
+        "blobs,mlp,2,arctan,default,fixed,gradient,paper,0,ok,97.1000,96.6000,99.0000,7,,"
+    )
+    assert any(",oom,,,,,it was oom," in line for line in lines), "an error is one line"
+    table = pd.read_csv(accuracy_csv, dtype=str, keep_default_na=False)
+    assert table["timesteps"].tolist() == ["2"] * 4 + ["4"] * 4 + ["10"] * 4, "sorted as numbers"
+    assert table["method"].tolist()[:4] == ["rectangle", "arctan", "none", "mpd|agl, κ"]
+    assert table.loc[0, "test_accuracy_mean"] == "98.3200" and table.loc[3, "rank"] == ""
+
+
+def test_no_negative_zero() -> None:
+    frame = pd.DataFrame({"delta_vs_baseline": [-1e-9, -0.0, -0.5]})
+    assert list(leaderboards.printed(frame)["delta_vs_baseline"]) == ["0.0000", "0.0000", "-0.5000"]
+
+
+def test_a_failed_write_leaves_the_old_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leaderboards.write(matrix(), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        leaderboards.write(runs("erf", GOOD), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_markdown() -> None:
+    ceiling = runs("ann-relu", [99.9, 99.8, 99.9, 99.9, 99.6], kind="reference")
+    records = [*matrix(), *ceiling]
+    text = leaderboards.markdown(leaderboards.accuracy_table(records))
+    blocks = text.split("### ")[1:]
+    assert [block.split("\n")[0] for block in blocks] == [
+        "blobs, mlp, T = 2",
+        "digits, convnet, T = 4",
+        "digits, convnet, T = 10",
+    ]
+    lines = blocks[1].strip().split("\n")[2:]
+    columns = [line.replace(r"\|", "").count("|") for line in lines]
+    assert columns == [9] * len(lines) and len(lines) == 2 + 5
+    best = "rectangle", "fixed", "gradient", "paper", "98.32 ± 0.48 (n = 5)", "–", "yes", "1"
+    assert lines[2] == f"| {' | '.join(f'**{cell}**' for cell in best)} |"
+    second = "arctan", "fixed", "gradient", "paper", "97.46 ± 0.38 (n = 5)", "-0.86 [-1.26, -0.46]", "no", "2"
+    assert lines[3] == f"| {' | '.join(second)} |"
+    assert "(n = 4, 1 failed)" in text and "(n = 4, 1 incomplete)" in text and r"mpd\|agl" in text
+    assert "nan" not in text.lower() and leaderboards.markdown(leaderboards.accuracy_table([])) == ""
+
+
+def test_markdown_reads_the_same_from_disk(tmp_path: Path) -> None:
+    from bench import diff
+
+    path = leaderboards.write(matrix(), tmp_path)[1]
+    assert leaderboards.markdown(diff.read(path)) == leaderboards.markdown(
+        leaderboards.accuracy_table(matrix())
+    )
+
+
+def test_design_states_n_m_and_what_can_be_seen() -> None:
+    (note,) = leaderboards.design_note([*runs("rectangle", GOOD), *runs("arctan", FAIR), *runs("erf", POOR)])
+    spread = np.median([np.std(np.subtract(values, GOOD), ddof=1) for values in (FAIR, POOR)])
+    stated = float(note.split("true difference of ")[1].split(" ")[0])
+    draws = np.random.default_rng(0).normal(stated, spread, (50_000, 5))
+    power = np.mean(stats.ttest_1samp(draws, 0, axis=1).pvalue < 0.05 / 2)
+    assert power == pytest.approx(0.8, abs=0.01)
+    assert note.startswith("digits, convnet, T = 4: n = 5 paired seeds, m = 2 comparisons with rectangle;")
+
+
+def test_design_where_little_can_be_said() -> None:
+    def note(*groups: list[Record]) -> str:
+        return leaderboards.design_note(itertools.chain(*groups))[0]
+
+    assert "no run of rectangle" in note(runs("erf", GOOD))
+    assert "m = 0" in note(runs("rectangle", [98.0]), runs("erf", [97.0]))
+    assert "do not vary" in note(runs("rectangle", GOOD), runs("erf", GOOD))
+    assert "n = 3 to 5 paired" in note(runs("rectangle", GOOD), runs("a", FAIR), runs("b", FAIR[:3]))
+    everything = [note(matrix()), note(runs("rectangle", GOOD), runs("erf", GOOD))]
+    assert not any("significant" in sentence for sentence in everything)

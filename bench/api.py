@@ -1,0 +1,153 @@
+"""The benchmark from Python: what the command line does, without its rendering."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import BenchError, Stopped
+from bench.paths import data_root as find_data_root
+from bench.paths import default_results
+from bench.store import Record, Store, writable
+from bench.suite import load_suite
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.engines.local import Listener
+    from bench.plan import Plan, Planned
+
+
+class Silent:
+    """A listener that says nothing."""
+
+    def started(self, planned: Planned) -> None:
+        """Say nothing."""
+
+    def epoch(self, planned: Planned, epoch: int, val_accuracy: float) -> None:
+        """Say nothing."""
+
+    def ended(self, planned: Planned, record: Record) -> None:
+        """Say nothing."""
+
+
+def run(
+    suite: str,
+    *,
+    results: Path | str | None = None,
+    data_root: Path | str | None = None,
+    methods: Sequence[str] | None = None,
+    datasets: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    plugins: Iterable[Path | str] = (),
+    device: str | None = None,
+    jobs: int | None = None,
+    timeout: float | None = None,
+    retry: bool = False,
+    listener: Listener | None = None,
+) -> pd.DataFrame:
+    """Run what is missing of a suite, write its tables, and return the accuracy table.
+
+    Arguments are those of `spikegrad run`. Raises BenchError where nothing was started, its
+    subclass Stopped where a run that had begun could not go on.
+    """
+    plan = make_plan(
+        suite,
+        results=results,
+        data_root=data_root,
+        methods=methods,
+        datasets=datasets,
+        seeds=seeds,
+        plugins=plugins,
+        device=device,
+        retry=retry,
+    )
+    execute(plan, jobs=jobs, timeout=timeout, listener=listener or Silent())
+    return leaderboard(suite, results=results)
+
+
+def make_plan(
+    suite: str,
+    *,
+    results: Path | str | None = None,
+    data_root: Path | str | None = None,
+    methods: Sequence[str] | None = None,
+    datasets: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    plugins: Iterable[Path | str] = (),
+    device: str | None = None,
+    retry: bool = False,
+) -> Plan:
+    """What `run` would do; starts and writes nothing.
+
+    Raises BenchError at the first thing that is wrong.
+    """
+    from bench import plan, registry
+
+    files = tuple(Path(p) for p in plugins)
+    chosen = load_suite(suite)
+    if methods is None:
+        # A method given on the command line is there to be compared: it joins the suite's own.
+        given = [name for name, entry in registry.load(files).methods.items() if entry.given]
+        methods = [m.name for m in chosen.methods] + given if given else None
+    store = Store(Path(results) if results is not None else default_results(), chosen.name)
+    writable(store.results)
+    return plan.make_plan(
+        chosen.only(methods=methods, datasets=datasets, seeds=seeds),
+        store,
+        plugins=files,
+        data_root=find_data_root(Path(data_root) if data_root is not None else None),
+        device=device,
+        retry=retry,
+    )
+
+
+def execute(plan: Plan, *, jobs: int | None = None, timeout: float | None = None, listener: Listener) -> None:
+    """Run the pending cells of a plan and write the suite's tables.
+
+    Raises BenchError if the results folder is taken or not writable, Stopped if writing fails.
+    """
+    from bench.engines import local
+
+    with plan.store.lock():
+        local.run(
+            plan,
+            jobs=jobs or local.default_jobs(plan.suite.profile.threads),
+            timeout=timeout or plan.suite.timeout,
+            listener=listener,
+        )
+        write_tables(plan.store, plan.suite.baseline)
+
+
+def leaderboard(suite: str, *, results: Path | str | None = None) -> pd.DataFrame:
+    """Write the tables of a suite anew, from its records alone, and return the accuracy table.
+
+    Raises BenchError if there are no records.
+    """
+    from bench import leaderboards
+
+    chosen = load_suite(suite)
+    store = Store(Path(results) if results is not None else default_results(), chosen.name)
+    write_tables(store, chosen.baseline)
+    return leaderboards.accuracy_table(store.records(), chosen.baseline)
+
+
+def write_tables(store: Store, baseline: str) -> list[Path]:
+    """Write the CSV files of a suite.
+
+    Raises BenchError if there are no records, Stopped if the files cannot be written.
+    """
+    from bench import leaderboards
+
+    records = store.records()
+    if not records:
+        raise BenchError(
+            f"no records of the suite {store.suite} in {store.results}: "
+            f"`spikegrad run {store.suite}` makes them"
+        )
+    try:
+        return leaderboards.write(records, store.leaderboards, baseline)
+    except OSError as problem:
+        why = problem.strerror or problem
+        raise Stopped(f"cannot write the tables to {store.leaderboards}: {why}") from None

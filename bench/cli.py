@@ -1,0 +1,248 @@
+"""The command line: arguments in, rendered text out. The work is done in `bench.api`.
+
+Exit codes: 0 done; 1 done with cells that failed, or stopped on the way; 2 nothing was started;
+130 stopped by the user. Progress goes to stderr, results to stdout.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+
+import typer
+
+from bench.errors import BenchError, Stopped
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.plan import Plan
+    from bench.registry import Registry
+
+app = typer.Typer(
+    help="Compare surrogate-gradient methods for spiking neural networks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A shipped suite, or a path to a TOML file.")]
+Results = Annotated[Path | None, typer.Option("--results", help="Results folder [default: results/local].")]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option("--data-root", help="Where data sets are [default: $SPIKEGRAD_DATA or ~/.cache/spikegrad]."),
+]
+Methods = Annotated[str | None, typer.Option("--methods", help="Only these, separated by commas.")]
+Datasets = Annotated[str | None, typer.Option("--datasets", help="Only these, separated by commas.")]
+Seeds = Annotated[str | None, typer.Option("--seeds", help="Only these, separated by commas.")]
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin", help="A Python file, or a folder of them; repeatable. Its methods join the suite."
+    ),
+]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"] | None, typer.Option("--device", help="Instead of the suite's own.")
+]
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of tables.")]
+Retry = Annotated[bool, typer.Option("--retry", help="Run cells again that have failed or diverged.")]
+Jobs = Annotated[
+    int | None, typer.Option("--jobs", min=1, help="Trainings at a time [default: cores / threads].")
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option("--timeout", min=1, help="Seconds a cell may take, instead of the suite's own."),
+]
+Kind = Literal["methods", "datasets", "backbones", "suites"]
+
+
+def main() -> NoReturn:
+    """The entry point of `spikegrad` and `python -m bench`."""
+    try:
+        app()
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1 if isinstance(error, Stopped) else 2)
+    sys.exit(0)
+
+
+@app.command()
+def run(
+    suite: SuiteName,
+    results: Results = None,
+    data_root: DataRoot = None,
+    methods: Methods = None,
+    datasets: Datasets = None,
+    seeds: Seeds = None,
+    plugin: Plugins = None,
+    device: Device = None,
+    jobs: Jobs = None,
+    timeout: Timeout = None,
+    retry: Retry = False,
+    as_json: Json = False,
+) -> None:
+    """Run what is missing of a suite; show progress; write and show the leaderboard."""
+    from bench import api, progress, render
+
+    plan = _plan(suite, results, data_root, methods, datasets, seeds, plugin, device, retry)
+    talk = _console(stderr=True)
+    _warn_broken(talk, plan.found)
+    pending = len(plan.pending)
+    talk.print(
+        f"{plan.suite.name}: {len(plan.cells)} cells, {len(plan.cells) - pending} finished before, "
+        f"{pending} to run; results in {plan.store.results}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    try:
+        with progress.listener(talk, pending) as listener:
+            api.execute(plan, jobs=jobs, timeout=timeout, listener=listener)
+    except KeyboardInterrupt:
+        talk.print("stopped; what had finished is kept, the same command goes on from there", highlight=False)
+        raise typer.Exit(130) from None
+    outcome = render.outcome(plan)
+    if as_json:
+        _print_json(outcome.as_json())
+    else:
+        outcome.show(_console())
+    if outcome.unfinished:
+        raise typer.Exit(1)
+
+
+@app.command()
+def plan(
+    suite: SuiteName,
+    results: Results = None,
+    data_root: DataRoot = None,
+    methods: Methods = None,
+    datasets: Datasets = None,
+    seeds: Seeds = None,
+    plugin: Plugins = None,
+    device: Device = None,
+    retry: Retry = False,
+    as_json: Json = False,
+) -> None:
+    """Show the cells of a suite and which are done, missing or stale; start nothing."""
+    from bench import render
+
+    made = _plan(suite, results, data_root, methods, datasets, seeds, plugin, device, retry)
+    _warn_broken(_console(stderr=True), made.found)
+    if as_json:
+        _print_json(render.plan_as_json(made))
+    else:
+        render.show_plan(made, _console())
+
+
+@app.command("list")
+def list_(
+    what: Annotated[Kind, typer.Argument(help="methods, datasets, backbones or suites")],
+    plugin: Plugins = None,
+    as_json: Json = False,
+) -> None:
+    """List methods, datasets, backbones or suites."""
+    from bench import render
+
+    if what == "suites":
+        rows = render.suite_rows()
+    else:
+        from bench import registry
+
+        found = registry.load(tuple(plugin or ()))
+        _warn_broken(_console(stderr=True), found)
+        rows = render.rows(found, what)
+    if as_json:
+        _print_json(rows)
+    else:
+        render.show_rows(rows, _console())
+
+
+@app.command()
+def leaderboard(
+    suite: SuiteName,
+    results: Results = None,
+    form: Annotated[
+        Literal["table", "csv", "markdown"], typer.Option("--format", help="What to print.")
+    ] = "table",
+    as_json: Json = False,
+) -> None:
+    """Make the tables of a suite anew from its records, and show the accuracy table."""
+    from bench import api, leaderboards, render
+
+    table = api.leaderboard(suite, results=results)
+    if as_json:
+        _print_json(render.table_as_json(table))
+    elif form == "csv":
+        sys.stdout.write(leaderboards.csv(table))
+    elif form == "markdown":
+        sys.stdout.write(leaderboards.markdown(table))
+    else:
+        render.show_accuracy(table, _console())
+
+
+def _plan(
+    suite: str,
+    results: Path | None,
+    data_root: Path | None,
+    methods: str | None,
+    datasets: str | None,
+    seeds: str | None,
+    plugin: list[Path] | None,
+    device: str | None,
+    retry: bool,
+) -> Plan:
+    from bench import api
+
+    return api.make_plan(
+        suite,
+        results=results,
+        data_root=data_root,
+        methods=_names(methods),
+        datasets=_names(datasets),
+        seeds=_numbers(seeds),
+        plugins=plugin or (),
+        device=device,
+        retry=retry,
+    )
+
+
+def _names(text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise BenchError(f"{text!r} names nothing: give names separated by commas")
+    return names
+
+
+def _numbers(text: str | None) -> list[int] | None:
+    names = _names(text)
+    if names is None:
+        return None
+    wrong = [name for name in names if not name.isdecimal()]
+    if wrong:
+        raise BenchError(f"--seeds: {wrong[0]!r} is not a seed; give whole numbers from 0, as in 0,1,2")
+    return [int(name) for name in names]
+
+
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    console = Console(stderr=stderr)
+    # Off a terminal nobody sees an edge: a row must not be folded at 80 characters.
+    return console if console.is_terminal else Console(stderr=stderr, width=200)
+
+
+def _warn_broken(console: Console, found: Registry) -> None:
+    for broken in found.broken:
+        console.print(
+            f"warning: plugin {broken.source} could not be imported: {broken.error}",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def _print_json(content: Any) -> None:
+    sys.stdout.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")

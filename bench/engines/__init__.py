@@ -1,0 +1,1 @@
+"""Engines: they carry out a plan."""

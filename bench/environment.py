@@ -1,0 +1,103 @@
+"""The machine and the versions that a number was measured with; imports no torch by itself."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from bench.paths import CHECKOUT
+from bench.suite import Profile
+
+PACKAGES = (
+    "spikegrad-bench",
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "pandas",
+    "scikit-learn",
+    "norse",
+    "snntorch",
+)
+
+
+def describe(profile: Profile) -> dict[str, Any]:
+    """What a record keeps of its environment; JSON-ready. Needs torch."""
+    import torch
+
+    gpu = None
+    if profile.device == "cuda":
+        properties = torch.cuda.get_device_properties(0)
+        gpu = {"name": properties.name, "memory_mb": properties.total_memory // 2**20}
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "packages": versions(),
+        "torch_build": {
+            "version": torch.__version__,
+            "cuda": torch.version.cuda,
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        },
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "gpu": gpu,
+        "device": profile.device,
+        "threads": profile.threads,
+        "git": git(),
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Installed versions of the packages that can change a number; None where not installed."""
+    found: dict[str, str | None] = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+@cache
+def cpu_model() -> str:
+    """The processor's name, with the family and model numbers that tell generations apart."""
+    if sys.platform != "linux":
+        return platform.processor() or platform.machine()
+    fields: dict[str, str] = {}
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+        key, _, value = line.partition(":")
+        if not line.strip():
+            break
+        fields[key.strip()] = value.strip()
+    name = fields.get("model name") or platform.machine()
+    numbers = [f"{key} {fields[key]}" for key in ("cpu family", "model") if key in fields]
+    return f"{name} ({', '.join(numbers)})" if numbers else name
+
+
+@cache
+def git() -> dict[str, Any] | None:
+    """Commit of the checkout that this code runs from, and whether its code differs from it.
+
+    Results do not make it dirty: writing them is what a run does. None outside a checkout.
+    """
+    if CHECKOUT is None or not (CHECKOUT / ".git").exists():
+        return None
+
+    def ask(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(CHECKOUT), *words], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return {
+            "commit": ask("rev-parse", "HEAD"),
+            "dirty": bool(ask("status", "--porcelain", "--", ".", ":!results", ":!README.md", ":!docs")),
+        }
+    except (OSError, subprocess.CalledProcessError):
+        return None

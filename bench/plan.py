@@ -1,0 +1,190 @@
+"""From a suite to its cells, and which of them are still to be run. Needs torch, starts nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bench import data, registry
+from bench.errors import BenchError
+from bench.store import FAILED, OK, Record, Store
+from bench.suite import BackboneSpec, Cell, DatasetSpec, MethodSpec, Profile, Suite
+
+State = Literal["done", "failed", "missing", "stale"]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell of the plan and what is known of it.
+
+    state: done (a record says ok), failed (a record says failed or diverged: final), missing (no
+    record, or one that ended through circumstances), stale (the file of its method, dataset or
+    backbone has changed since).
+    """
+
+    cell: Cell
+    id: str
+    configuration: str
+    checksum: str
+    state: State
+    record: Record | None
+
+    @property
+    def pending(self) -> bool:
+        """Whether a run would start it."""
+        return self.state in ("missing", "stale")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of a suite, those of one configuration next to each other."""
+
+    suite: Suite
+    store: Store
+    cells: tuple[Planned, ...]
+    found: registry.Registry
+    plugins: tuple[Path, ...]
+    data_root: Path
+
+    @property
+    def pending(self) -> list[Planned]:
+        """The cells that a run would start."""
+        return [planned for planned in self.cells if planned.pending]
+
+    def seconds_each(self) -> float | None:
+        """Mean duration of the finished cells; None before the first."""
+        known = [p.record["seconds"] for p in self.cells if p.record and p.record["status"] == OK]
+        return sum(known) / len(known) if known else None
+
+
+def make_plan(
+    suite: Suite,
+    store: Store,
+    *,
+    plugins: Sequence[Path] = (),
+    data_root: Path,
+    device: str | None = None,
+    retry: bool = False,
+) -> Plan:
+    """The plan of a suite over a results folder.
+
+    Methods that plugin files bring are added to the suite's. device overrides the suite's. retry:
+    failed cells count as missing. Every name, parameter, dataset and network is checked here.
+    Raises BenchError at the first that is wrong.
+    """
+    found = registry.load(tuple(plugins))
+    profile = _resolve(suite.profile, device)
+    checksums = {
+        (d, t): _prepared(found, d, t, data_root).checksum for d in suite.datasets for t in suite.timesteps
+    }
+    planned: list[Planned] = []
+    methods = _methods(suite, found)
+    if suite.baseline not in {m.name for m in methods}:
+        # Not an error: --methods may leave it out; the table then has no differences.
+        found.method(suite.baseline)
+    for d in suite.datasets:
+        for b in suite.backbones:
+            for t in suite.timesteps:
+                for m in methods:
+                    spec = _complete(found, m, b)
+                    cells = [
+                        Cell(
+                            method=spec,
+                            dataset=d,
+                            backbone=b,
+                            timesteps=t,
+                            recipe=suite.recipe,
+                            profile=profile,
+                            seed=s,
+                        )
+                        for s in suite.seeds
+                    ]
+                    _check_fit(cells[0], found)
+                    planned += [_state(c, checksums[d, t], store, found, retry) for c in cells]
+    return Plan(suite, store, tuple(planned), found, tuple(plugins), data_root)
+
+
+def digests(cell: Cell, found: registry.Registry) -> dict[str, str]:
+    """Digests of the files that define a cell's method, dataset and backbone."""
+    return {
+        "method": found.method(cell.method.name).digest,
+        "dataset": found.dataset(cell.dataset.name).digest,
+        "backbone": found.backbone(cell.backbone.name).digest,
+    }
+
+
+def _methods(suite: Suite, found: registry.Registry) -> list[MethodSpec]:
+    chosen: dict[tuple[str, str], MethodSpec] = {}
+
+    def add(spec: MethodSpec) -> None:
+        chosen.setdefault((spec.name, str(spec.params)), spec)
+
+    for spec in suite.methods:
+        if spec.name == "all":
+            for name, entry in found.methods.items():
+                if not registry.missing_packages(entry.item):
+                    add(MethodSpec(name=name))
+        else:
+            add(spec)
+    return list(chosen.values())
+
+
+def _complete(found: registry.Registry, spec: MethodSpec, backbone: BackboneSpec) -> MethodSpec:
+    """The spec with every parameter of the method filled in."""
+    method = found.method(spec.name).item
+    for name in spec.params:
+        if name not in method.params:
+            has = f"it has {', '.join(method.params)}" if method.params else "it has none"
+            raise BenchError(f"method {spec.name} has no parameter {name!r}: {has}")
+    return MethodSpec(name=spec.name, params={**method.defaults(backbone.threshold), **spec.params})
+
+
+def _prepared(found: registry.Registry, spec: DatasetSpec, timesteps: int, root: Path) -> data.Prepared:
+    return data.prepare(found.dataset(spec.name).item, data.Request(root, timesteps), spec.subset)
+
+
+def _resolve(profile: Profile, device: str | None) -> Profile:
+    import torch
+
+    wanted = device or profile.device
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise BenchError("device cuda asked for, but torch finds none here: use --device cpu")
+    if wanted == "auto":
+        wanted = "cuda" if available else "cpu"
+    return profile.model_copy(update={"device": wanted})
+
+
+def _check_fit(cell: Cell, found: registry.Registry) -> None:
+    import torch
+
+    from bench.train import build
+
+    try:
+        # On the meta device nothing is computed and nothing allocated.
+        with torch.device("meta"):
+            build(cell, found)
+    except BenchError:
+        raise
+    except Exception:
+        # A method that cannot be built is a failed row of the table, with its reason, when it runs.
+        return
+
+
+def _state(cell: Cell, checksum: str, store: Store, found: registry.Registry, retry: bool) -> Planned:
+    cell_id = cell.id(checksum)
+    record = store.read(cell_id)
+    state: State
+    if record is None:
+        state = "missing"
+    elif record["digests"] != digests(cell, found):
+        state = "stale"
+    elif record["status"] == OK:
+        state = "done"
+    elif record["status"] in FAILED and not retry:
+        state = "failed"
+    else:
+        state = "missing"
+    return Planned(cell, cell_id, cell.configuration(checksum), checksum, state, record)

@@ -1,0 +1,136 @@
+"""Showing a run while it goes: bars and time left on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from bench.plan import Planned
+from bench.store import OK, Record
+
+
+class Estimate:
+    """Time left, from the cells that have ended since the start."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.ended = 0
+        self.began = time.monotonic()
+
+    def text(self) -> str:
+        """For people: "about 3 min left"; empty before the first cell has ended."""
+        if not self.ended:
+            return ""
+        return f"{duration((time.monotonic() - self.began) / self.ended * (self.total - self.ended))} left"
+
+
+def duration(seconds: float) -> str:
+    """Roughly, for people."""
+    if seconds < 90:
+        return f"about {seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"about {seconds / 60:.0f} min"
+    return f"about {seconds / 3600:.1f} h"
+
+
+def title(planned: Planned) -> str:
+    """One cell in a few words."""
+    cell = planned.cell
+    return f"{cell.dataset.name} {cell.backbone.name} T={cell.timesteps} {cell.method.name} seed {cell.seed}"
+
+
+def outcome(record: Record) -> str:
+    """How a cell ended, in a few words."""
+    if record["status"] == OK:
+        return f"{record['metrics']['test_accuracy']:.2f} % test accuracy in {record['seconds']:.1f} s"
+    return f"{record['status'].upper()}: {' '.join(str(record['error']).split())}"
+
+
+class Lines:
+    """A line for each cell that ends: for log files and pipes."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self.console = console
+        self.estimate = Estimate(total)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def started(self, planned: Planned) -> None:
+        """Nothing to say yet."""
+
+    def epoch(self, planned: Planned, epoch: int, val_accuracy: float) -> None:
+        """Too much to say."""
+
+    def ended(self, planned: Planned, record: Record) -> None:
+        """One line."""
+        e = self.estimate
+        e.ended += 1
+        left = f", {e.text()}" if e.ended < e.total else ""
+        self.console.print(
+            f"[{e.ended}/{e.total}] {title(planned)}: {outcome(record)}{left}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+class Bars:
+    """A bar for the run and one for each cell at work; failures are printed above them."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self.estimate = Estimate(total)
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            transient=True,
+        )
+        self.whole = self.progress.add_task("cells", total=total, note="")
+        self.tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def started(self, planned: Planned) -> None:
+        """A new bar."""
+        self.tasks[planned.id] = self.progress.add_task(
+            title(planned), total=planned.cell.recipe.epochs, note="starting"
+        )
+
+    def epoch(self, planned: Planned, epoch: int, val_accuracy: float) -> None:
+        """One step of its bar."""
+        self.progress.update(
+            self.tasks[planned.id], completed=epoch + 1, note=f"{val_accuracy:.1f} % on validation"
+        )
+
+    def ended(self, planned: Planned, record: Record) -> None:
+        """Its bar goes, the run's moves on."""
+        task = self.tasks.pop(planned.id, None)
+        if task is not None:
+            self.progress.remove_task(task)
+        if record["status"] != OK:
+            self.progress.console.print(f"{title(planned)}: {outcome(record)}", markup=False, style="red")
+        self.estimate.ended += 1
+        self.progress.update(self.whole, advance=1, note=self.estimate.text())
+
+
+def listener(console: Console, total: int) -> Lines | Bars:
+    """Bars on a terminal, lines elsewhere."""
+    return Bars(console, total) if console.is_terminal else Lines(console, total)

@@ -1,0 +1,246 @@
+"""One cell in, its metrics out: the training protocol, the same for every method.
+
+Accuracies are in percent. Test data is looked at once, after training has ended: for the weights
+after the last epoch, and for those of the best validation epoch (the first of equals).
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bench.backbone import Network, build_network
+from bench.data import Dataset, Prepared, Split
+from bench.layers import NeuronOptions
+from bench.registry import Registry
+from bench.suite import Cell, Recipe
+from bench.surrogate import SearchContext, Surrogate, overrides
+
+EVALUATION_BATCH = 256
+SEARCH_BUDGET = 200
+"""Batches a method's `search` may take before one epoch, at most a tenth of the epoch's number."""
+
+Notify = Callable[[int, float], None]
+
+
+class Diverged(Exception):
+    """The loss became NaN or infinite: an outcome of the method, not a fault of the harness."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished training leaves: the metrics of its record, and a row per epoch."""
+
+    metrics: dict[str, Any]
+    epochs: list[dict[str, Any]]
+
+
+def derive(seed: int, *purpose: str | int) -> int:
+    """A seed for one purpose of one cell: streams of different purposes never overlap in use."""
+    text = ":".join(str(part) for part in (seed, *purpose))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
+
+
+def build(cell: Cell, registry: Registry) -> Network:
+    """The network of a cell with its initial weights, on the CPU, in the cell's dtype.
+
+    Raises BenchError where method, backbone and data do not fit.
+    """
+    data = registry.dataset(cell.dataset.name).item
+    b = cell.backbone
+    options = NeuronOptions(b.neuron, b.norm, b.reset, b.detach_reset, b.threshold, b.decay)
+    torch.manual_seed(derive(cell.seed, "weights"))
+    network = build_network(
+        registry.backbone(b.name).item,
+        registry.method(cell.method.name).item,
+        cell.method.params,
+        options,
+        shape=data.shape,
+        classes=data.classes,
+        width=b.width,
+        timesteps=cell.timesteps,
+        epochs=cell.recipe.epochs,
+        seed=derive(cell.seed, "method") % 2**40,
+    )
+    return network.to(getattr(torch, cell.profile.dtype))
+
+
+def train(cell: Cell, registry: Registry, data: Prepared, notify: Notify) -> Outcome:
+    """Train and evaluate one cell; notify(epoch, val_accuracy) is called after every epoch.
+
+    Raises Diverged; whatever a method raises comes through.
+    """
+    _set_profile(cell)
+    network = build(cell, registry).to(cell.profile.device)
+    trainer = _Trainer(cell, data, network)
+    history: list[dict[str, Any]] = []
+    best_accuracy, best_epoch, best_state = -1.0, -1, copy.deepcopy(network.state_dict())
+    for epoch in range(cell.recipe.epochs):
+        history.append({"epoch": epoch, **trainer.epoch(epoch)})
+        accuracy = history[-1]["val_accuracy"]
+        if accuracy > best_accuracy:
+            best_accuracy, best_epoch, best_state = accuracy, epoch, copy.deepcopy(network.state_dict())
+        notify(epoch, accuracy)
+    last = trainer.accuracies(data.test)
+    network.load_state_dict(best_state)
+    best = trainer.accuracies(data.test)
+    metrics = {
+        "test_accuracy": best[-1],
+        "test_accuracy_last": last[-1],
+        "val_accuracy": best_accuracy,
+        "best_epoch": best_epoch,
+        "anytime_accuracy": best,
+        "train_loss": history[-1]["train_loss"],
+        "train_seconds": round(sum(row["train_seconds"] for row in history), 3),
+        "search_seconds": round(sum(row["search_seconds"] for row in history), 3),
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "spiking_layers": len(network.sites),
+    }
+    return Outcome(metrics, history)
+
+
+class _Trainer:
+    """The state of one training between epochs."""
+
+    def __init__(self, cell: Cell, data: Prepared, network: Network) -> None:
+        self.cell = cell
+        self.data = data
+        self.network = network
+        self.kind: type[Surrogate] = type(network.surrogates[0])
+        self.steps = math.ceil(len(data.train) / cell.recipe.batch_size)
+        own = self.kind.optimizers(network.surrogates)
+        taken = {id(p) for o in own for group in o.param_groups for p in group["params"]}
+        main = _optimizer(cell.recipe, [p for p in network.parameters() if id(p) not in taken])
+        self.optimizers = [main, *own]
+        self.scheduler = _scheduler(cell.recipe, main, self.steps)
+
+    def epoch(self, epoch: int) -> dict[str, Any]:
+        """Train one epoch and validate; the epoch's row."""
+        progress = epoch / max(1, self.cell.recipe.epochs - 1)
+        for surrogate in self.network.surrogates:
+            surrogate.on_epoch(progress)
+        began = time.perf_counter()
+        self._search(epoch, progress)
+        searched = time.perf_counter()
+        rate = float(self.optimizers[0].param_groups[0]["lr"])
+        loss = self._pass(epoch)
+        trained = time.perf_counter()
+        if not math.isfinite(loss):
+            raise Diverged(
+                f"the training loss became {loss} in epoch {epoch + 1} of {self.cell.recipe.epochs}"
+            )
+        return {
+            "learning_rate": rate,
+            "train_loss": loss,
+            "val_accuracy": self.accuracies(self.data.val)[-1],
+            "search_seconds": searched - began,
+            "train_seconds": trained - searched,
+        }
+
+    def _pass(self, epoch: int) -> float:
+        self.network.train()
+        total = torch.zeros((), dtype=torch.float64)
+        for x, y in self._batches(epoch, "order"):
+            for optimizer in self.optimizers:
+                optimizer.zero_grad(set_to_none=True)
+            loss = functional.cross_entropy(self.network(x).mean(0), y)
+            (loss + penalty(self.network)).backward()
+            for optimizer in self.optimizers:
+                optimizer.step()
+            if self.scheduler is not None:
+                self.scheduler.step()
+            total = total.to(loss.device) + loss.detach() * len(y)
+        return float(total) / len(self.data.train)
+
+    def _search(self, epoch: int, progress: float) -> None:
+        if not overrides(self.kind, "search"):
+            return
+        budget = min(SEARCH_BUDGET, max(1, self.steps // 10))
+
+        def batches() -> Iterator[tuple[Tensor, Tensor]]:
+            stream = self._batches(epoch, "search")
+            for _, (x, y) in zip(range(budget), stream, strict=False):
+                yield x, y
+
+        context = SearchContext(
+            self.network, batches, lambda z, y: functional.cross_entropy(z.mean(0), y), progress, budget
+        )
+        self.kind.search(self.network.surrogates, context)
+
+    def _batches(self, epoch: int, purpose: str) -> Iterator[tuple[Tensor, Tensor]]:
+        split, seed = self.data.train, self.cell.seed
+        generator = torch.Generator().manual_seed(derive(seed, purpose, epoch))
+        order = torch.randperm(len(split), generator=generator)
+        augment = self.data.dataset.augment if self.cell.recipe.augment else None
+        for rows in order.split(self.cell.recipe.batch_size):
+            x, y, ids = (
+                tensor[rows].to(self.cell.profile.device) for tensor in (split.x, split.y, split.ids)
+            )
+            if augment is not None:
+                x = augment(x, ids, epoch, seed)
+            yield _as_input(x, self.data.dataset, self.cell), y
+
+    @torch.no_grad()
+    def accuracies(self, split: Split) -> list[float]:
+        """Percent correct when the output is averaged over the first t steps, t = 1..T."""
+        self.network.eval()
+        correct = torch.zeros(self.cell.timesteps, dtype=torch.int64)
+        for rows in torch.arange(len(split)).split(EVALUATION_BATCH):
+            x, y = split.x[rows].to(self.cell.profile.device), split.y[rows].to(self.cell.profile.device)
+            logits = self.network(_as_input(x, self.data.dataset, self.cell))  # [T, B, K]
+            if not torch.isfinite(logits).all():
+                raise Diverged("the network's output became NaN or infinite in evaluation")
+            # Dividing by t would not change which logit is largest.
+            correct += (logits.cumsum(0).argmax(-1) == y).sum(1).cpu()
+        return [100 * int(c) / len(split) for c in correct]
+
+
+def penalty(network: Network) -> Tensor | float:
+    """The extra loss that the method asks for, summed over layers; 0.0 where it asks for none."""
+    total: Tensor | float = 0.0
+    for site, surrogate in zip(network.sites, network.surrogates, strict=True):
+        statistics = site.neuron.statistics
+        added = None if statistics is None else surrogate.penalty(statistics)
+        if added is not None:
+            total = total + added
+    return total
+
+
+def _as_input(x: Tensor, dataset: Dataset, cell: Cell) -> Tensor:
+    x = dataset.normalise(x) if dataset.normalise is not None else x
+    return x.to(getattr(torch, cell.profile.dtype))
+
+
+def _set_profile(cell: Cell) -> None:
+    torch.set_num_threads(cell.profile.threads)
+    torch.use_deterministic_algorithms(cell.profile.deterministic)
+    torch.backends.cuda.matmul.allow_tf32 = cell.profile.tf32
+    torch.backends.cudnn.allow_tf32 = cell.profile.tf32
+
+
+def _optimizer(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters, recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+        )
+    return torch.optim.AdamW(parameters, recipe.learning_rate, weight_decay=recipe.weight_decay)
+
+
+def _scheduler(
+    recipe: Recipe, optimizer: torch.optim.Optimizer, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler | None:
+    total = recipe.epochs * steps
+    if recipe.schedule == "one-cycle":
+        return torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total_steps=total)
+    if recipe.schedule == "cosine":
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
+    return None

@@ -1,0 +1,174 @@
+"""The process that runs one configuration: its cells one after another, a record for each.
+
+It speaks to the engine through a pipe, in tuples whose first word says what happened:
+
+    ("start", cell id)   ("epoch", cell id, epoch, val_accuracy)   ("end", cell id, record)
+    ("unwritable", cell id, why)
+
+Everything that the code of a method or a dataset prints goes to a log file.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache, partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import data, registry
+from bench.environment import describe
+from bench.errors import BenchError
+from bench.plan import digests
+from bench.store import Record, Store
+from bench.suite import RECORD_SCHEMA, Cell, variant
+
+if TYPE_CHECKING:
+    from bench.train import Notify
+
+TRACEBACK_LINES = 50
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker is given: cells of one configuration, and where to look and to write.
+
+    checksum: of the data that the cells were planned with.
+    """
+
+    cells: tuple[Cell, ...]
+    checksum: str
+    results: Path
+    suite: str
+    plugins: tuple[Path, ...]
+    data_root: Path
+
+
+def work(job: Job, pipe: Connection, log: Path) -> None:
+    """Entry point of the process."""
+    os.setsid()
+    _send_output_to(log)
+    _end_with(pipe)
+    store = Store(job.results, job.suite)
+    found = registry.load(job.plugins)
+    for cell in job.cells:
+        cell_id = cell.id(job.checksum)
+        pipe.send(("start", cell_id))
+        outcome = attempt(cell, job, found, partial(_tell, pipe, cell_id))
+        epochs = outcome.pop("epochs")
+        record = make_record(cell, job.checksum, found) | outcome
+        try:
+            store.write(record, epochs)
+        except OSError as problem:
+            pipe.send(("unwritable", cell_id, problem.strerror or str(problem)))
+            return
+        pipe.send(("end", cell_id, record))
+
+
+def _tell(pipe: Connection, cell_id: str, epoch: int, val_accuracy: float) -> None:
+    pipe.send(("epoch", cell_id, epoch, val_accuracy))
+
+
+def attempt(cell: Cell, job: Job, found: registry.Registry, notify: Notify) -> dict[str, Any]:
+    """Train one cell, whatever happens; the part of its record that the outcome decides."""
+    from bench.train import Diverged, train
+
+    outcome: dict[str, Any] = {"error": None, "traceback": None, "metrics": {}, "epochs": []}
+    outcome["started"] = now()
+    began = time.perf_counter()
+    try:
+        prepared = _data(job, found, cell)
+        trained = train(cell, found, prepared, notify)
+        outcome |= {"status": "ok", "metrics": trained.metrics, "epochs": trained.epochs}
+    except Diverged as problem:
+        outcome |= {"status": "diverged", "error": str(problem)}
+    except Exception as problem:
+        lines = "".join(traceback.format_exception(problem)).splitlines()
+        outcome |= {
+            "status": "oom" if _is_memory(problem) else "failed",
+            "error": f"{type(problem).__name__}: {problem}",
+            "traceback": lines[-TRACEBACK_LINES:],
+        }
+    return outcome | {"ended": now(), "seconds": round(time.perf_counter() - began, 3)}
+
+
+def make_record(cell: Cell, checksum: str, found: registry.Registry) -> Record:
+    """The part of a record that is known before the outcome."""
+    method = found.method(cell.method.name).item
+    dataset = found.dataset(cell.dataset.name).item
+    return {
+        "schema": RECORD_SCHEMA,
+        "id": cell.id(checksum),
+        "configuration": cell.configuration(checksum),
+        "variant": variant(cell, method.defaults(cell.backbone.threshold)),
+        "cell": cell.model_dump(mode="json"),
+        "method": {
+            "kind": method.kind,
+            "changes": method.changes,
+            "fidelity": method.fidelity,
+            "note": method.note,
+            "paper": method.paper,
+        },
+        "data": {
+            "checksum": checksum,
+            "classes": dataset.classes,
+            "shape": list(dataset.shape),
+            "licence": dataset.licence,
+        },
+        "digests": digests(cell, found),
+        "environment": describe(cell.profile),
+    }
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@cache
+def _prepared(dataset: data.Dataset, request: data.Request, subset: int | None) -> data.Prepared:
+    # All cells of a job share one data set.
+    return data.prepare(dataset, request, subset)
+
+
+def _data(job: Job, found: registry.Registry, cell: Cell) -> data.Prepared:
+    dataset = found.dataset(cell.dataset.name).item
+    prepared = _prepared(dataset, data.Request(job.data_root, cell.timesteps), cell.dataset.subset)
+    if prepared.checksum != job.checksum:
+        raise BenchError(
+            f"dataset {dataset.name} has checksum {prepared.checksum} in the worker and had {job.checksum} "
+            "when the suite was planned: a loader must give the same data every time"
+        )
+    return prepared
+
+
+def _is_memory(problem: Exception) -> bool:
+    import torch
+
+    return isinstance(problem, MemoryError | torch.cuda.OutOfMemoryError)
+
+
+def _send_output_to(log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb", buffering=0) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
+def _end_with(pipe: Connection) -> None:
+    """End this process when the engine's end of the pipe is gone, however the engine died."""
+
+    def watch() -> None:
+        try:
+            pipe.recv()
+        except (EOFError, OSError):
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

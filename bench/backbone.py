@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from bench.layers import Layers, NeuronOptions
@@ -88,7 +89,10 @@ def build_network(
     surrogates: list[Surrogate] = []
 
     def make(site: Site) -> Surrogate:
-        surrogates.append(method.build(site, values))
+        # What a method draws while it is built must not change the weights of the layers after it.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(site.seed)
+            surrogates.append(method.build(site, values))
         return surrogates[-1]
 
     layers = Layers(found.name, make, options, timesteps=timesteps, epochs=epochs, seed=seed)

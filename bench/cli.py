@@ -169,7 +169,7 @@ def leaderboard(
     as_json: Json = False,
 ) -> None:
     """Make the tables of a suite anew from its records, and show the accuracy table."""
-    from bench import api, leaderboards, render
+    from bench import api, leaderboards, readable, render
 
     table = api.leaderboard(suite, results=results)
     if as_json:
@@ -177,7 +177,7 @@ def leaderboard(
     elif form == "csv":
         sys.stdout.write(leaderboards.csv(table))
     elif form == "markdown":
-        sys.stdout.write(leaderboards.markdown(table))
+        sys.stdout.write(readable.markdown(table))
     else:
         render.show_accuracy(table, _console())
 

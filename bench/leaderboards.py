@@ -84,23 +84,8 @@ def csv(table: pd.DataFrame) -> str:
 
 def printed(table: pd.DataFrame) -> pd.DataFrame:
     """The table as it stands on disk: every value as one line of text, what is unknown as ""."""
-    texts = {str(name): [_text(str(name), value) for value in table[name]] for name in table.columns}
+    texts = {str(name): [text(str(name), value) for value in table[name]] for name in table.columns}
     return pd.DataFrame(texts, dtype=object)
-
-
-def readable(table: pd.DataFrame) -> list[dict[str, str]]:
-    """An accuracy table as texts: per row method, kind, changes, fidelity, accuracy, delta, best and rank."""
-    lines = [{str(name): value for name, value in line.items()} for line in table.to_dict("records")]
-    return [_readable(line) for line in lines]
-
-
-def markdown(table: pd.DataFrame) -> str:
-    """An accuracy table as GitHub Markdown: one pipe table a task, the best rows in bold."""
-    parts = []
-    for (dataset, backbone, timesteps), rows in table.groupby(list(TASK)):
-        body = map(_pipes, readable(rows))
-        parts.append("\n".join([f"### {dataset}, {backbone}, T = {timesteps}\n", _MARKDOWN_HEAD, *body, ""]))
-    return "\n".join(parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -297,54 +282,11 @@ def _frame(lines: list[Line], columns: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=list(columns)).astype(types)
 
 
-def _text(column: str, value: Any) -> str:
+def text(column: str, value: Any) -> str:
+    """A value of a column as it stands on disk; "" where it is unknown."""
     if pd.isna(value):
         return ""
     if column in DECIMALS:
         # Adding 0 turns -0.0 into 0.0.
         return f"{round(float(value), DECIMALS[column]) + 0:.{DECIMALS[column]}f}"
     return str(int(value)) if column in WHOLE else " ".join(str(value).split())
-
-
-_MARKDOWN_HEAD = """\
-| method | kind | changes | fidelity | test accuracy % | Δ to baseline | best? | rank |
-| --- | --- | --- | --- | --- | --- | --- | --- |"""
-
-
-def _pipes(line: Mapping[str, str]) -> str:
-    cells = (text.replace("|", "\\|") for text in line.values())
-    bold = "**" if line["rank"] == "1" else ""
-    return f"| {' | '.join(f'{bold}{cell}{bold}' if cell else '' for cell in cells)} |"
-
-
-def _readable(line: Line) -> dict[str, str]:
-    name = line["method"] if line["variant"] == "default" else f"{line['method']} ({line['variant']})"
-    best, rank = (_text(column, line[column]) for column in VERDICTS)
-    declared = {fact: str(line[fact]) for fact in DECLARED}
-    numbers = {"accuracy": _accuracy(line), "delta": _delta(line)}
-    return {"method": name, **declared, **numbers, "best": best, "rank": rank}
-
-
-def _accuracy(line: Line) -> str:
-    """`98.30 ± 0.41 (n = 3, 1 failed)`: the mean, half its interval, and what stands behind it."""
-    n, failed, incomplete = (line[count] for count in COUNTS)
-    behind = (
-        f"n = {n}" + f", {failed} failed" * bool(failed) + f", {incomplete} incomplete" * bool(incomplete)
-    )
-    low, high = line["test_accuracy_ci_low"], line["test_accuracy_ci_high"]
-    half: str = "" if pd.isna(low) else f" ± {(high - low) / 2:.2f}"
-    return f"{_points(line['test_accuracy_mean'])}{half} ({behind})"
-
-
-def _delta(line: Line) -> str:
-    """`+0.28 [-0.10, +0.66]`, or what is known of it."""
-    delta, low, high = (line[name] for name in DELTAS)
-    if pd.isna(low):
-        return _points(delta, "+")
-    if low == high and pd.isna(line["p_adjusted"]):
-        return f"{_points(delta, '+')} (no variance)"
-    return f"{_points(delta, '+')} [{_points(low, '+')}, {_points(high, '+')}]"
-
-
-def _points(value: float, sign: str = "") -> str:
-    return "–" if pd.isna(value) else f"{round(value, 2) + 0:{sign}.2f}"

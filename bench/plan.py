@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -103,7 +105,9 @@ def make_plan(
                     ]
                     _check_fit(cells[0], found)
                     planned += [_state(c, checksums[d, t], store, found, retry) for c in cells]
-    return Plan(suite, store, tuple(planned), found, tuple(plugins), data_root)
+    # A method may be listed twice: by "all" and by name, or with a default written out.
+    unique = {p.id: p for p in planned}
+    return Plan(suite, store, tuple(unique.values()), found, tuple(plugins), data_root)
 
 
 def digests(cell: Cell, found: registry.Registry) -> dict[str, str]:
@@ -116,19 +120,14 @@ def digests(cell: Cell, found: registry.Registry) -> dict[str, str]:
 
 
 def _methods(suite: Suite, found: registry.Registry) -> list[MethodSpec]:
-    chosen: dict[tuple[str, str], MethodSpec] = {}
-
-    def add(spec: MethodSpec) -> None:
-        chosen.setdefault((spec.name, str(spec.params)), spec)
-
+    chosen: list[MethodSpec] = []
     for spec in suite.methods:
         if spec.name == "all":
-            for name, entry in found.methods.items():
-                if not registry.missing_packages(entry.item):
-                    add(MethodSpec(name=name))
+            installed = (n for n, entry in found.methods.items() if not registry.missing_packages(entry.item))
+            chosen += [MethodSpec(name=name) for name in installed]
         else:
-            add(spec)
-    return list(chosen.values())
+            chosen.append(spec)
+    return chosen
 
 
 def _complete(found: registry.Registry, spec: MethodSpec, backbone: BackboneSpec) -> MethodSpec:
@@ -142,7 +141,8 @@ def _complete(found: registry.Registry, spec: MethodSpec, backbone: BackboneSpec
 
 
 def _prepared(found: registry.Registry, spec: DatasetSpec, timesteps: int, root: Path) -> data.Prepared:
-    return data.prepare(found.dataset(spec.name).item, data.Request(root, timesteps), spec.subset)
+    with redirect_stdout(sys.stderr):
+        return data.prepare(found.dataset(spec.name).item, data.Request(root, timesteps), spec.subset)
 
 
 def _resolve(profile: Profile, device: str | None) -> Profile:
@@ -164,7 +164,7 @@ def _check_fit(cell: Cell, found: registry.Registry) -> None:
 
     try:
         # On the meta device nothing is computed and nothing allocated.
-        with torch.device("meta"):
+        with torch.device("meta"), redirect_stdout(sys.stderr):
             build(cell, found)
     except BenchError:
         raise

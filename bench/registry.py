@@ -14,7 +14,8 @@ import importlib.metadata
 import importlib.util
 import inspect
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -84,7 +85,14 @@ class Registry:
 
 def missing_packages(method: Method) -> list[str]:
     """The packages that the method requires and that are not installed."""
-    return [name for name in method.requires if importlib.util.find_spec(name) is None]
+    return [name for name in method.requires if not _installed(name)]
+
+
+def _installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # of a submodule whose parent is missing
+        return False
 
 
 @cache
@@ -94,14 +102,17 @@ def load(plugins: tuple[Path, ...] = ()) -> Registry:
     Raises BenchError for a plugin path that does not exist, and for two things of one name.
     """
     registry = Registry()
-    shipped = [plugin_folder("methods"), plugin_folder("datasets"), Path(__file__).parent / "backbones"]
-    for file in _files(shipped):
-        _add_file(registry, file, given=False)
-    for file in _files(plugins):
-        _add_file(registry, file, given=True)
-    for group in ENTRY_POINT_GROUPS:
-        for point in importlib.metadata.entry_points(group=group):
-            _add_entry_point(registry, point)
+    shipped = _files(
+        [plugin_folder("methods"), plugin_folder("datasets"), Path(__file__).parent / "backbones"]
+    )
+    given = _files(plugins)
+    # Stdout is for results: what a plugin prints while it is imported goes to stderr.
+    with redirect_stdout(sys.stderr):
+        for file in dict.fromkeys([*shipped, *given]):
+            _add_file(registry, file, given=file in given)
+        for group in ENTRY_POINT_GROUPS:
+            for point in importlib.metadata.entry_points(group=group):
+                _add_entry_point(registry, point)
     return registry
 
 
@@ -114,14 +125,17 @@ def _lookup(kind: str, table: dict[str, Entry[Any]], name: str, broken: list[Bro
     raise BenchError(f"unknown {kind} {name!r}: {hint}{lost}")
 
 
-def _files(places: Iterable[Path]) -> Iterator[Path]:
+def _files(places: Iterable[Path]) -> list[Path]:
+    """Absolute paths: a file that is given in two ways is one file."""
+    files: list[Path] = []
     for place in places:
         if place.is_dir():
-            yield from sorted(p for p in place.glob("*.py") if not p.name.startswith("_"))
+            files += sorted(p.resolve() for p in place.glob("*.py") if not p.name.startswith("_"))
         elif place.is_file():
-            yield place
+            files.append(place.resolve())
         else:
             raise BenchError(f"plugin {place} does not exist: give a Python file or a folder of them")
+    return files
 
 
 def _add_file(registry: Registry, file: Path, *, given: bool) -> None:
@@ -176,10 +190,13 @@ def _add(registry: Registry, found: Sequence[Any], file: Path, given: bool) -> N
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
     for item in found:
         kind, table = tables[type(item)]
-        if item.name in table:
+        known = table.get(item.name)
+        if known is not None and known.item is item:
+            # Several entry points may lead to one module.
+            continue
+        if known is not None:
             raise BenchError(
-                f"two {kind}s are named {item.name!r}: one in {table[item.name].file}, one in {file}; "
-                "rename one"
+                f"two {kind}s are named {item.name!r}: one in {known.file}, one in {file}; rename one"
             )
         table[item.name] = Entry(item, file, digest, given)
 

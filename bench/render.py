@@ -92,22 +92,19 @@ def against_shipped(plan: Plan, records: Sequence[Record]) -> list[str]:
 
 def show_accuracy(table: pd.DataFrame, console: Console) -> None:
     """The accuracy table, one block a task, best first."""
-    from bench import leaderboards
+    from bench import readable
 
-    for (dataset, backbone, timesteps), rows in table.groupby(list(leaderboards.TASK)):
-        drawn = Table(
-            title=f"{dataset} · {backbone} · T = {timesteps}", title_justify="left", box=None, pad_edge=False
-        )
-        drawn.add_column("rank", justify="right")
-        drawn.add_column("method", no_wrap=True)
-        drawn.add_column("kind")
-        drawn.add_column("test accuracy %", justify="right")
-        drawn.add_column("Δ to baseline", justify="right")
-        drawn.add_column("as good as the best?")
-        for line in leaderboards.readable(rows):
+    shown = ("rank", "method", "kind", "accuracy", "delta", "best")
+    for block in readable.blocks(table):
+        drawn = Table(title=block.title, title_justify="left", box=None, pad_edge=False)
+        for name in shown:
+            numeric = name in ("rank", "accuracy", "delta")
+            drawn.add_column(
+                readable.HEADINGS[name], justify="right" if numeric else "left", no_wrap=name == "method"
+            )
+        for line in block.lines:
             style = {"1": "bold", "": "dim"}.get(line["rank"])
-            cells = (line[c] for c in ("rank", "method", "kind", "accuracy", "delta", "best"))
-            drawn.add_row(*(escape(cell) for cell in cells), style=style)
+            drawn.add_row(*(escape(line[name]) for name in shown), style=style)
         console.print(drawn)
         console.print()
 

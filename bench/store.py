@@ -45,9 +45,12 @@ class Store:
         """The record of a cell; None where there is none, or it cannot be read."""
         try:
             record = json.loads((self.folder(cell) / "record.json").read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
+        except (OSError, ValueError):
             return None
-        return record if isinstance(record, dict) and record.get("schema") == RECORD_SCHEMA else None
+        if not isinstance(record, dict) or record.get("schema") != RECORD_SCHEMA:
+            return None
+        # A folder that was copied under another name would count its cell twice.
+        return record if record.get("id") == cell else None
 
     def records(self) -> list[Record]:
         """Every readable record, by cell id."""

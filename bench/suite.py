@@ -25,9 +25,9 @@ RECORD_SCHEMA = 1
 
 
 class Spec(BaseModel):
-    """A frozen part of a suite; unknown keys are refused."""
+    """A frozen part of a suite; unknown keys are refused, and so are nan and inf."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 Named = TypeVar("Named", bound=Spec)
@@ -143,8 +143,8 @@ class Suite(Spec):
     methods: Annotated[tuple[MethodEntry, ...], BeforeValidator(_listed)] = Field(min_length=1)
     datasets: tuple[DatasetEntry, ...] = Field(min_length=1)
     backbones: tuple[BackboneEntry, ...] = Field(min_length=1)
-    timesteps: tuple[int, ...] = Field(min_length=1)
-    seeds: tuple[int, ...] = Field(min_length=1)
+    timesteps: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
     baseline: str = "rectangle"
     timeout: float = Field(3600, gt=0)
     recipe: Recipe
@@ -166,7 +166,10 @@ class Suite(Spec):
         datasets: Sequence[str] | None = None,
         seeds: Sequence[int] | None = None,
     ) -> Suite:
-        """This suite cut down, or widened, to the given names; entries it has keep their options."""
+        """This suite cut down, or widened, to the given names; entries it has keep their options.
+
+        Raises BenchError if what is left is not a valid suite.
+        """
         changes: dict[str, Any] = {}
         if methods is not None:
             changes["methods"] = _choose(self.methods, methods, MethodSpec)
@@ -174,7 +177,10 @@ class Suite(Spec):
             changes["datasets"] = _choose(self.datasets, datasets, DatasetSpec)
         if seeds is not None:
             changes["seeds"] = tuple(dict.fromkeys(seeds))
-        return self.model_copy(update=changes)
+        try:
+            return Suite.model_validate({**dict(self), **changes})
+        except ValidationError as error:
+            raise BenchError(f"suite {self.name}: {_first(error)}") from None
 
 
 def load_suite(name: str) -> Suite:
@@ -212,7 +218,9 @@ def variant(cell: Cell, defaults: dict[str, float | None]) -> str:
     plain = BackboneSpec(name=cell.backbone.name)
     for key, value in cell.backbone.model_dump().items():
         if value != getattr(plain, key):
-            parts.append(f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}")
+            # A method may have a width too.
+            name = "backbone.width" if key == "width" else key
+            parts.append(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}")
     if cell.dataset.subset is not None:
         parts.append(f"subset={cell.dataset.subset}")
     if cell.profile.device != "cpu":

@@ -172,7 +172,7 @@ class _Trainer:
                 yield x, y
 
         context = SearchContext(
-            self.network, batches, lambda z, y: functional.cross_entropy(z.mean(0), y), progress, budget
+            self.network.train(), batches, lambda z, y: functional.cross_entropy(z.mean(0), y), progress, budget
         )
         self.kind.search(self.network.surrogates, context)
 

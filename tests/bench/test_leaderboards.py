@@ -6,71 +6,16 @@ import itertools
 import math
 import random
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from written_records import FAIR, GOOD, POOR, Record, matrix, runs
 
-from bench import leaderboards
+from bench import leaderboards, readable
 from bench.errors import BenchError
-
-Record = dict[str, Any]
-GOOD = (98.0, 98.6, 97.9, 98.3, 98.8)
-FAIR = (97.1, 97.9, 97.3, 97.6, 97.4)
-POOR = (91.0, 92.5, 90.1, 91.7, 93.0)
-
-
-def runs(
-    method: str,
-    outcomes: Sequence[float | str],
-    variant: str = "default",
-    *,
-    configuration: str | None = None,
-    task: tuple[str, str, int] = ("digits", "convnet", 4),
-    kind: str = "fixed",
-    classes: int = 10,
-    checksum: str = "c0ffee",
-) -> list[Record]:
-    """A record per seed: an outcome is a test accuracy, or the status of a run without one."""
-    dataset, backbone, timesteps = task
-    configuration = configuration or sha256(repr((method, variant, task, checksum)).encode()).hexdigest()[:16]
-    return [
-        {
-            "schema": 1,
-            "id": f"{configuration[:12]}{seed:04}",
-            "configuration": configuration,
-            "variant": variant,
-            "cell": {
-                "method": {"name": method, "params": {}},
-                "dataset": {"name": dataset, "subset": None},
-                "backbone": {"name": backbone},
-                "timesteps": timesteps,
-                "seed": seed,
-            },
-            "method": {"kind": kind, "changes": "gradient", "fidelity": "paper"},
-            "data": {"checksum": checksum, "classes": classes},
-            "status": outcome if isinstance(outcome, str) else "ok",
-            "error": f"it was\n  {outcome}" if isinstance(outcome, str) else None,
-            "metrics": {} if isinstance(outcome, str) else metrics(outcome),
-            "seconds": 6.1 + seed,
-            "ended": f"2025-01-0{1 + seed % 9}",
-            "environment": {"cpu": "AMD EPYC"},
-        }
-        for seed, outcome in enumerate(outcomes)
-    ]
-
-
-def metrics(accuracy: float) -> dict[str, Any]:
-    return {
-        "test_accuracy": accuracy,
-        "test_accuracy_last": accuracy - 0.5,
-        "val_accuracy": 99.0,
-        "best_epoch": 7,
-    }
 
 
 def table(*groups: list[Record], baseline: str = "rectangle") -> pd.DataFrame:
@@ -155,7 +100,7 @@ def test_equal_runs_have_p_one_and_constant_differences_none() -> None:
     assert found.loc["same", ["delta_vs_baseline", "delta_ci_low", "delta_ci_high"]].tolist() == [0, 0, 0]
     assert math.isnan(found.loc["shifted", "p_adjusted"])
     assert found.loc["shifted", "delta_vs_baseline"] == pytest.approx(1 / 3.6)
-    assert "+0.28 (no variance)" in leaderboards.markdown(found.reset_index())
+    assert "+0.28 (no variance)" in readable.markdown(found.reset_index())
 
 
 def test_permutation_only_where_it_could_matter() -> None:
@@ -324,19 +269,6 @@ def test_runs_table_has_every_cell_and_no_clock() -> None:
     assert not {"seconds", "started", "ended", "environment", "cpu"} & set(found.columns)
 
 
-def matrix() -> list[Record]:
-    tasks = [("digits", "convnet", 4), ("digits", "convnet", 10), ("blobs", "mlp", 2)]
-    outcomes: dict[str, Sequence[float | str]] = {
-        "rectangle": GOOD,
-        "arctan": FAIR,
-        "mpd|agl, κ": (*POOR[:4], "oom"),
-        "none": ("failed", *FAIR[1:]),
-    }
-    return [
-        r for task in tasks for method, values in outcomes.items() for r in runs(method, values, task=task)
-    ]
-
-
 def test_same_records_same_bytes(tmp_path: Path) -> None:
     records = matrix()
     first = leaderboards.write(records, tmp_path / "first")
@@ -379,36 +311,6 @@ def test_a_failed_write_leaves_the_old_table(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(OSError, match="No space left"):
         leaderboards.write(runs("erf", GOOD), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
-def test_markdown() -> None:
-    ceiling = runs("ann-relu", [99.9, 99.8, 99.9, 99.9, 99.6], kind="reference")
-    records = [*matrix(), *ceiling]
-    text = leaderboards.markdown(leaderboards.accuracy_table(records))
-    blocks = text.split("### ")[1:]
-    assert [block.split("\n")[0] for block in blocks] == [
-        "blobs, mlp, T = 2",
-        "digits, convnet, T = 4",
-        "digits, convnet, T = 10",
-    ]
-    lines = blocks[1].strip().split("\n")[2:]
-    columns = [line.replace(r"\|", "").count("|") for line in lines]
-    assert columns == [9] * len(lines) and len(lines) == 2 + 5
-    best = "rectangle", "fixed", "gradient", "paper", "98.32 ± 0.48 (n = 5)", "–", "yes", "1"
-    assert lines[2] == f"| {' | '.join(f'**{cell}**' for cell in best)} |"
-    second = "arctan", "fixed", "gradient", "paper", "97.46 ± 0.38 (n = 5)", "-0.86 [-1.26, -0.46]", "no", "2"
-    assert lines[3] == f"| {' | '.join(second)} |"
-    assert "(n = 4, 1 failed)" in text and "(n = 4, 1 incomplete)" in text and r"mpd\|agl" in text
-    assert "nan" not in text.lower() and leaderboards.markdown(leaderboards.accuracy_table([])) == ""
-
-
-def test_markdown_reads_the_same_from_disk(tmp_path: Path) -> None:
-    from bench import diff
-
-    path = leaderboards.write(matrix(), tmp_path)[1]
-    assert leaderboards.markdown(diff.read(path)) == leaderboards.markdown(
-        leaderboards.accuracy_table(matrix())
-    )
 
 
 def test_design_states_n_m_and_what_can_be_seen() -> None:

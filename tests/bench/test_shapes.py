@@ -57,6 +57,10 @@ def test_area_is_one(shape, width):
     assert 2 * (inner + outer) == pytest.approx(1, abs=1e-8)
 
 
+def test_the_edge_of_the_rectangle_is_outside():
+    assert shapes.rectangle(torch.tensor([-0.5, -0.4999, 0.4999, 0.5]), width=1.0).tolist() == [0, 1, 1, 0]
+
+
 @every_shape
 @every_width
 @pytest.mark.parametrize("height", [None, 1.0, 0.3])

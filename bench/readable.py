@@ -1,0 +1,98 @@
+"""The accuracy table for people: short texts in place of columns, on the terminal and in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bench.leaderboards import COUNTS, DECLARED, DELTAS, TASK, VERDICTS, text
+
+HEADINGS = {
+    "rank": "rank",
+    "method": "method",
+    "kind": "kind",
+    "changes": "changes",
+    "fidelity": "fidelity",
+    "accuracy": "test accuracy %",
+    "delta": "Δ to baseline",
+    "best": "as good as the best?",
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """One task of an accuracy table: a title, and its lines with a text under each of HEADINGS."""
+
+    title: str
+    lines: list[dict[str, str]]
+
+
+def blocks(table: pd.DataFrame) -> Iterator[Block]:
+    """The tasks of an accuracy table, in its order.
+
+    What the variants of all rows share stands once, in the title.
+    """
+    for (dataset, backbone, timesteps), rows in table.groupby(list(TASK)):
+        words = [_words(variant) for variant in rows["variant"]]
+        shared = [word for word in words[0] if all(word in other for other in words)]
+        title = " · ".join([str(dataset), str(backbone), f"T = {timesteps}", *shared])
+        yield Block(title, [_readable(line, shared) for line in rows.to_dict("records")])
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """An accuracy table as GitHub Markdown: one pipe table a task, the best rows in bold."""
+    head = f"| {' | '.join(HEADINGS.values())} |\n|{' --- |' * len(HEADINGS)}"
+    return "\n".join(
+        "\n".join([f"### {block.title}\n", head, *map(_pipes, block.lines), ""]) for block in blocks(table)
+    )
+
+
+def _words(variant: str) -> list[str]:
+    return [] if variant == "default" else variant.split(" ")
+
+
+def _readable(line: Mapping[Any, Any], shared: list[str]) -> dict[str, str]:
+    own = " ".join(word for word in _words(line["variant"]) if word not in shared)
+    best, rank = (text(column, line[column]) for column in VERDICTS)
+    return {
+        "rank": rank,
+        "method": f"{line['method']} ({own})" if own else str(line["method"]),
+        **{fact: str(line[fact]) for fact in DECLARED},
+        "accuracy": _accuracy(line),
+        "delta": _delta(line),
+        "best": best,
+    }
+
+
+def _pipes(line: Mapping[str, str]) -> str:
+    cells = (cell.replace("|", "\\|") for cell in line.values())
+    bold = "**" if line["rank"] == "1" else ""
+    return f"| {' | '.join(f'{bold}{cell}{bold}' if cell else '' for cell in cells)} |"
+
+
+def _accuracy(line: Mapping[Any, Any]) -> str:
+    """`98.30 ± 0.41 (n = 3, 1 failed)`: the mean, half its interval, and what stands behind it."""
+    n, failed, incomplete = (line[count] for count in COUNTS)
+    behind = (
+        f"n = {n}" + f", {failed} failed" * bool(failed) + f", {incomplete} incomplete" * bool(incomplete)
+    )
+    low, high = line["test_accuracy_ci_low"], line["test_accuracy_ci_high"]
+    half: str = "" if pd.isna(low) else f" ± {(high - low) / 2:.2f}"
+    return f"{_points(line['test_accuracy_mean'])}{half} ({behind})"
+
+
+def _delta(line: Mapping[Any, Any]) -> str:
+    """`+0.28 [-0.10, +0.66]`, or what is known of it."""
+    delta, low, high = (line[name] for name in DELTAS)
+    if pd.isna(low):
+        return _points(delta, "+")
+    if low == high and pd.isna(line["p_adjusted"]):
+        return f"{_points(delta, '+')} (no variance)"
+    return f"{_points(delta, '+')} [{_points(low, '+')}, {_points(high, '+')}]"
+
+
+def _points(value: float, sign: str = "") -> str:
+    return "–" if pd.isna(value) else f"{round(value, 2) + 0:{sign}.2f}"

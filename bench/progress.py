@@ -14,18 +14,29 @@ from bench.store import OK, Record
 
 
 class Estimate:
-    """Time left, from the cells that have ended since the start."""
+    """Time left, from the epochs and cells that have ended since the start."""
 
     def __init__(self, total: int) -> None:
         self.total = total
         self.ended = 0
+        self.running: dict[str, float] = {}
         self.began = time.monotonic()
 
+    def epoch(self, planned: Planned, epoch: int) -> None:
+        """An epoch of a running cell has ended."""
+        self.running[planned.id] = (epoch + 1) / planned.cell.recipe.epochs
+
+    def end(self, planned: Planned) -> None:
+        """A cell has ended."""
+        self.running.pop(planned.id, None)
+        self.ended += 1
+
     def text(self) -> str:
-        """For people: "about 3 min left"; empty before the first cell has ended."""
-        if not self.ended:
+        """For people: "about 3 min left"; empty while there is nothing to judge by, or to do."""
+        done = self.ended + sum(self.running.values())
+        if not done or self.ended == self.total:
             return ""
-        return f"{duration((time.monotonic() - self.began) / self.ended * (self.total - self.ended))} left"
+        return f"{duration((time.monotonic() - self.began) / done * (self.total - done))} left"
 
 
 def duration(seconds: float) -> str:
@@ -67,15 +78,15 @@ class Lines:
         """Nothing to say yet."""
 
     def epoch(self, planned: Planned, epoch: int, val_accuracy: float) -> None:
-        """Too much to say."""
+        """Too much to say, but good to know."""
+        self.estimate.epoch(planned, epoch)
 
     def ended(self, planned: Planned, record: Record) -> None:
         """One line."""
-        e = self.estimate
-        e.ended += 1
-        left = f", {e.text()}" if e.ended < e.total else ""
+        self.estimate.end(planned)
+        left = f", {self.estimate.text()}" if self.estimate.text() else ""
         self.console.print(
-            f"[{e.ended}/{e.total}] {title(planned)}: {outcome(record)}{left}",
+            f"[{self.estimate.ended}/{self.estimate.total}] {title(planned)}: {outcome(record)}{left}",
             markup=False,
             highlight=False,
             soft_wrap=True,
@@ -119,6 +130,8 @@ class Bars:
         self.progress.update(
             self.tasks[planned.id], completed=epoch + 1, note=f"{val_accuracy:.1f} % on validation"
         )
+        self.estimate.epoch(planned, epoch)
+        self.progress.update(self.whole, note=self.estimate.text())
 
     def ended(self, planned: Planned, record: Record) -> None:
         """Its bar goes, the run's moves on."""
@@ -127,7 +140,7 @@ class Bars:
             self.progress.remove_task(task)
         if record["status"] != OK:
             self.progress.console.print(f"{title(planned)}: {outcome(record)}", markup=False, style="red")
-        self.estimate.ended += 1
+        self.estimate.end(planned)
         self.progress.update(self.whole, advance=1, note=self.estimate.text())
 
 

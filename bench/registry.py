@@ -95,21 +95,27 @@ def _installed(package: str) -> bool:
         return False
 
 
-@cache
 def load(plugins: tuple[Path, ...] = ()) -> Registry:
     """The registry with these plugin files and folders beside what is always there.
 
-    Raises BenchError for a plugin path that does not exist, and for two things of one name.
+    A file that has changed since the last call is imported anew. Raises BenchError for a plugin path
+    that does not exist, and for two things of one name.
     """
-    registry = Registry()
     shipped = _files(
         [plugin_folder("methods"), plugin_folder("datasets"), Path(__file__).parent / "backbones"]
     )
     given = _files(plugins)
+    files = dict.fromkeys([*shipped, *given])
+    return _load(tuple((file, _digest(file), file in given) for file in files))
+
+
+@cache
+def _load(files: tuple[tuple[Path, str, bool], ...]) -> Registry:
+    registry = Registry()
     # Stdout is for results: what a plugin prints while it is imported goes to stderr.
     with redirect_stdout(sys.stderr):
-        for file in dict.fromkeys([*shipped, *given]):
-            _add_file(registry, file, given=file in given)
+        for file, digest, given in files:
+            _add_file(registry, file, digest, given)
         for group in ENTRY_POINT_GROUPS:
             for point in importlib.metadata.entry_points(group=group):
                 _add_entry_point(registry, point)
@@ -138,13 +144,17 @@ def _files(places: Iterable[Path]) -> list[Path]:
     return files
 
 
-def _add_file(registry: Registry, file: Path, *, given: bool) -> None:
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+
+
+def _add_file(registry: Registry, file: Path, digest: str, given: bool) -> None:
     try:
         module = _import(file)
     except (Exception, SystemExit) as error:
         registry.broken.append(Broken(str(file), _in_one_line(error)))
         return
-    _add(registry, _declarations(module), file, given)
+    _add(registry, _declarations(module), file, digest, given)
 
 
 def _add_entry_point(registry: Registry, point: importlib.metadata.EntryPoint) -> None:
@@ -155,7 +165,7 @@ def _add_entry_point(registry: Registry, point: importlib.metadata.EntryPoint) -
         registry.broken.append(Broken(f"entry point {point.name} = {point.value}", _in_one_line(error)))
         return
     found = _declarations(loaded) if isinstance(loaded, ModuleType) else vars(loaded).get("declared", ())
-    _add(registry, found, file, given=False)
+    _add(registry, found, file, _digest(file), given=False)
 
 
 def _import(file: Path) -> ModuleType:
@@ -181,13 +191,12 @@ def _declarations(module: ModuleType) -> Sequence[Any]:
     return [d for o in unique if hasattr(o, "__dict__") for d in vars(o).get("declared", ())]
 
 
-def _add(registry: Registry, found: Sequence[Any], file: Path, given: bool) -> None:
+def _add(registry: Registry, found: Sequence[Any], file: Path, digest: str, given: bool) -> None:
     tables: dict[type, tuple[str, dict[str, Entry[Any]]]] = {
         Method: ("method", registry.methods),
         Dataset: ("dataset", registry.datasets),
         Backbone: ("backbone", registry.backbones),
     }
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
     for item in found:
         kind, table = tables[type(item)]
         known = table.get(item.name)

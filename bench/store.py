@@ -75,12 +75,15 @@ class Store:
     def lock(self) -> Iterator[None]:
         """Hold the suite's folder; it is let go when the process ends, however it ends.
 
+        What a killed run was just writing is cleared away.
         Raises BenchError if the folder cannot be written, or another run holds it.
         """
         try:
             self.runs.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.runs / ".lock")
             lock.acquire(timeout=0)
+            for half in [*self.runs.glob("*/.*.tmp"), *self.leaderboards.glob(".*.tmp")]:
+                half.unlink(missing_ok=True)
         except Timeout:
             raise BenchError(
                 f"another run of {self.suite} is at work in {self.results}: wait for it, "

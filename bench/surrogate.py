@@ -18,13 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from bench.layers import TdBN
 
 Kind = Literal["fixed", "adaptive", "control", "library", "reference"]
 Changes = Literal["gradient", "forward", "loss", "network"]
@@ -76,21 +73,31 @@ class Neuron(Protocol):
         ...
 
 
+class Norm(Protocol):
+    """What a method may read of the tdBN before its neuron; all of it live.
+
+    weight, bias: gamma and beta, [C]. scale: alpha * v_th.
+    """
+
+    weight: nn.Parameter
+    bias: nn.Parameter
+    scale: float
+
+
 @dataclass
 class Site:
     """Where one surrogate sits: one spiking layer of one network.
 
     name: backbone/layer, for messages. index: 0 for the first spiking layer from the input.
-    depth: the largest number of spiking layers between this one and the loss.
-    norm: the tdBN that feeds the neuron (live weight gamma and bias beta; scale alpha * v_th), or
-    None. seed: for the method's own random numbers; differs between layers and between cells.
-    A plain object and not a Module, so that holding it registers nothing twice.
+    depth: the largest number of spiking layers between this one and the loss. norm: the tdBN that
+    feeds the neuron, or None. seed: for the method's own random numbers; differs between layers
+    and between cells. A plain object and not a Module, so that holding it registers nothing twice.
     """
 
     name: str
     index: int
     neuron: Neuron
-    norm: TdBN | None
+    norm: Norm | None
     timesteps: int
     epochs: int
     seed: int
@@ -112,7 +119,7 @@ class Statistics:
 class SearchContext:
     """What `search` may use: the network, a stream of training batches of its own, the loss.
 
-    batches() yields at most `budget` pairs (input [T, B, ...], labels [B]), drawn from training
+    batches() yields at most `budget` pairs (what the network takes, labels [B]), drawn from training
     data only. loss(logits [T, B, K], labels) is the recipe's. What a search takes is timed and
     counted into the cost of training.
     """

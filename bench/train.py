@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -104,6 +105,9 @@ def train(cell: Cell, registry: Registry, data: Prepared, notify: Notify) -> Out
         "search_seconds": round(sum(row["search_seconds"] for row in history), 3),
         "parameters": sum(p.numel() for p in network.parameters()),
         "spiking_layers": len(network.sites),
+        "train_samples": len(data.train),
+        "val_samples": len(data.val),
+        "test_samples": len(data.test),
     }
     return Outcome(metrics, history)
 
@@ -172,7 +176,11 @@ class _Trainer:
                 yield x, y
 
         context = SearchContext(
-            self.network.train(), batches, lambda z, y: functional.cross_entropy(z.mean(0), y), progress, budget
+            self.network.train(),
+            batches,
+            lambda z, y: functional.cross_entropy(z.mean(0), y),
+            progress,
+            budget,
         )
         self.kind.search(self.network.surrogates, context)
 
@@ -195,12 +203,13 @@ class _Trainer:
         self.network.eval()
         correct = torch.zeros(self.cell.timesteps, dtype=torch.int64)
         for rows in torch.arange(len(split)).split(EVALUATION_BATCH):
-            x, y = split.x[rows].to(self.cell.profile.device), split.y[rows].to(self.cell.profile.device)
-            logits = self.network(_as_input(x, self.data.dataset, self.cell))  # [T, B, K]
+            x = split.x[rows].to(self.cell.profile.device)
+            # On a GPU cumsum has no deterministic form; these are few numbers. [T, B, K]
+            logits = self.network(_as_input(x, self.data.dataset, self.cell)).cpu()
             if not torch.isfinite(logits).all():
                 raise Diverged("the network's output became NaN or infinite in evaluation")
             # Dividing by t would not change which logit is largest.
-            correct += (logits.cumsum(0).argmax(-1) == y).sum(1).cpu()
+            correct += (logits.cumsum(0).argmax(-1) == split.y[rows]).sum(1)
         return [100 * int(c) / len(split) for c in correct]
 
 
@@ -222,6 +231,8 @@ def _as_input(x: Tensor, dataset: Dataset, cell: Cell) -> Tensor:
 
 def _set_profile(cell: Cell) -> None:
     torch.set_num_threads(cell.profile.threads)
+    # What cuBLAS wants for reproducible products; read when CUDA starts in this process.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(cell.profile.deterministic)
     torch.backends.cuda.matmul.allow_tf32 = cell.profile.tf32
     torch.backends.cudnn.allow_tf32 = cell.profile.tf32

@@ -11,6 +11,7 @@ Everything that the code of a method or a dataset prints goes to a log file.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -92,8 +93,8 @@ def attempt(cell: Cell, job: Job, found: registry.Registry, notify: Notify) -> d
         lines = "".join(traceback.format_exception(problem)).splitlines()
         outcome |= {
             "status": "oom" if _is_memory(problem) else "failed",
-            "error": f"{type(problem).__name__}: {problem}",
-            "traceback": lines[-TRACEBACK_LINES:],
+            "error": _encodable(f"{type(problem).__name__}: {problem}"),
+            "traceback": [_encodable(line) for line in lines[-TRACEBACK_LINES:]],
         }
     return outcome | {"ended": now(), "seconds": round(time.perf_counter() - began, 3)}
 
@@ -148,6 +149,11 @@ def _data(job: Job, found: registry.Registry, cell: Cell) -> data.Prepared:
     return prepared
 
 
+def _encodable(text: str) -> str:
+    """The text without what no file can hold: lone surrogates, as in names of odd files."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def _is_memory(problem: Exception) -> bool:
     import torch
 
@@ -163,12 +169,12 @@ def _send_output_to(log: Path) -> None:
 
 
 def _end_with(pipe: Connection) -> None:
-    """End this process when the engine's end of the pipe is gone, however the engine died."""
+    """End this process and its group when the engine's end of the pipe is gone, however it died."""
 
     def watch() -> None:
         try:
             pipe.recv()
         except (EOFError, OSError):
-            os._exit(1)
+            os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -16,8 +16,9 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -29,7 +30,8 @@ from bench.plan import Plan, Planned
 from bench.store import Record
 from bench.worker import TRACEBACK_LINES, Job, make_record, now, work
 
-PRELOADED = ["bench.worker", "bench.train"]
+PRELOADED = ["bench.worker", "bench.train", "torch._inductor"]
+"""torch imports its compiler where a setting of it is touched, seconds that every worker would pay."""
 
 
 class Listener(Protocol):
@@ -117,6 +119,10 @@ class _Local:
     def interrupt(self) -> None:
         for worker in self.workers:
             worker.end()
+            with suppress(EOFError, OSError):
+                # A cell that had ended just before must not be overwritten.
+                while worker.current is not None and worker.pipe.poll():
+                    self._hear(worker, worker.pipe.recv())
             if worker.current is not None:
                 self._write(worker, "interrupted", "stopped by the user")
 
@@ -137,7 +143,7 @@ class _Local:
             self.plan.data_root,
         )
         process = self.context.Process(target=work, args=(job, theirs, log), daemon=False)
-        with _no_main_module():
+        with _no_main_module(), _no_ctrl_c():
             process.start()
         theirs.close()
         return _Worker(process, ours, log, cells)
@@ -232,6 +238,21 @@ class _Local:
             f"cannot write results to {self.plan.store.results}: {why}; what had finished is kept, "
             "the same command goes on from there"
         )
+
+
+@contextmanager
+def _no_ctrl_c() -> Iterator[None]:
+    """Start processes deaf to Ctrl-C, which a terminal sends to all: the engine ends them itself.
+
+    The fork server would otherwise die of it, with a traceback, while it imports torch.
+    """
+    # Where it does not run yet, starting it would let SIGINT through again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -1,0 +1,146 @@
+"""Records on disk: what is read, what is not, and who may write."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from bench.errors import BenchError
+from bench.store import Store, writable
+from bench.suite import RECORD_SCHEMA
+
+
+def record(cell="abc", **changes):
+    return {"schema": RECORD_SCHEMA, "id": cell, "status": "ok", "digests": {}} | changes
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "results", "tiny")
+
+
+def test_what_is_written_is_read(store):
+    store.write(record(), [{"epoch": 0, "train_loss": 1.5}])
+    assert store.read("abc") == record()
+    epochs = pd.read_parquet(store.folder("abc") / "epochs.parquet")
+    assert epochs.to_dict("records") == [{"epoch": 0, "train_loss": 1.5}]
+    assert sorted(p.name for p in store.folder("abc").iterdir()) == ["epochs.parquet", "record.json"]
+
+
+def test_records_come_by_id_and_other_files_are_no_records(store):
+    for cell in ("b", "a", "c"):
+        store.write(record(cell))
+    (store.runs / "notes.txt").write_text("mine")
+    (store.runs / "empty").mkdir()
+    assert [r["id"] for r in store.records()] == ["a", "b", "c"]
+
+
+def test_no_folder_has_no_records(store):
+    assert store.records() == []
+    assert store.read("abc") is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b'{"schema": 1, "id": "ab',
+        b"\xff\xfe",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"schema": 1}',
+        json.dumps(record(schema=RECORD_SCHEMA + 1)).encode(),
+        json.dumps(record("of-another-cell")).encode(),
+    ],
+)
+def test_a_damaged_or_foreign_record_is_none(store, content):
+    store.write(record())
+    (store.folder("abc") / "record.json").write_bytes(content)
+    assert store.read("abc") is None
+    assert store.records() == []
+
+
+def test_a_folder_in_place_of_the_record_is_none(store):
+    (store.folder("abc") / "record.json").mkdir(parents=True)
+    assert store.read("abc") is None
+
+
+def test_a_full_disk_leaves_the_old_record(store, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    store.write(record())
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        store.write(record(status="failed"), [{"epoch": 0}])
+    assert store.read("abc") == record()
+    assert [p.name for p in store.folder("abc").iterdir()] == ["record.json"]
+
+
+def test_nan_is_never_written(store):
+    with pytest.raises(ValueError, match="JSON"):
+        store.write(record(metrics={"loss": float("nan")}))
+    assert store.read("abc") is None
+
+
+def test_one_holder_at_a_time(store):
+    with (
+        store.lock(),
+        pytest.raises(BenchError, match=r"another run of tiny is at work in .*results"),
+        Store(store.results, "tiny").lock(),
+    ):
+        pass
+    with store.lock(), Store(store.results, "another-suite").lock():
+        pass
+
+
+def test_the_lock_is_free_when_its_holder_was_killed(store):
+    code = "import sys, time; from pathlib import Path; from bench.store import Store\n"
+    code += "with Store(Path(sys.argv[1]), 'tiny').lock(): print('held', flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", code, str(store.results)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(BenchError, match="another run"), store.lock():
+            pass
+        holder.kill()
+        holder.wait()
+    with store.lock():
+        pass
+
+
+def test_what_a_killed_run_was_writing_is_cleared_away(store):
+    store.write(record())
+    half = [store.folder("abc") / ".record.json.x.tmp", store.leaderboards / ".runs.csv.y.tmp"]
+    store.leaderboards.mkdir(parents=True)
+    for path in half:
+        path.touch()
+    with store.lock():
+        assert not [path for path in half if path.exists()]
+    assert store.read("abc") == record()
+
+
+def test_a_lock_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(BenchError, match="cannot write results to"), Store(tmp_path / "file", "tiny").lock():
+        pass
+
+
+def test_whether_a_folder_could_be_written_is_known_without_making_it(tmp_path):
+    writable(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    for below in ("file", "file/sub"):
+        with pytest.raises(BenchError, match=r"file is not a folder; give another --results"):
+            writable(tmp_path / below)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(BenchError, match="no permission in"):
+        writable(tmp_path / "sub")

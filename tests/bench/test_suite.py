@@ -1,0 +1,255 @@
+"""Suites: what is valid, what is refused and how, ids, labels."""
+
+import tomllib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from bench import suite
+from bench.errors import BenchError
+from bench.paths import suites_folder
+from bench.suite import BackboneSpec, Cell, DatasetSpec, MethodSpec, Profile, Recipe, load_suite, variant
+
+CELL = {
+    "method": {"name": "rectangle", "params": {"width": 1.0, "height": None}},
+    "dataset": {"name": "digits", "subset": None},
+    "backbone": {"name": "mlp"},
+    "timesteps": 2,
+    "recipe": {"epochs": 2, "batch_size": 32, "learning_rate": 0.01},
+    "profile": {"device": "cpu"},
+    "seed": 0,
+}
+OTHER = {
+    ("method", "name"): "triangle",
+    ("method", "params"): {"width": 2.0, "height": None},
+    ("dataset", "name"): "digits-events",
+    ("dataset", "subset"): 200,
+    ("backbone", "name"): "convnet",
+    ("backbone", "width"): 0.5,
+    ("backbone", "neuron"): "plif",
+    ("backbone", "norm"): "none",
+    ("backbone", "reset"): "subtract",
+    ("backbone", "detach_reset"): True,
+    ("backbone", "threshold"): 1.0,
+    ("backbone", "decay"): 0.5,
+    ("timesteps",): 4,
+    ("recipe", "epochs"): 3,
+    ("recipe", "batch_size"): 16,
+    ("recipe", "optimizer"): "sgd",
+    ("recipe", "learning_rate"): 0.1,
+    ("recipe", "weight_decay"): 0.1,
+    ("recipe", "momentum"): 0.5,
+    ("recipe", "schedule"): "cosine",
+    ("recipe", "augment"): False,
+    ("profile", "device"): "cuda",
+    ("profile", "dtype"): "float64",
+    ("profile", "threads"): 2,
+    ("profile", "deterministic"): False,
+    ("profile", "tf32"): True,
+    ("seed",): 1,
+}
+"""A second value for each field of a cell, by its place."""
+
+
+def cell(changes=None):
+    """A cell with the values at the given places changed."""
+    content = {k: dict(v) if isinstance(v, dict) else v for k, v in CELL.items()}
+    for place, value in (changes or {}).items():
+        inner = content if len(place) == 1 else content[place[0]]
+        inner[place[-1]] = value
+    return Cell.model_validate(content)
+
+
+# --- suites ---
+
+
+def test_every_shipped_suite_is_valid_and_called_as_its_file():
+    files = sorted(suites_folder().glob("*.toml"))
+    assert [s.name for s in suite.shipped_suites()] == [f.stem for f in files]
+    assert {"smoke", "quick", "every-method"} <= {f.stem for f in files}
+    assert all(s.description for s in suite.shipped_suites())
+
+
+def smoke():
+    return tomllib.loads((suites_folder() / "smoke.toml").read_text())
+
+
+def write(tmp_path, text):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def toml(changes):
+    """smoke.toml with some lines replaced."""
+    text = (suites_folder() / "smoke.toml").read_text()
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"timesteps =": "timestep ="}, "unknown key 'timestep'; did you mean 'timesteps'?"),
+        ({"timeout =": "timout ="}, "unknown key 'timout'; did you mean 'timeout'?"),
+        ({"epochs =": "epoch ="}, "unknown key 'recipe.epoch'; did you mean 'recipe.epochs'?"),
+        ({"threads =": "thread ="}, "unknown key 'profile.thread'; did you mean 'profile.threads'?"),
+        ({"timeout =": "qqqq ="}, "unknown key 'qqqq'; check its spelling"),
+        ({"seeds = [0]": ""}, "the key 'seeds' is missing"),
+        ({"seeds = [0]": "seeds = []"}, "seeds:"),
+        ({"seeds = [0]": "seeds = [0, 0]"}, "seeds lists 0 twice"),
+        ({"seeds = [0]": "seeds = [-1]"}, "seeds.0: .* got -1"),
+        ({"timesteps = [2]": "timesteps = [0]"}, "timesteps.0: .* got 0"),
+        ({'["mlp"]': '["mlp", { name = "mlp", width = 1.0 }]'}, "backbones lists mlp twice"),
+        ({'["mlp"]': '[{ name = "mlp", norm = "layer" }]'}, "backbones.0.norm: .* got 'layer'"),
+        ({"epochs = 5": "epochs = 0"}, "recipe.epochs: .* got 0"),
+        ({"learning_rate = 0.01": "learning_rate = inf"}, "recipe.learning_rate: .* got inf"),
+        ({'name = "smoke"': 'name = "../smoke"'}, "name: .* got '../smoke'"),
+        ({'"rectangle"': '{ name = "rectangle", params = { width = nan } }'}, "methods.1.params.width"),
+        ({'"rectangle"': '{ name = "rectangle", width = 2.0 }'}, "unknown key 'methods.1.width'"),
+        ({"[recipe]": "[recipe"}, "is not valid TOML"),
+    ],
+)
+def test_what_is_wrong_with_a_suite_is_said_in_one_sentence(tmp_path, changes, message):
+    with pytest.raises(BenchError, match=message) as caught:
+        load_suite(write(tmp_path, toml(changes)))
+    assert "\n" not in str(caught.value)
+    assert "mine.toml" in str(caught.value)
+
+
+def test_bytes_that_are_no_text_are_not_a_suite(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b'name = "\xff"')
+    with pytest.raises(BenchError, match="is not valid TOML"):
+        load_suite(str(path))
+
+
+def test_an_unknown_suite_names_the_shipped_ones():
+    with pytest.raises(BenchError, match=r"no suite 'nosuch': the shipped ones are .*smoke"):
+        load_suite("nosuch")
+
+
+def test_the_same_parameters_spelt_in_another_order_are_the_same_entry(tiny):
+    params = {"width": 1.0, "height": 2.0}
+    entries = [{"name": "rectangle", "params": p} for p in (params, dict(reversed(params.items())))]
+    with pytest.raises(ValidationError, match="methods lists rectangle twice"):
+        tiny(methods=entries)
+
+
+def test_one_method_may_be_written_without_a_list(tiny):
+    assert tiny(methods="all").methods == (MethodSpec(name="all"),)
+
+
+def test_only_keeps_options_adds_what_is_new_and_forgets_repeats(tiny):
+    whole = tiny(methods=[{"name": "rectangle", "params": {"width": 2}}, "mpd-agl"])
+    cut = whole.only(methods=["triangle", "rectangle", "triangle"], datasets=["digits"], seeds=[3, 1, 3])
+    assert cut.methods == (MethodSpec(name="triangle"), MethodSpec(name="rectangle", params={"width": 2}))
+    assert cut.datasets == (DatasetSpec(name="digits", subset=200),)
+    assert cut.seeds == (3, 1)
+    assert whole.only() == whole
+
+
+@pytest.mark.parametrize("cut", [{"seeds": [-1]}, {"seeds": []}, {"methods": []}, {"datasets": []}])
+def test_only_refuses_what_a_suite_would(tiny, cut):
+    with pytest.raises(BenchError, match=next(iter(cut))):
+        tiny().only(**cut)
+
+
+# --- ids ---
+
+
+def fields(model, *above):
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, suite.Spec):
+            yield from fields(inner, *above, name)
+        else:
+            yield (*above, name)
+
+
+def test_every_field_of_a_cell_is_tried_below():
+    # `compile` has one value so far.
+    assert set(fields(Cell)) == OTHER.keys() | {("profile", "compile")}
+
+
+@pytest.mark.parametrize("place", OTHER, ids=".".join)
+def test_an_id_changes_with_every_field_and_a_configuration_with_all_but_the_seed(place):
+    before, after = cell(), cell({place: OTHER[place]})
+    assert before.id("data") != after.id("data")
+    same = before.configuration("data") == after.configuration("data")
+    assert same == (place == ("seed",))
+
+
+def test_ids_change_with_the_data():
+    assert cell().id("a") != cell().id("b")
+    assert cell().configuration("a") != cell().configuration("b")
+
+
+def test_an_id_changes_with_the_schema(monkeypatch):
+    before = cell().id("data")
+    monkeypatch.setattr(suite, "RECORD_SCHEMA", suite.RECORD_SCHEMA + 1)
+    assert cell().id("data") != before
+
+
+def test_an_id_is_pinned():
+    # It is the name of a folder in everybody's results: it must not change by accident.
+    assert cell().id("data") == "767380889f504879"
+
+
+@given(st.permutations(list(CELL)), st.permutations(list(CELL["recipe"])), st.booleans())
+def test_an_id_does_not_depend_on_the_order_of_keys(keys, recipe_keys, reverse):
+    content = {key: CELL[key] for key in keys}
+    content["recipe"] = {key: CELL["recipe"][key] for key in recipe_keys}
+    params = CELL["method"]["params"]
+    content["method"] = {"params": dict(reversed(params.items())) if reverse else params, "name": "rectangle"}
+    assert Cell.model_validate(content).id("data") == cell().id("data")
+
+
+@given(st.dictionaries(st.sampled_from(list(OTHER)), st.none(), max_size=4))
+def test_equal_cells_have_equal_ids_and_others_others(places):
+    changes = {place: OTHER[place] for place in places}
+    made = cell(changes)
+    assert (made.id("data") == cell().id("data")) == (made == cell())
+    assert Cell.model_validate_json(made.model_dump_json()).id("data") == made.id("data")
+
+
+def test_a_whole_number_is_the_same_parameter_as_its_float():
+    whole, real = ({("method", "params"): {"width": v}} for v in (1, 1.0))
+    assert cell(whole).id("data") == cell(real).id("data")
+
+
+# --- labels ---
+
+
+@pytest.mark.parametrize(
+    ("changes", "label"),
+    [
+        ({}, "default"),
+        ({("seed",): 3}, "default"),
+        ({("timesteps",): 8}, "default"),
+        ({("recipe", "epochs"): 9}, "default"),
+        ({("method", "params"): {"width": 2.0, "height": None}}, "width=2"),
+        ({("method", "params"): {"width": 2.0, "height": 0.25}}, "width=2 height=0.25"),
+        ({("backbone", "width"): 0.5, ("backbone", "norm"): "bn"}, "backbone.width=0.5 norm=bn"),
+        ({("backbone", "detach_reset"): True}, "detach_reset=True"),
+        ({("dataset", "subset"): 200}, "subset=200"),
+        ({("profile", "device"): "cuda", ("profile", "dtype"): "float64"}, "cuda float64"),
+    ],
+)
+def test_the_label_says_what_differs_from_the_defaults(changes, label):
+    assert variant(cell(changes), {"width": 1.0, "height": None}) == label
+
+
+def test_specs_are_frozen():
+    for spec in (
+        BackboneSpec(name="mlp"),
+        Profile(),
+        Recipe(epochs=1, batch_size=2, learning_rate=1),
+        cell(),
+    ):
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(spec, next(iter(type(spec).model_fields)), None)

@@ -1,0 +1,448 @@
+"""The training protocol: paired seeds, the choice of the epoch, hooks, and an untouched test set."""
+
+import copy
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from bench import data, registry, train
+from bench.backbone import Network
+from bench.registry import Entry
+from bench.suite import Cell
+from bench.surrogate import Surrogate, method
+
+TIMES = ("train_seconds", "search_seconds")
+
+
+@pytest.fixture(autouse=True)
+def _torch_as_it_was():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.prepare(registry.load().dataset("digits").item, data.Request(Path(), 2), 200)
+
+
+@pytest.fixture
+def cell(tiny):
+    """cell("mpd-agl", seed=1, epochs=3) -> a cell of the tiny suite; keys of the recipe and profile too."""
+
+    def make(name="rectangle", **changes):
+        suite = tiny()
+        content = {
+            "method": {"name": name},
+            "dataset": suite.datasets[0],
+            "backbone": suite.backbones[0],
+            "timesteps": 2,
+            "seed": 0,
+        }
+        for part in ("recipe", "profile"):
+            given = getattr(suite, part).model_dump()
+            content[part] = given | {k: changes.pop(k) for k in list(changes) if k in given}
+        return Cell.model_validate(content | changes)
+
+    return make
+
+
+def found_with(*targets, **datasets):
+    """The registry with methods declared in a test, and with other datasets under known names."""
+    known = registry.load()
+    methods = {m.name: Entry(m, Path(__file__), "") for target in targets for m in vars(target)["declared"]}
+    entries = {name: Entry(d, Path(__file__), "") for name, d in datasets.items()}
+    return dataclasses.replace(
+        known, methods={**known.methods, **methods}, datasets={**known.datasets, **entries}
+    )
+
+
+def run(cell, digits, *targets, found=None):
+    return train.train(cell, found or found_with(*targets), digits, lambda *_: None)
+
+
+def without_times(outcome):
+    drop = lambda row: {k: v for k, v in row.items() if k not in TIMES}  # noqa: E731
+    return drop(outcome.metrics), [drop(row) for row in outcome.epochs]
+
+
+@method("greedy", paper="none")
+class Greedy(Surrogate):
+    """Draws from torch's global generator while it is built, and learns a parameter of its own."""
+
+    shape = staticmethod(lambda x: torch.ones_like(x))
+
+    def bind(self, site):
+        super().bind(site)
+        self.gain = nn.Parameter(1 + torch.rand(()) / 10)
+
+    def emit(self, s, t):
+        return s * self.gain
+
+
+# --- seeds ---
+
+
+def test_methods_start_from_the_same_weights(cell):
+    found = found_with(Greedy)
+    states = {
+        name: train.build(cell(name), found).state_dict()
+        for name in ("rectangle", "mpd-agl", "ann-relu", "snntorch/atan", "greedy")
+    }
+    for name, state in states.items():
+        shared = {k: v for k, v in state.items() if "gain" not in k}
+        assert shared.keys() == states["rectangle"].keys(), name
+        assert all(torch.equal(v, states["rectangle"][k]) for k, v in shared.items()), name
+
+
+def test_what_a_method_draws_while_it_is_built_follows_the_seed_and_the_layer(cell):
+    def gains(seed):
+        return [s.gain.item() for s in train.build(cell("greedy", seed=seed), found_with(Greedy)).surrogates]
+
+    assert gains(0) == gains(0)
+    assert len({*gains(0), *gains(1)}) == 4
+
+
+def test_seeds_start_from_other_weights(cell):
+    first, second = (train.build(cell(seed=s), registry.load()).body.readout.module.weight for s in (0, 1))
+    assert not torch.equal(first, second)
+
+
+@pytest.fixture
+def batches(monkeypatch):
+    """Every batch that a network in training sees, as it comes."""
+    seen = []
+    forward = Network.forward
+
+    def spy(self, x):
+        if self.training:
+            seen.append(x.clone())
+        return forward(self, x)
+
+    monkeypatch.setattr(Network, "forward", spy)
+    return seen
+
+
+def test_methods_see_the_same_batches_in_the_same_order(cell, digits, batches):
+    for name in ("rectangle", "mpd-agl", "greedy"):
+        run(cell(name), digits, Greedy)
+    third = len(batches) // 3
+    assert third == 2 * len(digits.train) // 32
+    for a, b, c in zip(batches[:third], batches[third : 2 * third], batches[2 * third :], strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(a, c)
+
+
+def test_an_epoch_shows_each_training_sample_once_in_an_order_of_its_own(cell, digits, batches):
+    run(cell(), digits)
+    run(cell(seed=1), digits)
+    per_epoch = torch.cat(batches).flatten(1).unflatten(0, (4, len(digits.train)))
+    everyone = sorted(digits.train.x.flatten(1).tolist())
+    assert all(sorted(epoch.tolist()) == everyone for epoch in per_epoch)
+    assert not any(torch.equal(per_epoch[i], per_epoch[j]) for i in range(4) for j in range(i))
+
+
+@pytest.mark.parametrize("name", ["rectangle", "mpd-agl", "ann-relu", "greedy"])
+def test_the_same_cell_twice_is_the_same_bit_for_bit(cell, digits, name):
+    first, second, other = (run(cell(name, seed=s), digits, Greedy) for s in (3, 3, 4))
+    assert without_times(first) == without_times(second)
+    assert first.metrics["train_loss"] != other.metrics["train_loss"]
+
+
+# --- which epoch, which data ---
+
+
+class Script:
+    """Stands in for `_Trainer.accuracies`: gives the scripted accuracies, notes what it was asked."""
+
+    def __init__(self, monkeypatch, values):
+        self.values, self.asked = iter(values), []
+        script = self
+
+        def accuracies(trainer, split):
+            script.asked.append((split, copy.deepcopy(trainer.network.state_dict())))
+            return [0.0, next(script.values)]
+
+        monkeypatch.setattr(train._Trainer, "accuracies", accuracies)
+
+
+def test_the_best_validation_epoch_is_the_first_of_equals(cell, digits, monkeypatch):
+    script = Script(monkeypatch, [50.0, 70.0, 70.0, 60.0, 11.0, 22.0])
+    metrics = run(cell(epochs=4), digits).metrics
+    assert (metrics["best_epoch"], metrics["val_accuracy"]) == (1, 70.0)
+    assert (metrics["test_accuracy_last"], metrics["test_accuracy"]) == (11.0, 22.0)
+    states = [state for _, state in script.asked]
+    for name, value in states[1].items():
+        assert torch.equal(states[5][name], value), "the test saw other weights than the best epoch's"
+    assert any(not torch.equal(states[4][name], value) for name, value in states[1].items())
+
+
+def test_an_epoch_of_zero_accuracy_can_be_the_best(cell, digits, monkeypatch):
+    Script(monkeypatch, [0.0] * 4)
+    assert run(cell(), digits).metrics["best_epoch"] == 0
+
+
+def test_test_data_is_looked_at_after_training_only(cell, digits, monkeypatch):
+    script = Script(monkeypatch, [1.0] * 5)
+    run(cell(epochs=3), digits)
+    assert [split is digits.test for split, _ in script.asked] == [False, False, False, True, True]
+    assert all(split is digits.val for split, _ in script.asked[:3])
+
+
+def test_accuracies_are_those_of_a_plain_loop(cell, digits):
+    made = cell(timesteps=3)
+    network = train.build(made, registry.load())
+    trainer = train._Trainer(made, digits, network)
+    trainer.epoch(0)
+    found = trainer.accuracies(digits.test)
+    network.eval()
+    for steps, accuracy in enumerate(found, 1):
+        right = 0
+        for x, y in zip(digits.test.x, digits.test.y, strict=True):
+            right += int(network(x[None])[:steps].mean(0).argmax() == y)
+        assert accuracy == pytest.approx(100 * right / len(digits.test), abs=1e-5)
+
+
+def test_the_last_of_the_anytime_accuracies_is_the_test_accuracy(cell, digits):
+    metrics = run(cell(timesteps=3), digits).metrics
+    assert len(metrics["anytime_accuracy"]) == 3
+    assert metrics["anytime_accuracy"][-1] == metrics["test_accuracy"]
+
+
+def test_evaluation_changes_nothing(cell, digits):
+    network = train.build(cell(), registry.load())
+    before = copy.deepcopy(network.state_dict())
+    train._Trainer(cell(), digits, network).accuracies(digits.val)
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+def test_listeners_hear_of_every_epoch(cell, digits):
+    heard = []
+    outcome = train.train(cell(epochs=3), registry.load(), digits, lambda *what: heard.append(what))
+    assert heard == [(row["epoch"], row["val_accuracy"]) for row in outcome.epochs]
+    assert [epoch for epoch, _ in heard] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["in training", "in evaluation only"])
+def test_a_loss_that_is_not_finite_is_divergence(cell, digits, training):
+    @method("nan", paper="none")
+    class Nan(Greedy):
+        def emit(self, s, t):
+            return s * float("nan") if self.training == training else s
+
+    with pytest.raises(train.Diverged, match=r"NaN|nan"):
+        run(cell("nan"), digits, Nan)
+
+
+# --- hooks ---
+
+
+@pytest.mark.parametrize(("epochs", "expected"), [(1, [0.0]), (3, [0.0, 0.5, 1.0])])
+def test_on_epoch_hears_of_progress_in_every_layer(cell, digits, epochs, expected):
+    heard = []
+
+    @method("listens", paper="none")
+    class Listens(Greedy):
+        def on_epoch(self, progress):
+            heard.append((self.site.index, progress))
+
+    run(cell("listens", epochs=epochs), digits, Listens)
+    assert heard == [(layer, progress) for progress in expected for layer in (0, 1)]
+
+
+def one_step(digits, made, *targets):
+    """A network before and after one step over all training data."""
+    made = made.model_copy(
+        update={"recipe": made.recipe.model_copy(update={"batch_size": len(digits.train), "epochs": 1})}
+    )
+    network = train.build(made, found_with(*targets))
+    before = copy.deepcopy(network)
+    train._Trainer(made, digits, network).epoch(0)
+    return before, network
+
+
+def test_a_penalty_adds_to_the_gradient(cell, digits):
+    @method("pays", paper="none")
+    class Pays(Greedy):
+        def penalty(self, statistics):
+            return 0.5 * statistics.mean.square().sum() + statistics.variance.sum()
+
+    made = cell(
+        "pays", optimizer="sgd", momentum=0.0, schedule="constant", learning_rate=0.1, dtype="float64"
+    )
+    before, after = one_step(digits, made, Pays)
+    before.train()
+    logits = before(digits.train.x.double())
+    paid = [s.neuron.statistics for s in before.sites]
+    extra = sum(0.5 * s.mean.square().sum() + s.variance.sum() for s in paid)
+    loss = functional.cross_entropy(logits.mean(0), digits.train.y)
+    parameters = list(before.parameters())
+    gradients = torch.autograd.grad(loss + extra, parameters)
+    for parameter, gradient, changed in zip(parameters, gradients, after.parameters(), strict=True):
+        torch.testing.assert_close(changed, parameter - 0.1 * gradient)
+
+
+def test_the_loss_that_is_reported_is_the_tasks_alone(cell, digits):
+    @method("pays", paper="none")
+    class Pays(Greedy):
+        def penalty(self, statistics):
+            return 1e6 + 0 * statistics.mean.sum()
+
+    paid, plain = (run(cell(name), digits, Pays, Greedy) for name in ("pays", "greedy"))
+    assert paid.metrics["train_loss"] == plain.metrics["train_loss"]
+
+
+def test_an_optimizer_of_its_own_takes_its_parameters_from_the_recipes(cell, digits):
+    @method("owns", paper="none")
+    class Owns(Greedy):
+        @classmethod
+        def optimizers(cls, layers):
+            return [torch.optim.SGD([layer.gain for layer in layers], lr=0.0)]
+
+    def change(name):
+        before, after = one_step(digits, cell(name, schedule="constant"), Owns, Greedy)
+        gains = [(a.gain - b.gain).item() for a, b in zip(before.surrogates, after.surrogates, strict=True)]
+        return gains, (before.body.readout.module.weight - after.body.readout.module.weight).abs().sum()
+
+    gains, weight = change("owns")
+    assert gains == [0, 0]
+    assert weight > 0
+    gains, weight = change("greedy")
+    assert 0 not in gains
+    assert weight > 0
+
+
+@pytest.mark.parametrize(("batch_size", "limit", "budget"), [(8, 200, 2), (8, 1, 1), (200, 200, 1)])
+def test_a_search_gets_a_budget_of_training_batches(cell, digits, monkeypatch, batch_size, limit, budget):
+    seen = []
+    monkeypatch.setattr(train, "SEARCH_BUDGET", limit)
+
+    @method("searches", paper="none")
+    class Searches(Greedy):
+        @classmethod
+        def search(cls, layers, context):
+            got = list(context.batches())
+            loss = [context.loss(context.network(x), y) for x, y in got]
+            assert all(value.ndim == 0 and value.isfinite() for value in loss)
+            seen.append((got, context.budget, context.progress, context.network.training))
+            for layer in layers:
+                layer.gain.data.fill_(2.0)
+
+    outcome = run(cell("searches", batch_size=batch_size), digits, Searches)
+    plain = run(cell("greedy", batch_size=batch_size), digits, Greedy)
+    assert outcome.metrics["train_loss"] != plain.metrics["train_loss"]
+    assert outcome.metrics["search_seconds"] > 0
+    training = {tuple(x) for x in digits.train.x.flatten(1).tolist()}
+    assert [(b, p, mode) for _, b, p, mode in seen] == [(budget, 0.0, True), (budget, 1.0, True)]
+    for got, *_ in seen:
+        assert len(got) == budget
+        assert {tuple(row) for x, _ in got for row in x.flatten(1).tolist()} <= training
+    assert not torch.equal(seen[0][0][0][0], seen[1][0][0][0])
+
+
+# --- data ---
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_augmentation_is_for_training_only_and_normalisation_comes_after(cell, digits, wanted):
+    augmented, normalised = [], []
+
+    def augment(x, ids, epoch, seed):
+        augmented.append((ids, epoch, seed))
+        return x + 100
+
+    def normalise(x):
+        normalised.append(bool((x >= 100).all()))
+        return x
+
+    dataset = dataclasses.replace(digits.dataset, augment=augment, normalise=normalise)
+    run(cell(augment=wanted, seed=5), dataclasses.replace(digits, dataset=dataset), found=registry.load())
+    steps = -(-len(digits.train) // 32)
+    assert sum(normalised) == (2 * steps if wanted else 0)
+    assert len(normalised) == 2 * steps + 2 + 2 * -(-len(digits.test) // train.EVALUATION_BATCH)
+    assert [(e, s) for _, e, s in augmented] == [(e, 5) for e in (0, 1) for _ in range(steps)] * wanted
+    for e in range(2 * wanted):
+        ids = torch.cat([ids for ids, epoch, _ in augmented if epoch == e])
+        assert torch.equal(ids.sort().values, digits.train.ids.sort().values)
+
+
+def test_events_are_trained_on(cell):
+    found = registry.load()
+    events = data.prepare(found.dataset("digits-events").item, data.Request(Path(), 3), 200)
+    outcome = run(cell(dataset={"name": "digits-events"}, timesteps=3), events)
+    assert outcome.epochs[1]["train_loss"] < outcome.epochs[0]["train_loss"]
+
+
+def test_a_network_learns(cell, digits):
+    outcome = run(cell(epochs=12), digits)
+    assert outcome.metrics["test_accuracy"] > 60
+    assert outcome.epochs[-1]["train_loss"] < 0.5 * outcome.epochs[0]["train_loss"]
+
+
+# --- recipe ---
+
+
+def rates(made, digits):
+    """The learning rate at every step, and after the last."""
+    trainer = train._Trainer(made, digits, train.build(made, registry.load()))
+    seen, main = [], trainer.optimizers[0]
+    main.register_step_pre_hook(lambda o, *_: seen.append(o.param_groups[0]["lr"]))
+    for epoch in range(made.recipe.epochs):
+        trainer.epoch(epoch)
+    return seen, main.param_groups[0]["lr"]
+
+
+def test_schedules(cell, digits):
+    steps = 3 * -(-len(digits.train) // 32)
+    seen, _ = rates(cell(schedule="constant", epochs=3), digits)
+    assert seen == [0.01] * steps
+    seen, last = rates(cell(schedule="cosine", epochs=3), digits)
+    assert seen[0] == 0.01
+    assert seen == sorted(set(seen), reverse=True)
+    assert (len(seen), last) == (steps, pytest.approx(0, abs=1e-12))
+    seen, last = rates(cell(schedule="one-cycle", epochs=3), digits)
+    assert len(seen) == len(set(seen)) == steps
+    assert seen[0] == pytest.approx(0.01 / 25)
+    assert max(seen) == pytest.approx(0.01, rel=0.05)
+    assert seen[-1] < seen[0]
+
+
+@pytest.mark.parametrize("schedule", ["one-cycle", "cosine", "constant"])
+def test_one_single_step_is_enough_for_every_schedule(cell, digits, schedule):
+    assert run(cell(epochs=1, batch_size=1000, schedule=schedule), digits).metrics["best_epoch"] == 0
+
+
+def test_optimizers(cell, digits):
+    def main(**recipe):
+        made = cell(**recipe)
+        return train._Trainer(made, digits, train.build(made, registry.load())).optimizers
+
+    (adamw,) = main(weight_decay=0.3)
+    assert isinstance(adamw, torch.optim.AdamW)
+    assert adamw.defaults["weight_decay"] == 0.3
+    (sgd,) = main(optimizer="sgd", momentum=0.5, weight_decay=0.1)
+    assert isinstance(sgd, torch.optim.SGD)
+    assert (sgd.defaults["momentum"], sgd.defaults["weight_decay"]) == (0.5, 0.1)
+
+
+def test_the_profile_acts(cell, digits):
+    made = cell(dtype="float64", deterministic=False)
+    assert {p.dtype for p in train.build(made, registry.load()).parameters()} == {torch.float64}
+    run(made, digits)
+    assert torch.get_num_threads() == 1
+    assert not torch.are_deterministic_algorithms_enabled()
+    run(cell(), digits)
+    assert torch.are_deterministic_algorithms_enabled()
+
+
+def test_streams_of_different_purposes_have_different_seeds():
+    purposes = [("weights",), ("method",), ("order", 0), ("order", 1), ("search", 0)]
+    seeds = [train.derive(s, *p) for s in (0, 1, 10) for p in purposes]
+    assert len(set(seeds)) == len(seeds)
+    assert train.derive(0, "weights") == 15930457594142475  # published seeds must stay what they are

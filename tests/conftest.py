@@ -1,0 +1,94 @@
+"""A suite that trains in a fraction of a second, plugins written on the spot, and the command line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = {
+    "name": "tiny",
+    "methods": ["rectangle"],
+    "datasets": [{"name": "digits", "subset": 200}],
+    "backbones": [{"name": "mlp", "width": 0.125}],
+    "timesteps": [2],
+    "seeds": [0],
+    "timeout": 60,
+    "recipe": {"epochs": 2, "batch_size": 32, "learning_rate": 0.01},
+    "profile": {"device": "cpu"},
+}
+IMPORTS = "from bench.surrogate import Param, Surrogate, method\nfrom bench import shapes\n"
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """tiny(methods=[...]) -> a Suite: digits, a narrow mlp, two epochs; any key may be changed."""
+    from bench.suite import Suite
+
+    return lambda **changes: Suite.model_validate(TINY | changes)
+
+
+@pytest.fixture
+def write_plugin(tmp_path):
+    """write_plugin(text, name) -> the file, with the usual imports above the text."""
+
+    def write(text, name="plugin.py"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(IMPORTS + dedent(text))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def make_plan(tmp_path):
+    """make_plan(suite, plugins=...) -> its plan over the results folder tmp_path/results."""
+    from bench import plan
+    from bench.store import Store
+
+    def make(suite, results="results", **options):
+        options.setdefault("data_root", tmp_path / "data")
+        return plan.make_plan(suite, Store(tmp_path / results, suite.name), **options)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def environment():
+    """The environment of a user who has the checkout on the path, no data, and no terminal."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("SPIKEGRAD_DATA", "COLUMNS", "FORCE_COLOR")}
+    return kept | {"PYTHONPATH": str(ROOT), "SPIKEGRAD_DATA": "/nowhere/data", "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="session")
+def spikegrad(environment):
+    """spikegrad("run", "smoke", cwd=folder) -> the ended process, its output as text."""
+
+    def call(*arguments, cwd):
+        command = [sys.executable, "-m", "bench", *map(str, arguments)]
+        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+
+    return call
+
+
+@pytest.fixture
+def start(environment):
+    """start("run", "smoke", cwd=folder) -> the running process, in a group of its own."""
+    started = []
+
+    def call(*arguments, cwd, **more):
+        command = [sys.executable, "-m", "bench", *map(str, arguments)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        started.append(
+            subprocess.Popen(command, cwd=cwd, env=environment | more, start_new_session=True, **pipes)
+        )
+        return started[-1]
+
+    yield call
+    for process in started:
+        process.kill()
+        process.communicate()

@@ -83,16 +83,17 @@ def make_plan(
 
     Raises BenchError at the first thing that is wrong.
     """
-    from bench import plan, registry
-
     files = tuple(Path(p) for p in plugins)
     chosen = load_suite(suite)
+    store = Store(Path(results) if results is not None else default_results(), chosen.name)
+    writable(store.results)
+    # Only now, when the cheap mistakes are out of the way: this imports torch.
+    from bench import plan, registry
+
     if methods is None:
         # A method given on the command line is there to be compared: it joins the suite's own.
         given = [name for name, entry in registry.load(files).methods.items() if entry.given]
         methods = [m.name for m in chosen.methods] + given if given else None
-    store = Store(Path(results) if results is not None else default_results(), chosen.name)
-    writable(store.results)
     return plan.make_plan(
         chosen.only(methods=methods, datasets=datasets, seeds=seeds),
         store,
@@ -111,12 +112,17 @@ def execute(plan: Plan, *, jobs: int | None = None, timeout: float | None = None
     from bench.engines import local
 
     with plan.store.lock():
-        local.run(
-            plan,
-            jobs=jobs or local.default_jobs(plan.suite.profile.threads),
-            timeout=timeout or plan.suite.timeout,
-            listener=listener,
-        )
+        try:
+            local.run(
+                plan,
+                jobs=jobs or local.default_jobs(plan.suite.profile.threads),
+                timeout=timeout or plan.suite.timeout,
+                listener=listener,
+            )
+        except KeyboardInterrupt:
+            if plan.store.records():
+                write_tables(plan.store, plan.suite.baseline)
+            raise
         write_tables(plan.store, plan.suite.baseline)
 
 

@@ -56,6 +56,8 @@ Timeout = Annotated[
     float | None,
     typer.Option("--timeout", min=1, help="Seconds a cell may take, instead of the suite's own."),
 ]
+STOPPED_BY_USER = 130
+"""What typer makes of Ctrl-C, as shells do."""
 Kind = Literal["methods", "datasets", "backbones", "suites"]
 
 
@@ -66,6 +68,13 @@ def main() -> NoReturn:
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1 if isinstance(error, Stopped) else 2)
+    except SystemExit as end:
+        if end.code == STOPPED_BY_USER:
+            print(
+                "stopped; trainings that had finished are kept, the same command goes on from there",
+                file=sys.stderr,
+            )
+        raise
     sys.exit(0)
 
 
@@ -97,12 +106,8 @@ def run(
         highlight=False,
         soft_wrap=True,
     )
-    try:
-        with progress.listener(talk, pending) as listener:
-            api.execute(plan, jobs=jobs, timeout=timeout, listener=listener)
-    except KeyboardInterrupt:
-        talk.print("stopped; what had finished is kept, the same command goes on from there", highlight=False)
-        raise typer.Exit(130) from None
+    with progress.listener(talk, pending) as listener:
+        api.execute(plan, jobs=jobs, timeout=timeout, listener=listener)
     outcome = render.outcome(plan)
     if as_json:
         _print_json(outcome.as_json())

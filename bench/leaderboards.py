@@ -174,7 +174,7 @@ class _Task:
         if self.base is None:
             return f"{name}: no run of {self.baseline}, so nothing is compared with it."
         if not self.family:
-            return f"{name}: m = 0; no other row shares two ok seeds with {self.baseline}, so none is tested."
+            return f"{name}: no method has two finished seeds beside {self.baseline}'s, so nothing is tested."
         m, pairs = len(self.family), sorted(self.found[row].n for row in self.family)
         fewest, most = pairs[0], pairs[-1]
         seeds = f"{fewest}" if fewest == most else f"{fewest} to {most}"

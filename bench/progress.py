@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from bench.plan import Planned
 from bench.store import OK, Record
+
+if TYPE_CHECKING:
+    from bench.plan import Planned
 
 
 class Estimate:
@@ -20,7 +22,11 @@ class Estimate:
         self.total = total
         self.ended = 0
         self.running: dict[str, float] = {}
-        self.began = time.monotonic()
+        self.began = 0.0
+
+    def start(self) -> None:
+        """A cell starts; the first one starts the clock, since loading torch is no measure."""
+        self.began = self.began or time.monotonic()
 
     def epoch(self, planned: Planned, epoch: int) -> None:
         """An epoch of a running cell has ended."""
@@ -76,6 +82,7 @@ class Lines:
 
     def started(self, planned: Planned) -> None:
         """Nothing to say yet."""
+        self.estimate.start()
 
     def epoch(self, planned: Planned, epoch: int, val_accuracy: float) -> None:
         """Too much to say, but good to know."""
@@ -121,6 +128,7 @@ class Bars:
 
     def started(self, planned: Planned) -> None:
         """A new bar."""
+        self.estimate.start()
         self.tasks[planned.id] = self.progress.add_task(
             title(planned), total=planned.cell.recipe.epochs, note="starting"
         )
@@ -139,7 +147,13 @@ class Bars:
         if task is not None:
             self.progress.remove_task(task)
         if record["status"] != OK:
-            self.progress.console.print(f"{title(planned)}: {outcome(record)}", markup=False, style="red")
+            self.progress.console.print(
+                f"{title(planned)}: {outcome(record)}",
+                markup=False,
+                highlight=False,
+                style="red",
+                soft_wrap=True,
+            )
         self.estimate.end(planned)
         self.progress.update(self.whole, advance=1, note=self.estimate.text())
 

@@ -127,7 +127,7 @@ def _lookup(kind: str, table: dict[str, Entry[Any]], name: str, broken: list[Bro
         return table[name]
     close = difflib.get_close_matches(name, table, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"`spikegrad list {kind}s` shows all {len(table)}"
-    lost = f" ({len(broken)} plugins could not be imported, {broken[0].source} among them)" if broken else ""
+    lost = f" (not imported: {', '.join(b.source for b in broken)})" if broken else ""
     raise BenchError(f"unknown {kind} {name!r}: {hint}{lost}")
 
 
@@ -154,7 +154,12 @@ def _add_file(registry: Registry, file: Path, digest: str, given: bool) -> None:
     except (Exception, SystemExit) as error:
         registry.broken.append(Broken(str(file), _in_one_line(error)))
         return
-    _add(registry, _declarations(module), file, digest, given)
+    found = _declarations(module)
+    if given and not found:
+        registry.broken.append(
+            Broken(str(file), "it declares nothing: decorate a function or class with @method")
+        )
+    _add(registry, found, file, digest, given)
 
 
 def _add_entry_point(registry: Registry, point: importlib.metadata.EntryPoint) -> None:

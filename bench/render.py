@@ -14,14 +14,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.paths import shipped_leaderboard
-from bench.plan import Plan
 from bench.progress import duration
-from bench.registry import Registry, missing_packages
 from bench.store import OK, Record
 from bench.suite import shipped_suites
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from bench.plan import Plan
+    from bench.registry import Registry
 
 STATES = ("done", "failed", "missing", "stale")
 
@@ -222,6 +223,8 @@ def show_rows(listed: Sequence[dict[str, Any]], console: Console) -> None:
 
 
 def _method_row(method: Any) -> dict[str, Any]:
+    from bench.registry import missing_packages
+
     missing = missing_packages(method)
     return {
         "name": method.name,

@@ -120,7 +120,7 @@ class _Trainer:
         self.data = data
         self.network = network
         self.kind: type[Surrogate] = type(network.surrogates[0])
-        self.steps = math.ceil(len(data.train) / cell.recipe.batch_size)
+        self.steps = len(_chunks(torch.arange(len(data.train)), cell.recipe.batch_size))
         own = self.kind.optimizers(network.surrogates)
         taken = {id(p) for o in own for group in o.param_groups for p in group["params"]}
         main = _optimizer(cell.recipe, [p for p in network.parameters() if id(p) not in taken])
@@ -189,7 +189,7 @@ class _Trainer:
         generator = torch.Generator().manual_seed(derive(seed, purpose, epoch))
         order = torch.randperm(len(split), generator=generator)
         augment = self.data.dataset.augment if self.cell.recipe.augment else None
-        for rows in order.split(self.cell.recipe.batch_size):
+        for rows in _chunks(order, self.cell.recipe.batch_size):
             x, y, ids = (
                 tensor[rows].to(self.cell.profile.device) for tensor in (split.x, split.y, split.ids)
             )
@@ -222,6 +222,14 @@ def penalty(network: Network) -> Tensor | float:
         if added is not None:
             total = total + added
     return total
+
+
+def _chunks(order: Tensor, size: int) -> list[Tensor]:
+    """Batches of `size`, the last one smaller, but never of one: batch statistics need two samples."""
+    batches = list(order.split(size))
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches
 
 
 def _as_input(x: Tensor, dataset: Dataset, cell: Cell) -> Tensor:

@@ -441,6 +441,14 @@ def test_the_profile_acts(cell, digits):
     assert torch.are_deterministic_algorithms_enabled()
 
 
+@pytest.mark.parametrize(("samples", "sizes"), [(9, [4, 5]), (10, [4, 4, 2]), (8, [4, 4]), (1, [1])])
+def test_no_batch_is_left_with_a_single_sample(samples, sizes):
+    order = torch.randperm(samples)
+    batches = train._chunks(order, 4)
+    assert [len(batch) for batch in batches] == sizes
+    assert torch.equal(torch.cat(batches), order)
+
+
 def test_streams_of_different_purposes_have_different_seeds():
     purposes = [("weights",), ("method",), ("order", 0), ("order", 1), ("search", 0)]
     seeds = [train.derive(s, *p) for s in (0, 1, 10) for p in purposes]

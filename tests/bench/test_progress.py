@@ -1,0 +1,67 @@
+"""What is shown while a run goes."""
+
+import io
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from bench import progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Time that passes when told to."""
+    now = SimpleNamespace(seconds=1000.0)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now.seconds)
+    return now
+
+
+def planned(name="a", epochs=10):
+    names = {part: SimpleNamespace(name=part) for part in ("dataset", "backbone", "method")}
+    cell = SimpleNamespace(**names, timesteps=2, seed=0, recipe=SimpleNamespace(epochs=epochs))
+    return SimpleNamespace(id=name, cell=cell)
+
+
+def ok(accuracy=98.7654):
+    return {"status": "ok", "metrics": {"test_accuracy": accuracy}, "seconds": 5.06}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(3, "about 3 s"), (150, "about 2 min"), (3600 * 2.25, "about 2.2 h")]
+)
+def test_durations_are_for_people(seconds, text):
+    assert progress.duration(seconds) == text
+
+
+def test_the_estimate_counts_epochs_too_and_starts_with_the_first_cell(clock):
+    estimate = progress.Estimate(4)
+    clock.seconds += 100  # loading torch
+    assert estimate.text() == ""
+    estimate.start()
+    clock.seconds += 10
+    estimate.epoch(planned("a"), 4)
+    # half a cell in 10 s: 3.5 cells to go
+    assert estimate.text() == "about 70 s left"
+    clock.seconds += 10
+    estimate.end(planned("a"))
+    assert estimate.text() == "about 60 s left"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_run_on_a_console(clock, terminal):
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=terminal, width=160)
+    with progress.listener(console, 2) as listener:
+        assert isinstance(listener, progress.Bars if terminal else progress.Lines)
+        for name, record in (("a", ok()), ("b", {"status": "failed", "error": "no\nluck [here]"})):
+            listener.started(planned(name))
+            clock.seconds += 10
+            listener.epoch(planned(name), 0, 50.0)
+            listener.ended(planned(name), record)
+    shown = stream.getvalue()
+    assert "dataset backbone T=2 method seed 0: FAILED: no luck [here]" in shown
+    if not terminal:
+        assert shown.splitlines()[0] == (
+            "[1/2] dataset backbone T=2 method seed 0: 98.77 % test accuracy in 5.1 s, about 10 s left"
+        )

@@ -1,0 +1,58 @@
+"""What the project ships in results/ and README: made by this code, and from these records."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bench import api, diff
+from bench.store import Store
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "results"
+SUITES = sorted(path.name for path in (RESULTS / "leaderboards").iterdir())
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_tables_are_made_from_the_records_beside_them(suite, tmp_path):
+    shutil.copytree(RESULTS / "runs" / suite, tmp_path / "runs" / suite)
+    api.leaderboard(suite, results=tmp_path)
+    for table in (RESULTS / "leaderboards" / suite).glob("*.csv"):
+        assert (tmp_path / "leaderboards" / suite / table.name).read_bytes() == table.read_bytes()
+
+
+@pytest.mark.parametrize("suite", ["quick"])
+def test_no_method_dataset_or_backbone_has_changed_since(suite):
+    # Fails after an edit of such a file: run the suite again with --results results.
+    plan = api.make_plan(suite, results=RESULTS)
+    assert [planned.id for planned in plan.pending] == []
+    assert {planned.state for planned in plan.cells} == {"done"}
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_records_come_from_committed_code_and_name_no_path(suite):
+    for record in Store(RESULTS, suite).records():
+        assert record["environment"]["git"]["dirty"] is False
+        text = (RESULTS / "runs" / suite / record["id"] / "record.json").read_text()
+        assert "/home/" not in text and "/root/" not in text and "/tmp/" not in text
+
+
+def test_quick_shows_what_it_is_there_to_show():
+    table = diff.read(RESULTS / "leaderboards" / "quick" / "accuracy.csv")
+    assert set(table["dataset"]) == {"digits", "digits-events"}
+    assert (table.groupby("dataset")["method"].nunique() >= 8).all()
+    assert (table["n_seeds"] >= 3).all()
+    digits = table[table["dataset"] == "digits"].set_index("method")["test_accuracy_mean"]
+    for method in ("rectangle", "arctan", "mpd-agl"):
+        assert digits["ann-relu"] >= digits[method] >= 97
+
+
+def test_the_readme_shows_the_shipped_table():
+    spec = importlib.util.spec_from_file_location("readme", ROOT / "docs" / "readme.py")
+    readme = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(readme)
+    records = Store(RESULTS, readme.SUITE).records()
+    table = diff.read(RESULTS / "leaderboards" / readme.SUITE / "accuracy.csv")
+    # If this fails: tox run -e readme.
+    assert readme.section(records, table) in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -79,32 +80,17 @@ def make_plan(
     found = registry.load(tuple(plugins))
     profile = _resolve(suite.profile, device)
     checksums = {
-        (d, t): _prepared(found, d, t, data_root).checksum for d in suite.datasets for t in suite.timesteps
+        (d, t): _prepared(found, d, t, data_root).checksum
+        for d, t in product(suite.datasets, suite.timesteps)
     }
+    # Not an error if --methods leaves it out, only if there is none of that name.
+    found.method(suite.baseline)
     planned: list[Planned] = []
-    methods = _methods(suite, found)
-    if suite.baseline not in {m.name for m in methods}:
-        # Not an error: --methods may leave it out; the table then has no differences.
-        found.method(suite.baseline)
-    for d in suite.datasets:
-        for b in suite.backbones:
-            for t in suite.timesteps:
-                for m in methods:
-                    spec = _complete(found, m, b)
-                    cells = [
-                        Cell(
-                            method=spec,
-                            dataset=d,
-                            backbone=b,
-                            timesteps=t,
-                            recipe=suite.recipe,
-                            profile=profile,
-                            seed=s,
-                        )
-                        for s in suite.seeds
-                    ]
-                    _check_fit(cells[0], found)
-                    planned += [_state(c, checksums[d, t], store, found, retry) for c in cells]
+    for d, b, t, m in product(suite.datasets, suite.backbones, suite.timesteps, _methods(suite, found)):
+        fixed = {"dataset": d, "backbone": b, "timesteps": t, "recipe": suite.recipe, "profile": profile}
+        cells = [Cell(method=_complete(found, m, b), seed=s, **fixed) for s in suite.seeds]
+        _check_fit(cells[0], found)
+        planned += [_state(cell, checksums[d, t], store, found, retry) for cell in cells]
     # A method may be listed twice: by "all" and by name, or with a default written out.
     unique = {p.id: p for p in planned}
     return Plan(suite, store, tuple(unique.values()), found, tuple(plugins), data_root)

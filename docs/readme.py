@@ -56,7 +56,8 @@ def picture(table: pd.DataFrame) -> alt.Chart | alt.FacetChart:
     accuracy = alt.Scale(zero=False, nice=True)
     title = "test accuracy, %: mean and 95 % interval over seeds"
     bars = alt.Chart().mark_rule(strokeWidth=2, opacity=0.55)
-    bars = bars.encode(x=alt.X("low:Q", scale=accuracy, title=title), x2="high:Q", y=method, color=colour)
+    axis = alt.X("low:Q", scale=accuracy, title=title, axis=alt.Axis(tickMinStep=1, format="d"))
+    bars = bars.encode(x=axis, x2="high:Q", y=method, color=colour)
     dots = alt.Chart().mark_point(filled=True, size=90, opacity=1)
     dots = dots.encode(x="test_accuracy_mean:Q", y=method, color=colour)
     panels = alt.layer(bars, dots, data=shown).properties(width=330, height=230)

@@ -35,7 +35,7 @@ def test_records_come_from_committed_code_and_name_no_path(suite):
     for record in Store(RESULTS, suite).records():
         assert record["environment"]["git"]["dirty"] is False
         text = (RESULTS / "runs" / suite / record["id"] / "record.json").read_text()
-        assert "/home/" not in text and "/root/" not in text and "/tmp/" not in text
+        assert '"/' not in text
 
 
 def test_quick_shows_what_it_is_there_to_show():

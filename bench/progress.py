@@ -67,12 +67,17 @@ def outcome(record: Record) -> str:
     return f"{record['status'].upper()}: {' '.join(str(record['error']).split())}"
 
 
+SILENCE = 60.0
+"""Seconds after which a log says how far a long training is."""
+
+
 class Lines:
-    """A line for each cell that ends: for log files and pipes."""
+    """A line for each cell that ends, and now and then one between: for log files and pipes."""
 
     def __init__(self, console: Console, total: int) -> None:
         self.console = console
         self.estimate = Estimate(total)
+        self.spoke = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -83,21 +88,26 @@ class Lines:
     def started(self, planned: Planned) -> None:
         """Nothing to say yet."""
         self.estimate.start()
+        self.spoke = self.spoke or time.monotonic()
 
     def epoch(self, planned: Planned, epoch: int, val_accuracy: float) -> None:
-        """Too much to say, but good to know."""
+        """One line, if there has been none for a while."""
         self.estimate.epoch(planned, epoch)
+        if time.monotonic() - self.spoke >= SILENCE:
+            epochs = planned.cell.recipe.epochs
+            self._say(f"{title(planned)}: epoch {epoch + 1} of {epochs}, {val_accuracy:.2f} % on validation")
 
     def ended(self, planned: Planned, record: Record) -> None:
         """One line."""
         self.estimate.end(planned)
-        left = f", {self.estimate.text()}" if self.estimate.text() else ""
-        self.console.print(
-            f"[{self.estimate.ended}/{self.estimate.total}] {title(planned)}: {outcome(record)}{left}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        self._say(f"{title(planned)}: {outcome(record)}")
+
+    def _say(self, what: str) -> None:
+        e = self.estimate
+        left = f", {e.text()}" if e.text() else ""
+        line = f"[{e.ended}/{e.total}] {what}{left}"
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.spoke = time.monotonic()
 
 
 class Bars:

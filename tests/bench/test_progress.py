@@ -65,3 +65,17 @@ def test_a_run_on_a_console(clock, terminal):
         assert shown.splitlines()[0] == (
             "[1/2] dataset backbone T=2 method seed 0: 98.77 % test accuracy in 5.1 s, about 10 s left"
         )
+
+
+def test_a_log_hears_of_long_trainings_once_a_minute(clock):
+    stream = io.StringIO()
+    with progress.listener(Console(file=stream, width=160), 1) as listener:
+        listener.started(planned())
+        for epoch in range(9):
+            clock.seconds += 25
+            listener.epoch(planned(), epoch, 50 + epoch)
+    assert [line.split("epoch ")[1] for line in stream.getvalue().splitlines()] == [
+        "3 of 10, 52.00 % on validation, about 3 min left",
+        "6 of 10, 55.00 % on validation, about 2 min left",
+        "9 of 10, 58.00 % on validation, about 25 s left",
+    ]

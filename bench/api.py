@@ -87,6 +87,9 @@ def make_plan(
     chosen = load_suite(suite)
     store = Store(Path(results) if results is not None else default_results(), chosen.name)
     writable(store.results)
+    root = find_data_root(Path(data_root) if data_root is not None else None)
+    if root.exists() and not root.is_dir():
+        raise BenchError(f"the data root {root} is not a folder: give the folder that holds the data sets")
     # Only now, when the cheap mistakes are out of the way: this imports torch.
     from bench import plan, registry
 
@@ -98,7 +101,7 @@ def make_plan(
         chosen.only(methods=methods, datasets=datasets, seeds=seeds),
         store,
         plugins=files,
-        data_root=find_data_root(Path(data_root) if data_root is not None else None),
+        data_root=root,
         device=device,
         retry=retry,
     )

@@ -113,7 +113,11 @@ def run(
         _print_json(outcome.as_json())
     else:
         outcome.show(_console())
-    if outcome.unfinished:
+    lost = [broken for broken in plan.found.broken if plugin and broken.given]
+    if lost:
+        # Again, where it is seen: what was asked for is not in the table.
+        _warn_broken(talk, plan.found)
+    if outcome.unfinished or lost:
         raise typer.Exit(1)
 
 

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -27,8 +28,11 @@ PACKAGES = (
 )
 
 
-def describe(profile: Profile) -> dict[str, Any]:
-    """What a record keeps of its environment; JSON-ready. Needs torch."""
+def describe(profile: Profile, requires: Sequence[str] = ()) -> dict[str, Any]:
+    """What a record keeps of its environment; JSON-ready. Needs torch.
+
+    requires: packages that the method needs beside the usual ones.
+    """
     import torch
 
     gpu = None
@@ -38,10 +42,11 @@ def describe(profile: Profile) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "packages": versions(),
+        "packages": versions((*PACKAGES, *requires)),
         "torch_build": {
             "version": torch.__version__,
             "cuda": torch.version.cuda,
+            "config": " ".join(torch.__config__.show().split()),
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         },
         "cpu": cpu_model(),
@@ -53,10 +58,10 @@ def describe(profile: Profile) -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str | None]:
+def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str | None]:
     """Installed versions of the packages that can change a number; None where not installed."""
     found: dict[str, str | None] = {}
-    for name in PACKAGES:
+    for name in packages:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

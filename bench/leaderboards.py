@@ -1,12 +1,15 @@
 """Records in, accuracy tables out.
 
 A *task* is (dataset, backbone, timesteps); a row is one configuration in one task, over its seeds.
-Columns and statistics are those of METRICS: accuracies in percent, differences in percentage points.
+Columns and statistics are explained in docs/tables.md: accuracies in percent, differences in
+percentage points.
 The same records, in any order, give the same tables, and the same bytes on disk.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -99,6 +102,24 @@ class _Row:
     records: Sequence[Record]
     checksum: str | None
 
+    @property
+    def setting(self) -> str:
+        """All that a fair comparison of methods holds fixed: recipe, network, profile, their code."""
+        cell, digests = self.records[0]["cell"], self.records[0].get("digests", {})
+        fixed = {name: value for name, value in cell.items() if name not in ("method", "seed")}
+        code = {name: value for name, value in digests.items() if name != "method"}
+        return json.dumps([fixed, code], sort_keys=True)
+
+    @property
+    def words(self) -> list[str]:
+        """The parts of the variant; none for the default."""
+        return [word for word in self.variant.split() if word != "default"]
+
+    @property
+    def seeds(self) -> set[int]:
+        """Of all records, whatever became of them."""
+        return {record["cell"]["seed"] for record in self.records}
+
     def count(self, *statuses: str) -> int:
         return sum(record["status"] in statuses for record in self.records)
 
@@ -143,12 +164,13 @@ class _Row:
 
 
 class _Task:
-    """The rows of one task, compared with its baseline and with its best."""
+    """The rows of one task and one setting, compared with its baseline and with its best."""
 
     def __init__(self, rows: Sequence[_Row], baseline: str) -> None:
         candidates = [row for row in rows if row.method == baseline]
-        # A suffix that tells colliding variants apart does not make one of them less of a default.
-        base = min(candidates, key=lambda row: not row.variant.startswith("default"), default=None)
+        # In one setting the fewest words are those of the default parameters.
+        base = min(candidates, key=lambda row: (len(row.words), row.variant), default=None)
+        self.wanted = base.seeds if base else set[int]().union(*(row.seeds for row in rows))
         self.rows, self.baseline, self.base = rows, baseline, base
         self.pairs = {row: row.pairs(base) for row in rows if base and row is not base}
         self.found = {row: statistics.paired(*pair) for row, pair in self.pairs.items()}
@@ -170,7 +192,8 @@ class _Task:
 
     def design(self) -> str:
         """What this many seeds and comparisons can show."""
-        name = "{}, {}, T = {}".format(*self.rows[0].task)
+        shared = [word for word in self.rows[0].words if all(word in row.words for row in self.rows)]
+        name = ", ".join(["{}, {}, T = {}".format(*self.rows[0].task), *shared])
         if self.base is None:
             return f"{name}: no run of {self.baseline}, so nothing is compared with it."
         if not self.family:
@@ -191,7 +214,8 @@ class _Task:
 
     def _ranks(self) -> dict[_Row, int | None]:
         chance = _chance(record for row in self.rows for record in row.records)
-        scores = [row.score(chance) for row in self.rows]
+        # Fewer seeds than the baseline's would make a mean over other runs than the others' means.
+        scores = [row.score(chance) if row.seeds >= self.wanted else math.nan for row in self.rows]
         return dict(zip(self.rows, statistics.ranks(scores), strict=True))
 
     def _delta(self, row: _Row) -> Line:
@@ -205,7 +229,7 @@ class _Task:
 
     def _verdicts(self, ranks: Mapping[_Row, int | None]) -> dict[_Row, str]:
         """Of the ranked rows that can be tested: is it indistinguishable from the best?"""
-        best = [row for row in self.rows if ranks[row] == 1 and row.count(OK)]
+        best = [row for row in self.rows if ranks[row] == 1 and row.count(OK) >= FEWEST_PAIRS_WITH_BEST]
         if not best:
             return {}
         rivals = [row for row in self.rows if ranks[row] and row not in best]
@@ -223,21 +247,34 @@ def _chance(records: Iterable[Record]) -> float:
 
 
 def _tasks(records: Iterable[Record], baseline: str) -> Iterator[_Task]:
-    for _, rows in groupby(_rows(records), key=lambda row: row.task):
+    def where(row: _Row) -> tuple[Any, ...]:
+        return (*row.task, row.setting)
+
+    for _, rows in groupby(sorted(_rows(records), key=where), key=where):
         yield _Task(list(rows), baseline)
 
 
 def _rows(records: Iterable[Record]) -> list[_Row]:
-    """A row per configuration, sorted by key; those that share a whole key are told apart by a suffix."""
+    """A row per configuration, sorted by key; those that share a whole key are told apart by a suffix.
+
+    Records made before and after a change of the code that they depend on are two configurations.
+    """
     by_configuration: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        by_configuration[record["configuration"]].append(record)
+        by_configuration[_configuration(record)].append(record)
     by_key: dict[tuple[Any, ...], list[_Row]] = defaultdict(list)
     for configuration, found in by_configuration.items():
         row = _row(configuration, found)
         by_key[(*row.task, row.method, row.variant)].append(row)
     rows = [row for same in by_key.values() for row in (_told_apart(same) if len(same) > 1 else same)]
     return sorted(rows, key=lambda row: (*row.task, row.method, row.variant))
+
+
+def _configuration(record: Record) -> str:
+    if "digests" not in record:
+        return str(record["configuration"])
+    code = json.dumps([record["configuration"], record["digests"]], sort_keys=True)
+    return hashlib.sha256(code.encode()).hexdigest()[:16]
 
 
 def _row(configuration: str, records: list[Record]) -> _Row:

@@ -4,8 +4,10 @@
     s[t] = 1(u[t] >= v_th)            spike
     v[t] = u[t] * (1 - s[t])          hard reset to zero, or u[t] - v_th * s[t]: soft reset
 
-LIF has a constant decay tau. PLIF learns one a layer, tau = sigmoid(w) (Fang et al., ICCV 2021,
-eq. 12), starting at the same tau. The gradient flows through the reset unless `detach_reset`.
+As in the published code of MPD-AGL (Jiang et al., IJCAI 2025). LIF has a constant decay tau. PLIF
+learns one a layer, tau = sigmoid(w), starting at the same tau; in Fang et al., ICCV 2021, whose
+neuron it is, sigmoid(w) is 1/tau_m, the weight of the input, and the decay what is left of 1.
+The gradient flows through the reset unless `detach_reset`.
 Shapes: I, s are [T, B, ...]; u, v are [B, ...].
 """
 

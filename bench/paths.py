@@ -21,6 +21,12 @@ def shipped_leaderboard(suite: str) -> Path:
     return root / "leaderboards" / suite
 
 
+def numerical_core() -> list[Path]:
+    """The files of the harness that every number depends on."""
+    names = ("backbone", "data", "layers", "neuron", "randomness", "shapes", "surrogate", "train")
+    return [PACKAGE / f"{name}.py" for name in names]
+
+
 def suites_folder() -> Path:
     """The folder of the shipped suites."""
     return PACKAGE / "suites"

@@ -23,8 +23,8 @@ class Planned:
     """A cell of the plan and what is known of it.
 
     state: done (a record says ok), failed (a record says failed or diverged: final), missing (no
-    record, or one that ended through circumstances), stale (the file of its method, dataset or
-    backbone has changed since).
+    record, or one that ended through circumstances), stale (made with another version of the file of
+    its method, dataset or backbone, or of the harness's own numerical code).
     """
 
     cell: Cell
@@ -33,6 +33,16 @@ class Planned:
     checksum: str
     state: State
     record: Record | None
+
+    def changed(self, found: registry.Registry) -> list[str]:
+        """What has changed since its record was made: method, dataset, backbone or harness."""
+        if self.record is None:
+            return []
+        return [
+            what
+            for what, digest in digests(self.cell, found).items()
+            if self.record["digests"].get(what) != digest
+        ]
 
     @property
     def pending(self) -> bool:
@@ -97,8 +107,9 @@ def make_plan(
 
 
 def digests(cell: Cell, found: registry.Registry) -> dict[str, str]:
-    """Digests of the files that define a cell's method, dataset and backbone."""
+    """Digests of the files that define a cell's method, dataset and backbone, and of the harness."""
     return {
+        "harness": registry.core_digest(),
         "method": found.method(cell.method.name).digest,
         "dataset": found.dataset(cell.dataset.name).digest,
         "backbone": found.backbone(cell.backbone.name).digest,

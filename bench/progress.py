@@ -64,7 +64,8 @@ def outcome(record: Record) -> str:
     """How a cell ended, in a few words."""
     if record["status"] == OK:
         return f"{record['metrics']['test_accuracy']:.2f} % test accuracy in {record['seconds']:.1f} s"
-    return f"{record['status'].upper()}: {' '.join(str(record['error']).split())}"
+    why = " ".join(str(record["error"]).split())
+    return f"{record['status'].upper()}: {why} (see {record['id']}/record.json)"
 
 
 SILENCE = 60.0

@@ -14,6 +14,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import sys
+import traceback
 from collections.abc import Iterable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from typing import Any, Generic, TypeVar
 from bench.backbone import Backbone
 from bench.data import Dataset
 from bench.errors import BenchError
-from bench.paths import plugin_folder
+from bench.paths import numerical_core, plugin_folder
 from bench.surrogate import Method
 
 Declared = TypeVar("Declared", Method, Dataset, Backbone)
@@ -48,10 +49,11 @@ class Entry(Generic[Declared]):
 
 @dataclass(frozen=True)
 class Broken:
-    """A plugin that could not be imported, and why, in one line."""
+    """A plugin that could not be imported, and why, in one line; given: it came by --plugin."""
 
     source: str
     error: str
+    given: bool = False
 
 
 @dataclass
@@ -86,6 +88,12 @@ class Registry:
 def missing_packages(method: Method) -> list[str]:
     """The packages that the method requires and that are not installed."""
     return [name for name in method.requires if not _installed(name)]
+
+
+@cache
+def core_digest() -> str:
+    """A digest of the harness's own code that every number depends on."""
+    return hashlib.sha256(b"".join(file.read_bytes() for file in numerical_core())).hexdigest()[:16]
 
 
 def _installed(package: str) -> bool:
@@ -152,12 +160,12 @@ def _add_file(registry: Registry, file: Path, digest: str, given: bool) -> None:
     try:
         module = _import(file)
     except (Exception, SystemExit) as error:
-        registry.broken.append(Broken(str(file), _in_one_line(error)))
+        registry.broken.append(Broken(str(file), _in_one_line(error), given))
         return
     found = _declarations(module)
     if given and not found:
         registry.broken.append(
-            Broken(str(file), "it declares nothing: decorate a function or class with @method")
+            Broken(str(file), "it declares nothing: decorate a function or class with @method", given)
         )
     _add(registry, found, file, digest, given)
 
@@ -216,4 +224,8 @@ def _add(registry: Registry, found: Sequence[Any], file: Path, digest: str, give
 
 
 def _in_one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""
+    # A syntax error names its place by itself.
+    place = "" if isinstance(error, SyntaxError | BenchError) else where
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"

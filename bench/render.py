@@ -15,7 +15,7 @@ from rich.table import Table
 
 from bench.paths import shipped_leaderboard
 from bench.progress import duration
-from bench.store import OK, Record
+from bench.store import OK
 from bench.suite import shipped_suites
 
 if TYPE_CHECKING:
@@ -74,21 +74,28 @@ def outcome(plan: Plan) -> RunOutcome:
         suite=plan.suite.name,
         statuses=dict(Counter(record["status"] for record in records if record["id"] in ids)),
         accuracy=accuracy,
-        notes=[*leaderboards.design_note(records, plan.suite.baseline), *against_shipped(plan, records)],
+        notes=[*leaderboards.design_note(records, plan.suite.baseline), *against_shipped(plan)],
         files=sorted(plan.store.leaderboards.glob("*.csv")),
     )
 
 
-def against_shipped(plan: Plan, records: Sequence[Record]) -> list[str]:
-    """How this table compares with the one that the project ships; nothing where it ships none."""
-    from bench import diff
+def against_shipped(plan: Plan) -> list[str]:
+    """How this table compares with the one that the project ships.
 
-    shipped = shipped_leaderboard(plan.suite.name)
-    if not (shipped / "accuracy.csv").is_file() or shipped.resolve() == plan.store.leaderboards.resolve():
+    Nothing where it ships none, or where this one has not all of its rows and seeds.
+    """
+    from bench import diff, leaderboards
+
+    shipped = shipped_leaderboard(plan.suite.name) / "accuracy.csv"
+    mine = plan.store.leaderboards / "accuracy.csv"
+    if not shipped.is_file() or shipped.resolve() == mine.resolve():
         return []
-    old = diff.read(shipped / "accuracy.csv")
-    new = diff.read(plan.store.leaderboards / "accuracy.csv")
-    return diff.compare(old, new).sentences()
+    old, new = diff.read(shipped), diff.read(mine)
+    key = [*leaderboards.KEY, "n_seeds"]
+    whole = set(old[key].itertuples(index=False, name=None)) <= set(
+        new[key].itertuples(index=False, name=None)
+    )
+    return diff.compare(old, new).sentences() if whole else []
 
 
 def show_accuracy(table: pd.DataFrame, console: Console) -> None:
@@ -159,14 +166,17 @@ def show_plan(plan: Plan, console: Console) -> None:
         else f"{duration(seconds)} of one worker's time"
     )
     console.print(f"\n{len(plan.cells)} cells, {len(plan.pending)} to run: {time}", highlight=False)
+    stale: set[tuple[str, str]] = set()
     for planned in plan.cells:
         if planned.state == "stale":
-            console.print(
-                f"stale: the file of {planned.cell.method.name}, {planned.cell.dataset.name} or "
-                f"{planned.cell.backbone.name} has changed since; run repeats these cells",
-                highlight=False,
-            )
-            break
+            cell = planned.cell
+            names = {"method": cell.method.name, "dataset": cell.dataset.name, "backbone": cell.backbone.name}
+            stale |= {(what, names.get(what, "bench")) for what in planned.changed(plan.found)}
+    for what, name in sorted(stale):
+        console.print(
+            f"stale: the code of the {what} {name} has changed; run repeats what was made with it",
+            highlight=False,
+        )
 
 
 def rows(found: Registry, what: str) -> list[dict[str, Any]]:

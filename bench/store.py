@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -26,6 +27,10 @@ FAILED = ("failed", "diverged")
 """Ended through the method: counted against it, and final until its file changes."""
 INCOMPLETE = ("oom", "timeout", "interrupted", "skipped")
 """Ended through the circumstances: shown, not ranked, and run again next time."""
+
+
+LOGS = ".logs-"
+"""How the names of folders begin that hold what workers print, while they run."""
 
 
 class Store:
@@ -84,6 +89,8 @@ class Store:
             lock.acquire(timeout=0)
             for half in [*self.runs.glob("*/.*.tmp"), *self.leaderboards.glob(".*.tmp")]:
                 half.unlink(missing_ok=True)
+            for logs in self.runs.glob(f"{LOGS}*"):
+                shutil.rmtree(logs, ignore_errors=True)
         except Timeout:
             raise BenchError(
                 f"another run of {self.suite} is at work in {self.results}: wait for it, "

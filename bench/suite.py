@@ -24,6 +24,9 @@ RECORD_SCHEMA = 1
 """Part of every id: records of another schema are never mixed with these."""
 
 
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
 class Spec(BaseModel):
     """A frozen part of a suite; unknown keys are refused, and so are nan and inf."""
 
@@ -115,7 +118,7 @@ class Cell(Spec):
     timesteps: int = Field(ge=1)
     recipe: Recipe
     profile: Profile
-    seed: int = Field(ge=0)
+    seed: Seed
 
     def configuration(self, checksum: str) -> str:
         """A hash of everything but the seed; checksum: the data's."""
@@ -144,7 +147,7 @@ class Suite(Spec):
     datasets: tuple[DatasetEntry, ...] = Field(min_length=1)
     backbones: tuple[BackboneEntry, ...] = Field(min_length=1)
     timesteps: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+    seeds: tuple[Seed, ...] = Field(min_length=1)
     baseline: str = "rectangle"
     timeout: float = Field(3600, gt=0)
     recipe: Recipe
@@ -196,11 +199,15 @@ def load_suite(name: str) -> Suite:
             "anything else is a path to a TOML file"
         )
     try:
-        return Suite.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        found = Suite.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BenchError(f"suite {path} is not valid TOML: {error}") from None
     except ValidationError as error:
         raise BenchError(f"suite {path}: {_first(error)}") from None
+    if found.name in shipped and path != shipped[found.name] and found != load_suite(found.name):
+        # It would share the records and the tables of the shipped one.
+        raise BenchError(f"suite {path}: the name {found.name!r} is that of a shipped suite; give it its own")
+    return found
 
 
 def shipped_suites() -> list[Suite]:

@@ -16,12 +16,16 @@ method stays one class in one file.
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
+
+from bench.errors import BenchError
 
 Kind = Literal["fixed", "adaptive", "control", "library", "reference"]
 Changes = Literal["gradient", "forward", "loss", "network"]
@@ -143,7 +147,11 @@ class _Spike(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         (x,) = ctx.saved_tensors
-        return grads[0] * ctx.shape(x, **ctx.params), None, None
+        h = ctx.shape(x, **ctx.params)
+        if h.shape != x.shape:
+            # Broadcasting would hide it, and train on something else.
+            raise ValueError(f"the derivative has shape {tuple(h.shape)}, x has {tuple(x.shape)}")
+        return grads[0] * h, None, None
 
 
 def spike(x: Tensor, shape: Shape, params: Values) -> Tensor:
@@ -302,11 +310,40 @@ def method(
     Every further keyword is a parameter of the method. The object itself comes back unchanged;
     the registry finds the declaration on it. One object may carry several.
     """
+    _check_declaration(name, kind, changes, fidelity, params)
 
     def declare(target: Target) -> Target:
+        try:
+            # A class takes its parameters, a function x as well.
+            inspect.signature(target).bind(*(() if isinstance(target, type) else (None,)), **params)
+        except TypeError as error:
+            raise BenchError(
+                f"method {name!r} declares the parameters {', '.join(params) or 'none'}, "
+                f"but {target.__name__} takes others: {error}"
+            ) from None
         found = Method(name, target, kind, changes, fidelity, paper, link, note, tuple(requires), params)
         # vars(), not getattr(): a subclass must not inherit its parent's declarations.
         target.declared = (*vars(target).get("declared", ()), found)  # type: ignore[attr-defined]
         return target
 
     return declare
+
+
+def _check_declaration(name: str, kind: str, changes: str, fidelity: str, params: Mapping[str, Any]) -> None:
+    if not re.fullmatch(r"[^\s,#|]+", name) or name == "all":
+        raise BenchError(
+            f"{name!r} cannot be the name of a method: it needs one word, without commas, not 'all'"
+        )
+    for what, value, allowed in (
+        ("kind", kind, get_args(Kind)),
+        ("changes", changes, get_args(Changes)),
+        ("fidelity", fidelity, get_args(Fidelity)),
+    ):
+        if value not in allowed:
+            raise BenchError(f"method {name!r}: {what} = {value!r} is not one of {', '.join(allowed)}")
+    for parameter, declared in params.items():
+        if not isinstance(declared, Param):
+            raise BenchError(
+                f"method {name!r}: {parameter} = {declared!r} declares no parameter; "
+                f"write Param({declared!r})"
+            )

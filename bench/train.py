@@ -142,6 +142,7 @@ class _Trainer:
             raise Diverged(
                 f"the training loss became {loss} in epoch {epoch + 1} of {self.cell.recipe.epochs}"
             )
+        self._check_weights(epoch)
         return {
             "learning_rate": rate,
             "train_loss": loss,
@@ -164,6 +165,14 @@ class _Trainer:
                 self.scheduler.step()
             total = total.to(loss.device) + loss.detach() * len(y)
         return float(total) / len(self.data.train)
+
+    def _check_weights(self, epoch: int) -> None:
+        # A spike is 0 or 1 whatever its input: NaN weights do not show in the loss.
+        for name, weight in self.network.named_parameters():
+            if not torch.isfinite(weight).all():
+                raise Diverged(
+                    f"{name} became NaN or infinite in epoch {epoch + 1} of {self.cell.recipe.epochs}"
+                )
 
     def _search(self, epoch: int, progress: float) -> None:
         if not overrides(self.kind, "search"):

@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -63,7 +63,7 @@ def work(job: Job, pipe: Connection, log: Path) -> None:
         pipe.send(("start", cell_id))
         outcome = attempt(cell, job, found, partial(_tell, pipe, cell_id))
         epochs = outcome.pop("epochs")
-        record = make_record(cell, job.checksum, found) | outcome
+        record = make_record(cell, job.checksum, found) | outcome | {"suite": job.suite}
         try:
             store.write(record, epochs)
         except OSError as problem:
@@ -123,13 +123,13 @@ def make_record(cell: Cell, checksum: str, found: registry.Registry) -> Record:
             "licence": dataset.licence,
         },
         "digests": digests(cell, found),
-        "environment": describe(cell.profile),
+        "environment": describe(cell.profile, method.requires),
     }
 
 
-def now() -> str:
-    """The time in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def now(ago: float = 0.0) -> str:
+    """The time in UTC, to the second, or what it was some seconds ago."""
+    return (datetime.now(UTC) - timedelta(seconds=ago)).isoformat(timespec="seconds")
 
 
 @cache

@@ -1,6 +1,7 @@
 """A suite that trains in a fraction of a second, plugins written on the spot, and the command line."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -84,7 +85,15 @@ def start(environment):
         command = [sys.executable, "-m", "bench", *map(str, arguments)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         started.append(
-            subprocess.Popen(command, cwd=cwd, env=environment | more, start_new_session=True, **pipes)
+            subprocess.Popen(
+                command,
+                cwd=cwd,
+                env=environment | more,
+                start_new_session=True,
+                # A shell that runs the tests in its background has them ignore Ctrl-C.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+                **pipes,
+            )
         )
         return started[-1]
 

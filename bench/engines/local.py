@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -27,7 +28,7 @@ from typing import Any, Protocol
 
 from bench.errors import Stopped
 from bench.plan import Plan, Planned
-from bench.store import Record
+from bench.store import LOGS, Record
 from bench.worker import TRACEBACK_LINES, Job, make_record, now, work
 
 PRELOADED = ["bench.worker", "bench.train", "torch._inductor"]
@@ -59,15 +60,28 @@ def run(plan: Plan, *, jobs: int, timeout: float, listener: Listener) -> None:
     timeout: seconds that one cell may take. Raises Stopped if results cannot be written, and
     KeyboardInterrupt after ending the workers; what had finished is kept in both cases.
     """
-    with tempfile.TemporaryDirectory(prefix="spikegrad-") as logs:
-        engine = _Local(plan, jobs, timeout, listener, Path(logs))
-        try:
-            engine.run()
-        except KeyboardInterrupt:
-            engine.interrupt()
-            raise
-        finally:
-            engine.close()
+    try:
+        # In the results folder, whose lock clears away what a killed run has left.
+        plan.store.runs.mkdir(parents=True, exist_ok=True)
+        logs = Path(tempfile.mkdtemp(prefix=LOGS, dir=plan.store.runs))
+    except OSError as problem:
+        raise _unwritable(plan, problem.strerror or str(problem)) from None
+    engine = _Local(plan, jobs, timeout, listener, logs)
+    try:
+        engine.run()
+    except KeyboardInterrupt:
+        engine.interrupt()
+        raise
+    finally:
+        engine.close()
+        shutil.rmtree(logs, ignore_errors=True)
+
+
+def _unwritable(plan: Plan, why: str) -> Stopped:
+    return Stopped(
+        f"cannot write results to {plan.store.results}: {why}; what had finished is kept, "
+        "the same command goes on from there"
+    )
 
 
 @dataclass
@@ -182,7 +196,7 @@ class _Local:
                 self.listener.ended(worker.current, record)
                 worker.current = None
             case ("unwritable", _, why):
-                raise self._unwritable(why)
+                raise _unwritable(self.plan, why)
 
     def _buried(self, worker: _Worker) -> None:
         """A worker has ended: as it should, or in the middle of a cell."""
@@ -217,27 +231,23 @@ class _Local:
             if worker.log.exists()
             else []
         )
+        seconds = time.monotonic() - worker.began
         record = make_record(planned.cell, planned.checksum, self.plan.found) | {
+            "suite": self.plan.suite.name,
             "status": status,
             "error": error,
             "traceback": tail,
             "metrics": {},
-            "started": None,
+            "started": now(ago=seconds),
             "ended": now(),
-            "seconds": round(time.monotonic() - worker.began, 3),
+            "seconds": round(seconds, 3),
         }
         try:
             self.plan.store.write(record)
         except OSError as problem:
-            raise self._unwritable(problem.strerror or str(problem)) from None
+            raise _unwritable(self.plan, problem.strerror or str(problem)) from None
         worker.current = None
         self.listener.ended(planned, record)
-
-    def _unwritable(self, why: str) -> Stopped:
-        return Stopped(
-            f"cannot write results to {self.plan.store.results}: {why}; what had finished is kept, "
-            "the same command goes on from there"
-        )
 
 
 @contextmanager

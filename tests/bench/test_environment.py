@@ -25,9 +25,8 @@ def test_the_description_is_json_and_names_what_changes_numbers():
     assert found["cpu"]
 
 
-def test_a_package_that_is_not_installed_is_unknown(monkeypatch):
-    monkeypatch.setattr(environment, "PACKAGES", ("no-such-package",))
-    assert environment.versions() == {"no-such-package": None}
+def test_a_package_that_is_not_installed_is_unknown():
+    assert environment.versions(["no-such-package"]) == {"no-such-package": None}
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import math
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,7 @@ def test_one_seed_has_no_interval_and_no_test() -> None:
     assert (row["test_accuracy_mean"], row["delta_vs_baseline"], row["rank"]) == (98.5, 0.5, 1)
     empty = ["test_accuracy_sd", "test_accuracy_ci_low", "delta_ci_low", "delta_ci_high", "p_adjusted"]
     assert row[empty].isna().all()
-    assert list(found["indistinguishable_from_best"]) == ["yes", ""]
+    assert list(found["indistinguishable_from_best"]) == ["", ""]
 
 
 def test_differences_are_paired_by_seed_where_both_are_ok() -> None:
@@ -164,7 +165,7 @@ def covers(values: Sequence[float], level: float) -> str:
 
 def test_two_seeds_cannot_be_told_from_the_best() -> None:
     found = table(runs("rectangle", GOOD[:2]), runs("arctan", POOR[:2]))
-    assert found["indistinguishable_from_best"].to_dict() == {"rectangle": "yes", "arctan": ""}
+    assert found["indistinguishable_from_best"].to_dict() == {"rectangle": "", "arctan": ""}
 
 
 def test_failed_runs_count_as_chance_for_rank_alone() -> None:
@@ -188,7 +189,7 @@ def test_chance_is_one_in_classes() -> None:
 
 
 def test_failures_before_the_data_take_chance_from_the_rest_of_the_task() -> None:
-    broken = [record | {"data": {}} for record in runs("broken", ["failed", "failed"])]
+    broken = [record | {"data": {}} for record in runs("broken", ["failed"] * 5)]
     assert table(runs("rectangle", GOOD), broken).loc["broken", "rank"] == 2
     assert pd.isna(table(broken).loc["broken", "rank"]), "no classes known: not ranked rather than guessed"
 
@@ -333,3 +334,49 @@ def test_design_where_little_can_be_said() -> None:
     assert "n = 3 to 5 paired" in note(runs("rectangle", GOOD), runs("a", FAIR), runs("b", FAIR[:3]))
     everything = [note(matrix()), note(runs("rectangle", GOOD), runs("erf", GOOD))]
     assert not any("significant" in sentence for sentence in everything)
+
+
+def in_setting(records: list[Record], code: str = "v1", **options: Any) -> list[Record]:
+    """The records as made with these backbone options, and with this version of the method's file."""
+    digests = {"method": code, "dataset": "d", "backbone": "b", "harness": "h"}
+    return [
+        record
+        | {"digests": digests}
+        | {"cell": record["cell"] | {"backbone": record["cell"]["backbone"] | options}}
+        for record in records
+    ]
+
+
+def test_a_row_is_compared_with_the_baseline_of_its_own_setting() -> None:
+    plif = "neuron=plif"
+    found = table(
+        in_setting(runs("rectangle", POOR)),
+        in_setting(runs("arctan", FAIR)),
+        in_setting(runs("rectangle", FAIR, plif), neuron="plif"),
+        in_setting(runs("rectangle", GOOD, "height=0.1 neuron=plif"), neuron="plif"),
+        in_setting(runs("arctan", GOOD, plif), neuron="plif"),
+    )
+    delta = found["delta_vs_baseline"]
+    assert delta["arctan", "default"] == pytest.approx(np.mean(np.subtract(FAIR, POOR)))
+    assert delta["arctan", plif] == pytest.approx(np.mean(np.subtract(GOOD, FAIR)))
+    assert math.isnan(delta["rectangle", plif])
+    assert found["rank"].to_dict() == {
+        ("arctan", "default"): 1,
+        ("rectangle", "default"): 2,
+        ("arctan", plif): 1,
+        ("rectangle", "height=0.1 neuron=plif"): 1,
+        ("rectangle", plif): 3,
+    }
+
+
+def test_records_of_two_versions_of_a_method_are_never_averaged() -> None:
+    old, new = in_setting(runs("arctan", GOOD), "v1"), in_setting(runs("arctan", POOR), "v2")
+    found = leaderboards.accuracy_table([*new[:1], *old[1:]])
+    assert sorted(found["n_seeds"]) == [1, 4]
+    assert found["variant"].str.fullmatch(r"default #[0-9a-f]{4,}").all()
+
+
+def test_a_row_without_a_seed_of_the_baseline_is_not_ranked() -> None:
+    found = table(runs("rectangle", GOOD), runs("arctan", [99.9]), runs("erf", [*FAIR, 97.0]))
+    assert (found.loc["rectangle", "rank"], found.loc["erf", "rank"]) == (1, 2)
+    assert pd.isna(found.loc["arctan", "rank"])

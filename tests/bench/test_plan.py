@@ -1,5 +1,7 @@
 """Plans: every cell, its state, and all that is wrong before anything is started."""
 
+import dataclasses
+
 import pytest
 
 from bench import registry
@@ -186,3 +188,12 @@ def test_plugin_methods_join_the_suite_unless_methods_are_named(write_plugin, tm
     options = {"results": tmp_path / "results", "plugins": [write_plugin(BUMP)]}
     assert names(api.make_plan("smoke", **options)) == ["mpd-agl", "rectangle", "ann-relu", "bump"]
     assert names(api.make_plan("smoke", methods=["bump"], **options)) == ["bump"]
+
+
+def test_an_edit_of_the_harness_makes_all_stale(tiny, make_plan, monkeypatch):
+    made = make_plan(tiny())
+    assert made.cells[0].changed(made.found) == []
+    record = {"digests": digests(made.cells[0].cell, made.found)}
+    planned = dataclasses.replace(made.cells[0], record=record)
+    monkeypatch.setattr(registry, "core_digest", lambda: "another")
+    assert planned.changed(made.found) == ["harness"]

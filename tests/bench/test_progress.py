@@ -54,13 +54,16 @@ def test_a_run_on_a_console(clock, terminal):
     console = Console(file=stream, force_terminal=terminal, width=160)
     with progress.listener(console, 2) as listener:
         assert isinstance(listener, progress.Bars if terminal else progress.Lines)
-        for name, record in (("a", ok()), ("b", {"status": "failed", "error": "no\nluck [here]"})):
+        for name, record in (
+            ("a", ok()),
+            ("b", {"status": "failed", "error": "no\nluck [here]", "id": "abc"}),
+        ):
             listener.started(planned(name))
             clock.seconds += 10
             listener.epoch(planned(name), 0, 50.0)
             listener.ended(planned(name), record)
     shown = stream.getvalue()
-    assert "dataset backbone T=2 method seed 0: FAILED: no luck [here]" in shown
+    assert "dataset backbone T=2 method seed 0: FAILED: no luck [here] (see abc/record.json)" in shown
     if not terminal:
         assert shown.splitlines()[0] == (
             "[1/2] dataset backbone T=2 method seed 0: 98.77 % test accuracy in 5.1 s, about 10 s left"

@@ -253,3 +253,13 @@ def test_specs_are_frozen():
     ):
         with pytest.raises(ValidationError, match="frozen"):
             setattr(spec, next(iter(type(spec).model_fields)), None)
+
+
+def test_the_name_of_a_shipped_suite_is_taken(tmp_path):
+    text = (suites_folder() / "smoke.toml").read_text()
+    copied, changed = tmp_path / "copy.toml", tmp_path / "changed.toml"
+    copied.write_text(text)
+    changed.write_text(text.replace("epochs = 5", "epochs = 6"))
+    assert load_suite(str(copied)) == load_suite("smoke")
+    with pytest.raises(BenchError, match="the name 'smoke' is that of a shipped suite"):
+        load_suite(str(changed))

@@ -288,3 +288,37 @@ def test_an_activation_replaces_the_neuron():
 
     current = torch.randn(3, 2, 4)
     assert torch.equal(neuron_under(Square())(current), current**2)
+
+
+@pytest.mark.parametrize(
+    ("declaration", "complaint"),
+    [
+        ({"name": ""}, "cannot be the name"),
+        ({"name": "all"}, "cannot be the name"),
+        ({"name": "a,b"}, "cannot be the name"),
+        ({"kind": "fixd"}, "kind = 'fixd' is not one of fixed"),
+        ({"changes": "nothing"}, "changes = 'nothing'"),
+        ({"fidelity": "sure"}, "fidelity = 'sure'"),
+        ({"width": 1.0}, r"write Param\(1.0\)"),
+    ],
+)
+def test_a_wrong_declaration_is_refused_when_it_is_made(declaration, complaint):
+    given = {"name": "bump", "paper": "none", "width": Param(1.0)} | declaration
+    with pytest.raises(BenchError, match=complaint):
+        method(given.pop("name"), **given)(lambda x, width: x * width)
+
+
+@pytest.mark.parametrize("params", [{}, {"widht": Param(1.0)}, {"width": Param(1.0), "slope": Param(1.0)}])
+def test_parameters_that_the_function_does_not_take_are_refused(params):
+    def bump(x, width):
+        return x * width
+
+    with pytest.raises(BenchError, match=r"'bump' declares the parameters .*, but bump takes others"):
+        method("bump", paper="none", **params)(bump)
+
+
+def test_a_derivative_of_another_shape_is_refused():
+    x = torch.zeros(2, 3, requires_grad=True)
+    out = spike(x, lambda x: x.sum(0), {})
+    with pytest.raises(ValueError, match=r"shape \(3,\), x has \(2, 3\)"):
+        out.sum().backward()

@@ -240,6 +240,15 @@ def test_a_loss_that_is_not_finite_is_divergence(cell, digits, training):
         run(cell("nan"), digits, Nan)
 
 
+def test_a_derivative_that_is_not_finite_is_divergence_though_the_loss_hides_it(cell, digits):
+    @method("hidden", paper="none")
+    def hidden(x):
+        return x * float("nan")
+
+    with pytest.raises(train.Diverged, match=r"weight became NaN or infinite in epoch 1"):
+        run(cell("hidden"), digits, hidden)
+
+
 # --- hooks ---
 
 

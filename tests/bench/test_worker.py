@@ -144,6 +144,6 @@ def test_what_a_record_says_before_the_outcome(tiny, make_plan):
     assert record["method"]["kind"] == "fixed"
     assert record["data"]["checksum"] == planned.checksum
     assert (record["data"]["classes"], record["data"]["shape"]) == (10, [1, 8, 8])
-    assert record["digests"].keys() == {"method", "dataset", "backbone"}
+    assert record["digests"].keys() == {"method", "dataset", "backbone", "harness"}
     assert record["digests"]["method"] == registry.load().method("rectangle").digest
     json.dumps(record, allow_nan=False)

@@ -46,7 +46,8 @@ def describe(profile: Profile, requires: Sequence[str] = ()) -> dict[str, Any]:
         "torch_build": {
             "version": torch.__version__,
             "cuda": torch.version.cuda,
-            "config": " ".join(torch.__config__.show().split()),
+            # What follows are the flags of the compiler, and where it was.
+            "config": " ".join(torch.__config__.show().partition("- Build settings")[0].split()),
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         },
         "cpu": cpu_model(),

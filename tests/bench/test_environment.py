@@ -70,3 +70,9 @@ def test_a_repository_without_commits_and_no_repository_are_unknown(checkout, tm
 def test_without_git_it_is_unknown(checkout, monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert environment.git() is None
+
+
+def test_the_build_of_torch_names_its_libraries_and_no_path():
+    config = environment.describe(Profile(device="cpu"))["torch_build"]["config"]
+    assert config.startswith("PyTorch built with")
+    assert "Build settings" not in config and "\n" not in config

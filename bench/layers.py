@@ -153,6 +153,8 @@ class Layers:
         site = Site(f"{self.backbone}/{name}", index, neuron, tdbn, self.timesteps, self.epochs, seed)
         neuron.surrogate = self.make(site)
         self.sites.append(site)
+        for each in self.sites:
+            each.layers = len(self.sites)
         if depth is None:
             for earlier in self._chain:
                 earlier.depth += 1

@@ -82,7 +82,10 @@ class SpikingNeuron(nn.Module):
         activation = type(self.surrogate).activation
         if activation is not None:
             return activation(current)
-        noise = self.surrogate.noise(current.shape, current)
+        return self.unroll(current, self.surrogate.noise(current.shape, current))
+
+    def unroll(self, current: Tensor, noise: Tensor | None) -> Tensor:
+        """The T steps; noise [T, B, ...] comes from outside, so that this can be compiled as a whole."""
         wanted = self.training and overrides(type(self.surrogate), "penalty")
         v: Tensor | None = None
         out, potentials = [], []

@@ -23,7 +23,17 @@ def shipped_leaderboard(suite: str) -> Path:
 
 def numerical_core() -> list[Path]:
     """The files of the harness that every number depends on."""
-    names = ("backbone", "data", "layers", "neuron", "randomness", "shapes", "surrogate", "train")
+    names = (
+        "backbone",
+        "data",
+        "layers",
+        "neuron",
+        "primitives",
+        "randomness",
+        "shapes",
+        "surrogate",
+        "train",
+    )
     return [PACKAGE / f"{name}.py" for name in names]
 
 

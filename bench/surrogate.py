@@ -16,10 +16,11 @@ method stays one class in one file.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
 
 import torch
@@ -30,6 +31,20 @@ from bench.errors import BenchError
 Kind = Literal["fixed", "adaptive", "control", "library", "reference"]
 Changes = Literal["gradient", "forward", "loss", "network"]
 Fidelity = Literal["official-code", "library", "paper", "reconstructed"]
+Law = Literal[
+    "forward",
+    "derivative",
+    "area",
+    "finite",
+    "dtype",
+    "deterministic",
+    "state",
+    "one-step",
+    "backbones",
+    "compile",
+    "training",
+]
+"""What `bench.conformance` checks; a method may declare that it breaks some, with the reason."""
 Shape = Callable[..., Tensor]
 Values = dict[str, Any]
 
@@ -44,20 +59,23 @@ class Param:
     default: its value when the user sets none; None where the method then decides by itself.
     search: the range (low, high) that tuning may try; None if it is not tuned.
     log: whether tuning spaces its points evenly on a logarithmic axis.
-    per_threshold: the value is a membrane potential: default and search range are stated for
-        v_th = 0.5 and scale with the threshold in use. A value the user sets is taken as it is.
+    per_threshold: the power of the threshold that the value goes with: 1 (or True) for a membrane
+        potential, -1 for a height or a sharpness, 0 for a pure number. Default and search range are
+        stated for v_th = 0.5 and scale with the threshold in use. A value the user sets is taken as it is.
     """
 
     default: float | None
     search: tuple[float, float] | None = None
     log: bool = True
-    per_threshold: bool = False
+    per_threshold: Literal[-1, 0, 1] = 0
 
     def at(self, threshold: float) -> float | None:
         """The default at this threshold."""
         if self.default is None or not self.per_threshold:
             return self.default
-        return self.default * threshold / REFERENCE_THRESHOLD
+        if self.per_threshold == 1:
+            return self.default * threshold / REFERENCE_THRESHOLD
+        return self.default * REFERENCE_THRESHOLD / threshold
 
 
 class Neuron(Protocol):
@@ -95,7 +113,9 @@ class Site:
     name: backbone/layer, for messages. index: 0 for the first spiking layer from the input.
     depth: the largest number of spiking layers between this one and the loss. norm: the tdBN that
     feeds the neuron, or None. seed: for the method's own random numbers; differs between layers
-    and between cells. A plain object and not a Module, so that holding it registers nothing twice.
+    and between cells. layers: how many spiking layers the network has; like depth it counts up while
+    the network is built, so read it later than in `bind`. A plain object and not a Module, so that
+    holding it registers nothing twice.
     """
 
     name: str
@@ -106,6 +126,7 @@ class Site:
     epochs: int
     seed: int
     depth: int = 0
+    layers: int = 1
 
 
 @dataclass(frozen=True)
@@ -164,14 +185,55 @@ def spike(x: Tensor, shape: Shape, params: Values) -> Tensor:
     return result
 
 
+def learned_spike(x: Tensor, primitive: Shape, params: Values) -> Tensor:
+    """S(x) = 1(x >= 0) forward; backward the gradient of `primitive(x, **params)`, to x and to params.
+
+    primitive: H(x), the smooth step whose derivative is the shape; see `bench.primitives`.
+    """
+    smooth = primitive(x, **params)
+    # Not (H + F) - F: that is not 0 or 1 in low precision. F - F is exactly 0.
+    return (x >= 0).to(x.dtype) + (smooth - smooth.detach())
+
+
+class NoiseStream(nn.Module):
+    """Uniform random numbers of one layer: the n-th draw is the same whatever else has been drawn.
+
+    Its place in the stream is part of the state_dict, so that a training that goes on from a
+    checkpoint draws what it would have drawn.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.seed = seed
+        self.drawn = 0
+
+    def draw(self, shape: torch.Size, like: Tensor) -> Tensor:
+        """Numbers in [0, 1) of this shape, on the device of `like`, float32."""
+        # torch's CPU generator looks at 32 bits of its seed only: they must depend on everything.
+        digest = hashlib.sha256(f"{self.seed}:{self.drawn}".encode()).digest()
+        generator = torch.Generator(like.device).manual_seed(int.from_bytes(digest[:4], "big"))
+        self.drawn += 1
+        return torch.rand(shape, generator=generator, device=like.device)
+
+    def get_extra_state(self) -> int:
+        """How many draws there have been."""
+        return self.drawn
+
+    def set_extra_state(self, state: int) -> None:
+        """Go on after that many draws."""
+        self.drawn = state
+
+
 class Surrogate(nn.Module):
     """One method at one spiking layer. Override what the method changes.
 
     shape: the derivative h(x, **params).
+    primitive: the smooth step H(x, **params) that h is the derivative of, where one is known.
     activation: if set, it replaces neuron and spike altogether (the ANN reference).
     """
 
     shape: ClassVar[Shape]
+    primitive: ClassVar[Shape | None] = None
     activation: ClassVar[Callable[[Tensor], Tensor] | None] = None
     site: Site
 
@@ -198,12 +260,20 @@ class Surrogate(nn.Module):
         """Spikes of the shape and dtype of x = u - threshold; its backward is the surrogate."""
         return spike(x, type(self).shape, params)
 
+    def derivative(self, x: Tensor, params: Values) -> Tensor | None:
+        """The declared h(x), to be compared with what autograd delivers; None if none is declared."""
+        shape = getattr(type(self), "shape", None)
+        return None if shape is None else shape(x, **params)
+
     def emit(self, s: Tensor, t: int) -> Tensor:
         """What the next layer sees."""
         return s
 
     def noise(self, shape: torch.Size, like: Tensor) -> Tensor | None:
-        """Random numbers for one forward pass [T, B, ...], from the method's own generator."""
+        """Random numbers for one forward pass [T, B, ...], from a `NoiseStream` of the method's own.
+
+        None: no noise; `spike` must work without it, as it does in evaluation.
+        """
         return None
 
     def on_epoch(self, progress: float) -> None:
@@ -242,6 +312,21 @@ class FixedSurrogate(Surrogate):
     def spike(self, x: Tensor, t: int, params: Values, noise: Tensor | None) -> Tensor:
         return spike(x, self._shape, params)
 
+    def derivative(self, x: Tensor, params: Values) -> Tensor | None:
+        return self._shape(x, **params)
+
+
+@dataclass(frozen=True)
+class Twin:
+    """Which of our methods computes the same derivative as a library's, and at which parameters.
+
+    method: its name, or "" where none of ours does at any value; why: then the reason.
+    """
+
+    method: str = ""
+    params: Mapping[str, float] = field(default_factory=dict)
+    why: str = ""
+
 
 @dataclass(frozen=True)
 class Method:
@@ -249,7 +334,10 @@ class Method:
 
     paper, link: the source of the rule. changes: what differs from plain training; fidelity: how
     sure it is that this is the published method; note: what had to be inferred, or is special.
-    requires: packages that must be installed for it.
+    requires: packages that must be installed for it. area: of its derivative at the defaults, None if
+    it promises none. primitive: the step H that its derivative belongs to, where one is known.
+    breaks: laws of `bench.conformance` that it cannot keep, with the reason. twin: of a library's
+    function, what equals it here.
     """
 
     name: str
@@ -262,6 +350,10 @@ class Method:
     note: str
     requires: tuple[str, ...]
     params: Mapping[str, Param] = field(default_factory=dict)
+    area: float | None = 1.0
+    primitive: Shape | None = None
+    breaks: Mapping[str, str] = field(default_factory=dict)
+    twin: Twin | None = None
 
     @property
     def surrogate(self) -> type[Surrogate]:
@@ -303,14 +395,20 @@ def method(
     fidelity: Fidelity = "paper",
     note: str = "",
     requires: Sequence[str] = (),
+    area: float | None = 1.0,
+    primitive: Shape | None = None,
+    breaks: Mapping[str, str] | None = None,
+    twin: Twin | None = None,
     **params: Param,
 ) -> Callable[[Target], Target]:
     """Declare a derivative function, or a `Surrogate` subclass, as the method `name`.
 
     Every further keyword is a parameter of the method. The object itself comes back unchanged;
-    the registry finds the declaration on it. One object may carry several.
+    the registry finds the declaration on it. One object may carry several: see `preset`.
+    A class states its primitive as an attribute.
     """
-    _check_declaration(name, kind, changes, fidelity, params)
+    breaks = breaks or {}
+    _check_declaration(name, kind, changes, fidelity, params, breaks)
 
     def declare(target: Target) -> Target:
         try:
@@ -321,7 +419,23 @@ def method(
                 f"method {name!r} declares the parameters {', '.join(params) or 'none'}, "
                 f"but {target.__name__} takes others: {error}"
             ) from None
-        found = Method(name, target, kind, changes, fidelity, paper, link, note, tuple(requires), params)
+        step = primitive or getattr(target, "primitive", None)
+        found = Method(
+            name,
+            target,
+            kind,
+            changes,
+            fidelity,
+            paper,
+            link,
+            note,
+            tuple(requires),
+            params,
+            area,
+            step,
+            breaks,
+            twin,
+        )
         # vars(), not getattr(): a subclass must not inherit its parent's declarations.
         target.declared = (*vars(target).get("declared", ()), found)  # type: ignore[attr-defined]
         return target
@@ -329,7 +443,39 @@ def method(
     return declare
 
 
-def _check_declaration(name: str, kind: str, changes: str, fidelity: str, params: Mapping[str, Any]) -> None:
+def preset(
+    name: str, *, note: str = "", params: Mapping[str, Param], **changed: Any
+) -> Callable[[Target], Target]:
+    """Declare the method below once more, as `name`, with other defaults.
+
+    Stands above the `method` (or another `preset`) that it varies, of which it keeps everything but
+    the name, the note, the given parameters and what `changed` names (kind, area, fidelity, ...).
+    """
+
+    def declare(target: Target) -> Target:
+        declared: tuple[Method, ...] = vars(target).get("declared", ())
+        if not declared:
+            raise BenchError(f"preset {name!r} varies nothing: put it above an @method")
+        base = declared[0]
+        unknown = set(params) - set(base.params)
+        if unknown:
+            raise BenchError(f"preset {name!r} sets {', '.join(sorted(unknown))}, which {base.name} lacks")
+        varied = replace(base, name=name, note=note, params={**base.params, **params}, **changed)
+        _check_declaration(name, varied.kind, varied.changes, varied.fidelity, varied.params, varied.breaks)
+        target.declared = (*declared, varied)  # type: ignore[attr-defined]
+        return target
+
+    return declare
+
+
+def _check_declaration(
+    name: str,
+    kind: str,
+    changes: str,
+    fidelity: str,
+    params: Mapping[str, Any],
+    breaks: Mapping[str, str],
+) -> None:
     if not re.fullmatch(r"[^\s,#|]+", name) or name == "all":
         raise BenchError(
             f"{name!r} cannot be the name of a method: it needs one word, without commas, not 'all'"
@@ -338,6 +484,7 @@ def _check_declaration(name: str, kind: str, changes: str, fidelity: str, params
         ("kind", kind, get_args(Kind)),
         ("changes", changes, get_args(Changes)),
         ("fidelity", fidelity, get_args(Fidelity)),
+        *(("breaks", law, get_args(Law)) for law in breaks),
     ):
         if value not in allowed:
             raise BenchError(f"method {name!r}: {what} = {value!r} is not one of {', '.join(allowed)}")

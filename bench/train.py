@@ -11,7 +11,7 @@ import hashlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,11 +121,8 @@ class _Trainer:
         self.network = network
         self.kind: type[Surrogate] = type(network.surrogates[0])
         self.steps = len(_chunks(torch.arange(len(data.train)), cell.recipe.batch_size))
-        own = self.kind.optimizers(network.surrogates)
-        taken = {id(p) for o in own for group in o.param_groups for p in group["params"]}
-        main = _optimizer(cell.recipe, [p for p in network.parameters() if id(p) not in taken])
-        self.optimizers = [main, *own]
-        self.scheduler = _scheduler(cell.recipe, main, self.steps)
+        self.optimizers = optimizers(network, cell.recipe)
+        self.scheduler = _scheduler(cell.recipe, self.optimizers[0], self.steps)
 
     def epoch(self, epoch: int) -> dict[str, Any]:
         """Train one epoch and validate; the epoch's row."""
@@ -155,15 +152,10 @@ class _Trainer:
         self.network.train()
         total = torch.zeros((), dtype=torch.float64)
         for x, y in self._batches(epoch, "order"):
-            for optimizer in self.optimizers:
-                optimizer.zero_grad(set_to_none=True)
-            loss = functional.cross_entropy(self.network(x).mean(0), y)
-            (loss + penalty(self.network)).backward()
-            for optimizer in self.optimizers:
-                optimizer.step()
+            loss = step(self.network, self.optimizers, x, y)
             if self.scheduler is not None:
                 self.scheduler.step()
-            total = total.to(loss.device) + loss.detach() * len(y)
+            total = total.to(loss.device) + loss * len(y)
         return float(total) / len(self.data.train)
 
     def _check_weights(self, epoch: int) -> None:
@@ -220,6 +212,24 @@ class _Trainer:
             # Dividing by t would not change which logit is largest.
             correct += (logits.cumsum(0).argmax(-1) == split.y[rows]).sum(1)
         return [100 * int(c) / len(split) for c in correct]
+
+
+def optimizers(network: Network, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """The recipe's optimizer, then those of the method for the parameters that it claims."""
+    own = type(network.surrogates[0]).optimizers(network.surrogates)
+    taken = {id(p) for o in own for group in o.param_groups for p in group["params"]}
+    return [_optimizer(recipe, [p for p in network.parameters() if id(p) not in taken]), *own]
+
+
+def step(network: Network, optimizers: Sequence[torch.optim.Optimizer], x: Tensor, y: Tensor) -> Tensor:
+    """One training step on a batch; the loss of the task, without the method's penalty, detached."""
+    for optimizer in optimizers:
+        optimizer.zero_grad(set_to_none=True)
+    loss = functional.cross_entropy(network(x).mean(0), y)
+    (loss + penalty(network)).backward()
+    for optimizer in optimizers:
+        optimizer.step()
+    return loss.detach()
 
 
 def penalty(network: Network) -> Tensor | float:

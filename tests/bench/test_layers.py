@@ -254,3 +254,10 @@ def test_a_spiking_layer_without_tdbn_has_no_norm_to_show():
     layers.spike("bare", nn.Identity())
     layers.spike("fed", norm := layers.norm(3))
     assert [site.norm for site in layers.sites] == [None, norm]
+
+
+def test_every_site_knows_how_many_layers_there_are():
+    layers = make_layers()
+    for i in range(3):
+        layers.spike(str(i), nn.Identity())
+        assert [site.layers for site in layers.sites] == [i + 1] * (i + 1)

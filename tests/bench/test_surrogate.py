@@ -1,12 +1,27 @@
 """The interface: the spike function, declarations, defaults, and the hooks a neuron calls."""
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
 
 from bench.errors import BenchError
 from bench.layers import TdBN
 from bench.neuron import SpikingNeuron
-from bench.surrogate import FixedSurrogate, Method, Param, Site, Surrogate, method, spike
+from bench.surrogate import (
+    FixedSurrogate,
+    Method,
+    NoiseStream,
+    Param,
+    Site,
+    Surrogate,
+    learned_spike,
+    method,
+    preset,
+    spike,
+)
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
@@ -322,3 +337,110 @@ def test_a_derivative_of_another_shape_is_refused():
     out = spike(x, lambda x: x.sum(0), {})
     with pytest.raises(ValueError, match=r"shape \(3,\), x has \(2, 3\)"):
         out.sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("power", "at_half", "at_one"), [(0, 3.0, 3.0), (1, 3.0, 6.0), (True, 3.0, 6.0), (-1, 3.0, 1.5)]
+)
+def test_a_default_goes_with_a_power_of_the_threshold(power, at_half, at_one):
+    param = Param(3.0, per_threshold=power)
+    assert (param.at(0.5), param.at(1.0)) == (at_half, at_one)
+    assert Param(None, per_threshold=power).at(1.0) is None
+
+
+def two_declarations():
+    @preset("bump:wide", note="wider", kind="control", area=None, params={"width": Param(4.0)})
+    @method("bump", paper="a paper", link="there", note="plain", width=Param(1.0), height=Param(2.0))
+    def bump(x, width, height):
+        """h(x) = ..."""
+        return bell(x, width, height)
+
+    return bump.declared
+
+
+def test_a_preset_keeps_what_it_does_not_vary():
+    plain, wide = two_declarations()
+    assert (plain.name, plain.kind, plain.area, plain.note) == ("bump", "fixed", 1.0, "plain")
+    assert plain.defaults(0.5) == {"width": 1.0, "height": 2.0}
+    assert (wide.name, wide.kind, wide.area, wide.note) == ("bump:wide", "control", None, "wider")
+    assert wide.defaults(0.5) == {"width": 4.0, "height": 2.0}
+    assert (wide.target, wide.paper, wide.link) == (plain.target, "a paper", "there")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"params": {"widht": Param(1.0)}}, "preset 'x' sets widht, which bump lacks"),
+        ({"params": {"width": 1.0}}, r"write Param\(1.0\)"),
+        ({"params": {}, "kind": "odd"}, "kind = 'odd'"),
+    ],
+)
+def test_a_wrong_preset_is_refused(arguments, complaint):
+    bump = two_declarations()[0].target
+    with pytest.raises(BenchError, match=complaint):
+        preset("x", **arguments)(bump)
+
+
+def test_a_preset_of_nothing_is_refused():
+    with pytest.raises(BenchError, match="put it above an @method"):
+        preset("x", params={})(lambda x: x)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_a_learned_spike_is_heaviside_whatever_the_primitive(dtype):
+    x = torch.cat([torch.linspace(-3, 3, 1001), torch.zeros(1)]).to(dtype)
+    s = learned_spike(x, lambda x, k: torch.sigmoid(k * x), {"k": 1.7})
+    assert s.dtype == dtype
+    assert torch.equal(s, (x >= 0).to(dtype))
+
+
+def test_a_learned_spike_has_the_gradients_of_its_primitive():
+    def primitive(x, k):
+        return torch.sigmoid(k * x)
+
+    x = torch.linspace(-2, 2, 41, dtype=torch.float64, requires_grad=True)
+    k = torch.tensor(1.3, dtype=torch.float64, requires_grad=True)
+    upstream = torch.randn(41, dtype=torch.float64)
+    found = torch.autograd.grad((learned_spike(x, primitive, {"k": k}) * upstream).sum(), [x, k])
+    expected = torch.autograd.grad((primitive(x, k) * upstream).sum(), [x, k])
+    torch.testing.assert_close(found, expected)
+
+
+def test_the_declared_derivative():
+    class Bell(Surrogate):
+        shape = staticmethod(bell)
+
+    x = torch.linspace(-1, 1, 5)
+    for made in (Bell(width=2.0), FixedSurrogate(bell, width=2.0)):
+        assert torch.equal(made.derivative(x, made.values), bell(x, 2.0))
+    assert Surrogate().derivative(x, {}) is None
+
+
+def test_a_stream_is_its_own_and_goes_on_where_it_was():
+    like = torch.zeros(())
+    shape = torch.Size([3, 1000])
+    one, same, other = NoiseStream(5), NoiseStream(5), NoiseStream(6)
+    torch.manual_seed(0)
+    first, second = one.draw(shape, like), one.draw(shape, like)
+    torch.manual_seed(1)
+    assert torch.equal(same.draw(shape, like), first)
+    assert not torch.equal(first, second)
+    assert not torch.equal(other.draw(shape, like), first)
+
+    later = NoiseStream(5)
+    later.load_state_dict(one.state_dict())
+    assert torch.equal(later.draw(shape, like), one.draw(shape, like))
+
+
+def test_a_stream_is_uniform_and_its_draws_are_unrelated():
+    stream = NoiseStream(0)
+    draws = torch.stack([stream.draw(torch.Size([20_000]), torch.zeros(())) for _ in range(3)])
+    assert stats.kstest(draws.flatten().numpy(), "uniform").pvalue > 1e-3
+    assert np.abs(np.corrcoef(draws.numpy()) - np.eye(3)).max() < 0.03
+
+
+@given(st.integers(0, 2**62), st.integers(0, 2**62))
+def test_streams_of_two_seeds_differ(a, b):
+    # torch's CPU generator sees the low 32 bits of a seed only; layers differ by 1, cells by 2^20.
+    one, other = (NoiseStream(seed).draw(torch.Size([4]), torch.zeros(())) for seed in (a, b))
+    assert (a == b) == torch.equal(one, other)

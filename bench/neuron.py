@@ -74,7 +74,12 @@ class SpikingNeuron(nn.Module):
         params = self.surrogate.params(u, t)
         s = self.surrogate.spike(u - threshold, t, params, noise)
         r = s.detach() if self.detach_reset else s
-        v = u * (1 - r) if self.reset == "zero" else u - threshold * r
+        if self.reset == "zero":
+            v = u * (1 - r)
+        else:
+            # A method may learn its threshold: through the reset is through that too.
+            drop = threshold * r
+            v = u - (drop.detach() if self.detach_reset else drop)
         return Step(self.surrogate.emit(s, t), v, u)
 
     def forward(self, current: Tensor) -> Tensor:

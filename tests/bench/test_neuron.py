@@ -230,3 +230,23 @@ def test_penalty_statistics_are_the_moments_of_the_potential(options):
     np.testing.assert_allclose(x.grad.flatten(1).numpy(), grad, rtol=1e-11, atol=1e-12)
     if options["kind"] == "plif":
         np.testing.assert_allclose(neuron.w.grad.numpy(), grad_tau * tau * (1 - tau), rtol=1e-11)
+
+
+@pytest.mark.parametrize("detach", [True, False])
+def test_a_detached_soft_reset_gives_no_gradient_to_a_learned_threshold(detach):
+    class Learned(FixedSurrogate):
+        def __init__(self):
+            super().__init__(lambda x: torch.zeros_like(x))
+            self.theta = torch.nn.Parameter(torch.tensor(0.5))
+
+        def threshold(self, u, t):
+            return self.theta
+
+    made = Learned()
+    neuron = SpikingNeuron(reset="subtract", detach_reset=detach)
+    made.bind(Site("net/layer", index=0, neuron=neuron, norm=None, timesteps=2, epochs=1, seed=0))
+    neuron.surrogate = made
+    # The derivative of the spike is zero: what is left of the gradient goes through the reset.
+    step = neuron.step(torch.ones(3, requires_grad=True), None, 0)
+    step.v.sum().backward()
+    assert made.theta.grad == (None if detach else -3)

@@ -1,0 +1,79 @@
+"""ASGL: while it trains, a random part of the spikes is the smooth step itself, of learned width."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from bench import primitives, shapes
+from bench.surrogate import NoiseStream, Param, Site, Surrogate, Values, method
+
+asgl = partial(
+    method,
+    kind="adaptive",
+    changes="forward",
+    fidelity="official-code",
+    paper="Wang, Jiang, Lian, Yan & Tang, Adaptive Smoothing Gradient Learning for Spiking Neural Networks, "
+    "ICML 2023",
+    link="https://proceedings.mlr.press/v202/wang23j.html",
+    a=Param(0.5, search=(0.1, 5.0), per_threshold=1),
+    p=Param(0.2, search=(0.05, 0.8)),
+)
+
+
+@asgl(
+    "asgl",
+    note="the sigmoid is the code's default for images. There 1/a itself is learned, here log a, as for the "
+    "code's rectangle: it does not depend on the scale of the threshold",
+)
+class Asgl(Surrogate):
+    """h(x) = sigmoid'(x/a) / a, H(x) = sigmoid(x/a); y = H + sg[m (1(x >= 0) - H)] while it trains.
+
+    sg stops the gradient; m is 0 with probability p and else 1, anew for each neuron and step. The
+    neuron is reset with y. In evaluation y = 1(x >= 0). log a, one a layer, learns through y under
+    Adam of its own; a starts at v_th (1 at the code's threshold of 1). The paper's alpha -> a.
+    """
+
+    shape = staticmethod(shapes.sigmoid)
+    primitive = staticmethod(primitives.sigmoid)
+    fwhm: ClassVar[float] = shapes.SIGMOID_FWHM
+    """Full width at half maximum of h at a = 1."""
+
+    def __init__(self, a: float, p: float) -> None:
+        super().__init__()
+        self.p = p
+        self.log_a = nn.Parameter(torch.tensor(math.log(a)))
+
+    def bind(self, site: Site) -> None:
+        super().bind(site)
+        self.stream = NoiseStream(site.seed)
+
+    def params(self, u: Tensor, t: int) -> Values:
+        return {"width": self.fwhm * self.log_a.exp()}
+
+    def noise(self, shape: torch.Size, like: Tensor) -> Tensor | None:
+        return self.stream.draw(shape, like) if self.training else None
+
+    def spike(self, x: Tensor, t: int, params: Values, noise: Tensor | None) -> Tensor:
+        smooth = self.primitive(x, **params)
+        y = (x >= 0).to(x.dtype)
+        if noise is not None:
+            y = torch.where(noise < self.p, smooth, y)
+        # H - H is exactly 0: what comes out is y itself.
+        return y.detach() + (smooth - smooth.detach())
+
+    @classmethod
+    def optimizers(cls, layers: Sequence["Asgl"]) -> list[torch.optim.Optimizer]:
+        return [torch.optim.Adam([layer.log_a for layer in layers], lr=3e-4)]
+
+
+@asgl("asgl:rectangle", note="the code's setting for CIFAR10-DVS, there with p = 0.1")
+class AsglRectangle(Asgl):
+    """h(x) = 1(|x| < a/2) / a, H(x) = clip(x/a + 1/2, 0, 1); all else as in asgl."""
+
+    shape = staticmethod(shapes.rectangle)
+    primitive = staticmethod(primitives.rectangle)
+    fwhm = 1.0

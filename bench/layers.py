@@ -76,6 +76,13 @@ class SpikeBlock(nn.Sequential):
     def __init__(self, synapse: nn.Module, norm: nn.Module, neuron: SpikingNeuron) -> None:
         super().__init__(OverTime(synapse), norm, neuron)
 
+    @property
+    def neuron(self) -> SpikingNeuron:
+        """Its last part."""
+        neuron = self[2]
+        assert isinstance(neuron, SpikingNeuron)
+        return neuron
+
 
 @dataclass(frozen=True)
 class NeuronOptions:

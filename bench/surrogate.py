@@ -78,6 +78,14 @@ class Param:
         return self.default * REFERENCE_THRESHOLD / threshold
 
 
+WIDTH = Param(1.0, search=(0.25, 4.0), per_threshold=1)
+"""`width` of a fixed shape: all start at a full width at half maximum of 2 v_th, the rectangle's own, and
+at area 1 where they have one, so that a default table compares shape and nothing else. Papers used
+other scales: a preset NAME:paper has those of its paper, where value and threshold are known."""
+HEIGHT = Param(None, per_threshold=-1)
+"""`height` of a fixed shape: h(0), which gives up the area; None for the area that it declares."""
+
+
 class Neuron(Protocol):
     """What a method may read of the neuron it sits in; all of it live."""
 

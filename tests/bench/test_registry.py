@@ -100,7 +100,7 @@ def test_two_methods_of_one_name_are_an_error_that_names_both_files(write_plugin
 
 
 def test_a_name_that_is_shipped_cannot_be_taken(write_plugin):
-    with pytest.raises(BenchError, match=r"named 'rectangle'.*fixed_shapes\.py.*plugin\.py"):
+    with pytest.raises(BenchError, match=r"named 'rectangle'.*rectangle\.py.*plugin\.py"):
         registry.load((write_plugin(FUNCTION.replace('"bump"', '"rectangle"')),))
 
 

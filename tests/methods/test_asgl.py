@@ -79,7 +79,7 @@ def test_each_pass_and_each_layer_has_noise_of_its_own(neuron, name, plugin, lay
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
 def test_evaluation_is_binary_and_equals_a_plain_neuron(neuron, plugin, layers_under, name, dtype):
     ours = neuron(name, neuron="plif").to(dtype).eval()
-    plain = layers_under(plugin("fixed_shapes")["rectangle"], norm="none", neuron="plif")
+    plain = layers_under(plugin("rectangle")["rectangle"], norm="none", neuron="plif")
     plain = plain.spike("layer", torch.nn.Identity()).to(dtype)
     current = currents(6, 500).to(dtype)
     out = ours(current)

@@ -43,11 +43,18 @@ PAPERS = {
 
 
 @pytest.fixture
-def derivative(plugin, layers_under):
+def fixed(plugin):
+    """The methods of the files of all fixed shapes, by name."""
+    stems = [name.replace("-", "_") for name in (*SHAPES, "straight-through")]
+    return {name: found for stem in stems for name, found in plugin(stem).items()}
+
+
+@pytest.fixture
+def derivative(fixed, layers_under):
     """derivative(name, values, **options) -> h, read off the backward pass of a neuron in a network."""
 
     def make(name, values=None, **options):
-        layers = layers_under(plugin("fixed_shapes")[name], values, norm="none", **options)
+        layers = layers_under(fixed[name], values, norm="none", **options)
         neuron = layers.spike("layer", torch.nn.Identity())
 
         def h(x):
@@ -64,17 +71,17 @@ def at(h, x):
     return h(torch.tensor([x], dtype=torch.float64)).item()
 
 
-def test_the_whole_table(plugin):
-    assert set(plugin("fixed_shapes")) == {*SHAPES, "straight-through", *PAPERS, *CONTROLS}
+def test_the_whole_table(fixed):
+    assert set(fixed) == {*SHAPES, "straight-through", *PAPERS, *CONTROLS}
 
 
 @every_name
 @pytest.mark.parametrize("threshold", [0.5, 1.0, 0.3])
-def test_all_start_at_area_one_and_the_width_of_two_thresholds(plugin, derivative, name, threshold):
+def test_all_start_at_area_one_and_the_width_of_two_thresholds(fixed, derivative, name, threshold):
     h = derivative(name, threshold=threshold)
     half = optimize.brentq(lambda x: at(h, x) - at(h, 0.0) / 2, 0, 100, xtol=1e-12)
     assert half == pytest.approx(threshold, rel=1e-9)
-    area = plugin("fixed_shapes")[name].area
+    area = fixed[name].area
     assert area == pytest.approx(SHAPES[name][3])
     if area is None:
         return
@@ -108,9 +115,9 @@ def test_the_area_is_kept_when_the_threshold_scales(derivative, name, threshold)
 
 
 @every_name
-def test_what_it_declares(plugin, name):
+def test_what_it_declares(fixed, name):
     _, primitive, extra, _ = SHAPES[name]
-    found = plugin("fixed_shapes")[name]
+    found = fixed[name]
     assert (found.kind, found.changes) == ("fixed", "gradient")
     assert found.defaults(0.5) == {"width": 1.0, "height": None, **extra}
     assert found.defaults(1.0)["width"] == 2.0
@@ -121,8 +128,8 @@ def test_what_it_declares(plugin, name):
     assert found.link.startswith("https://")
 
 
-def test_leak_is_a_height(plugin):
-    found = plugin("fixed_shapes")["leaky-rectangle"]
+def test_leak_is_a_height(fixed):
+    found = fixed["leaky-rectangle"]
     # SpikingJelly's defaults, at its threshold of 1.
     assert found.defaults(1.0) == {"width": 2.0, "leak": 0.01, "height": None}
 
@@ -148,8 +155,8 @@ def test_a_papers_value_is_its_formula_in_units_of_its_threshold(derivative, nam
 
 
 @pytest.mark.parametrize("name", PAPERS)
-def test_a_papers_value_is_not_tuned_and_its_area_is_declared(plugin, derivative, name):
-    found = plugin("fixed_shapes")[name]
+def test_a_papers_value_is_not_tuned_and_its_area_is_declared(fixed, derivative, name):
+    found = fixed[name]
     assert found.kind == "fixed"
     assert found.note
     assert found.params["width"].search is None
@@ -162,8 +169,8 @@ def test_a_papers_value_is_not_tuned_and_its_area_is_declared(plugin, derivative
 
 @pytest.mark.parametrize("threshold", [0.5, 1.0])
 @pytest.mark.parametrize("name", CONTROLS)
-def test_the_controls_are_rectangles_of_other_widths(plugin, derivative, name, threshold):
-    found = plugin("fixed_shapes")[name]
+def test_the_controls_are_rectangles_of_other_widths(fixed, derivative, name, threshold):
+    found = fixed[name]
     width = CONTROLS[name] * threshold / 0.5
     assert found.kind == "control"
     assert found.defaults(threshold) == {"width": width, "height": None}

@@ -33,9 +33,7 @@ def width(neuron):
 def test_starts_as_arctan(neuron, plugin, layers_under, values, threshold, start):
     ours = neuron(values, threshold=threshold)
     assert width(ours) == start
-    layers = layers_under(
-        plugin("fixed_shapes")["arctan"], {"width": start}, norm="none", threshold=threshold
-    )
+    layers = layers_under(plugin("arctan")["arctan"], {"width": start}, norm="none", threshold=threshold)
     fixed = layers.spike("layer", torch.nn.Identity())
     one, two = (currents(4, 50).requires_grad_() for _ in range(2))
     found, expected = ours(one), fixed(two)

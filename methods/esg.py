@@ -1,0 +1,72 @@
+"""ESG: a surrogate that sharpens while the network trains; and the IM loss published with it."""
+
+from torch import Tensor
+
+from bench import primitives, shapes
+from bench.surrogate import Param, Site, Statistics, Surrogate, Values, method
+
+PAPER = (
+    "Guo, Chen, Zhang, Liu, Wang, Huang & Ma, IM-Loss: Information Maximization Loss for Spiking Neural "
+    "Networks, NeurIPS 2022"
+)
+LINK = "https://openreview.net/forum?id=Jw34v_84m2b"
+NOTE = "the exponent of the published schedule is not confirmed: progress p is taken as the power of 10"
+K_MIN = Param(1.0, per_threshold=-1)
+K_MAX = Param(10.0, search=(2.0, 50.0), per_threshold=-1)
+
+
+@method(
+    "esg",
+    kind="adaptive",
+    fidelity="reconstructed",
+    paper=PAPER,
+    link=LINK,
+    note=NOTE,
+    k_min=K_MIN,
+    k_max=K_MAX,
+)
+class Esg(Surrogate):
+    """h(x) = (K/2) sech^2(Kx), K = ((10^p - 1) k_max + (10 - 10^p) k_min) / 9.
+
+    p is the progress of the training: 0 in the first epoch, 1 in the last, so that K runs from k_min
+    to k_max. h is the derivative of tanh(Kx)/2 + 1/2. K is in units of 1/potential.
+    """
+
+    shape = staticmethod(shapes.sigmoid)
+    primitive = staticmethod(primitives.sigmoid)
+
+    def bind(self, site: Site) -> None:
+        super().bind(site)
+        self.on_epoch(0.0)
+
+    def on_epoch(self, progress: float) -> None:
+        k_min, k_max = self.values["k_min"], self.values["k_max"]
+        self.k = ((10**progress - 1) * k_max + (10 - 10**progress) * k_min) / 9
+
+    def params(self, u: Tensor, t: int) -> Values:
+        return {"width": shapes.SECH2_FWHM / self.k}
+
+
+@method(
+    "esg+im",
+    kind="adaptive",
+    changes="loss",
+    fidelity="reconstructed",
+    paper=PAPER,
+    link=LINK,
+    note=NOTE,
+    k_min=K_MIN,
+    k_max=K_MAX,
+    weight=Param(2.0, search=(0.1, 10.0)),
+)
+class EsgIm(Esg):
+    """h(x) as in esg; the loss of the task + weight * sum over layers (mean(u) - v_th)^2.
+
+    The mean goes over batch, layer and time; u is the potential before reset. The paper's lambda ->
+    weight.
+    """
+
+    def penalty(self, statistics: Statistics) -> Tensor:
+        distance: Tensor = statistics.mean.mean() - self.site.neuron.threshold
+        loss: Tensor = self.values["weight"] * distance.square()
+        return loss

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -149,11 +150,24 @@ def plan(
 def list_(
     what: Annotated[Kind, typer.Argument(help="methods, datasets, backbones or suites")],
     plugin: Plugins = None,
+    conversions: Annotated[
+        bool, typer.Option("--conversions", help="Methods: which of ours equals which of the libraries'.")
+    ] = False,
+    figure: Annotated[
+        Path | None,
+        typer.Option("--figure", help="Methods: draw all derivatives into this .svg, .png, .pdf or .html."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List methods, datasets, backbones or suites."""
     from bench import render
 
+    if what != "methods" and (conversions or figure):
+        option = "--conversions" if conversions else "--figure"
+        raise BenchError(f"{option} is about methods, not {what}: spikegrad list methods {option}")
+    if conversions or figure:
+        _list_more(plugin, conversions, figure, as_json)
+        return
     if what == "suites":
         rows = render.suite_rows()
     else:
@@ -166,6 +180,97 @@ def list_(
         _print_json(rows)
     else:
         render.show_rows(rows, _console())
+
+
+def _list_more(plugin: list[Path] | None, conversions: bool, figure: Path | None, as_json: bool) -> None:
+    from bench import registry, render
+
+    found = registry.load(tuple(plugin or ()))
+    _warn_broken(_console(stderr=True), found)
+    if figure is not None:
+        from bench import gallery
+
+        gallery.save(found, figure)
+        _console(stderr=True).print(f"wrote {figure}", markup=False, highlight=False, soft_wrap=True)
+    if conversions:
+        from bench.conversions import conversions as compare
+
+        rows = compare(found)
+        if as_json:
+            _print_json(rows)
+        else:
+            render.show_conversions(rows, _console())
+
+
+@app.command()
+def check(
+    methods: Annotated[list[str] | None, typer.Argument(metavar="METHOD...", show_default=False)] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every installed method.")] = False,
+    plugin: Plugins = None,
+    compiler: Annotated[
+        Literal["inductor", "aot_eager"],
+        typer.Option("--compiler", help="aot_eager is faster and needs no C++ compiler."),
+    ] = "inductor",
+    as_json: Json = False,
+) -> None:
+    """Check that methods keep the laws every method must keep; with only --plugin, those it brings."""
+    from bench import conformance, registry, render
+
+    found = registry.load(tuple(plugin or ()))
+    talk = _console(stderr=True)
+    _warn_broken(talk, found)
+    names = _to_check(methods, every, bool(plugin), found)
+    checked: dict[str, list[Any]] = {}
+    for number, name in enumerate(names, 1):
+        case = conformance.Case(found.method(name).item, found, compiler)
+        if len(names) > 1:
+            talk.print(f"{number}/{len(names)} {name}", markup=False, highlight=False)
+        with redirect_stdout(sys.stderr):
+            checked[name] = list(conformance.check(case))
+    if as_json:
+        _print_json(render.verdicts_as_json(checked))
+    else:
+        render.show_verdicts(checked, _console())
+    broken = any(verdict.outcome == "broken" for verdicts in checked.values() for verdict in verdicts)
+    if broken or any(lost.given for lost in found.broken):
+        raise typer.Exit(1)
+
+
+def _to_check(methods: list[str] | None, every: bool, plugin: bool, found: Registry) -> list[str]:
+    from bench.registry import missing_packages
+
+    if every and methods:
+        raise BenchError(f"check: --all or names ({', '.join(methods)}), not both")
+    if every:
+        return [name for name, entry in found.methods.items() if not missing_packages(entry.item)]
+    if methods:
+        for name in methods:
+            found.method(name)
+        return list(dict.fromkeys(methods))
+    given = [name for name, entry in found.methods.items() if entry.given]
+    if not given:
+        what = "the plugin brings no method" if plugin else "nothing to check"
+        raise BenchError(f"check: {what}; give names of methods, --all, or --plugin FILE")
+    return given
+
+
+@app.command()
+def new(
+    what: Annotated[Literal["method"], typer.Argument(help="method")],
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    folder: Annotated[Path, typer.Option("--folder", help="Where the file is written.")] = Path(),
+) -> None:
+    """Write a file with a small method that passes check, ready to edit."""
+    from bench import template
+
+    file = template.new_method(name, folder)
+    _console().print(
+        f"wrote {file}\ncheck it: spikegrad check --plugin {file}\n"
+        f"run it:   spikegrad run smoke --plugin {file}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 @app.command()

@@ -69,14 +69,33 @@ def outcome(plan: Plan) -> RunOutcome:
 
     records = plan.store.records()
     ids = {planned.id for planned in plan.cells}
+    own = [record for record in records if record["id"] in ids]
     accuracy = leaderboards.accuracy_table(records, plan.suite.baseline)
     return RunOutcome(
         suite=plan.suite.name,
-        statuses=dict(Counter(record["status"] for record in records if record["id"] in ids)),
+        statuses=dict(Counter(record["status"] for record in own)),
         accuracy=accuracy,
-        notes=[*leaderboards.design_note(records, plan.suite.baseline), *against_shipped(plan)],
+        notes=[
+            *leaderboards.design_note(records, plan.suite.baseline),
+            *against_shipped(plan),
+            *_unfinished(own),
+        ],
         files=sorted(plan.store.leaderboards.glob("*.csv")),
     )
+
+
+def _unfinished(records: Sequence[Any]) -> list[str]:
+    """Which trainings did not work, and why; seeds that ended alike in one line."""
+    seeds: dict[tuple[str, ...], list[str]] = {}
+    for record in records:
+        if record["status"] != OK:
+            cell = record["cell"]
+            what = (record["status"], cell["method"]["name"], cell["dataset"]["name"], str(record["error"]))
+            seeds.setdefault(what, []).append(str(cell["seed"]))
+    return [
+        f"{status}: {method} on {dataset}, seed {', '.join(sorted(own, key=int))}: {error}"
+        for (status, method, dataset, error), own in sorted(seeds.items())
+    ]
 
 
 def against_shipped(plan: Plan) -> list[str]:
@@ -182,7 +201,7 @@ def show_plan(plan: Plan, console: Console) -> None:
 def rows(found: Registry, what: str) -> list[dict[str, Any]]:
     """What `spikegrad list` lists: one flat dictionary an entry."""
     if what == "methods":
-        return [_method_row(entry.item) for entry in found.methods.values()]
+        return [_method_row(entry.item) for entry in sorted(found.methods.values(), key=_by_kind)]
     if what == "datasets":
         return [
             {
@@ -214,33 +233,64 @@ def suite_rows() -> list[dict[str, Any]]:
     ]
 
 
-IN_JSON_ONLY = ("paper", "link", "note", "source", "licence")
+IN_JSON_ONLY = ("formula", "paper", "link", "note", "problem", "source", "licence")
 """What would make a table too wide to read."""
+
+
+LESS_NEEDED = ("params", "installed", "tail", "changes", "fidelity")
+"""What a narrow terminal does without, in this order."""
+
+
+def _width(columns: Sequence[Sequence[str]]) -> int:
+    """Of a table without borders, two spaces between columns."""
+    return sum(max(map(len, column)) + 2 for column in columns) - 2
 
 
 def show_rows(listed: Sequence[dict[str, Any]], console: Console) -> None:
     """The same as a table, without what only JSON has room for."""
     columns = [name for name in listed[0] if name not in IN_JSON_ONLY]
+    texts = {name: [_short(row[name]) for row in listed] for name in columns}
+    for name in LESS_NEEDED:
+        if name in columns and _width([[name, *texts[name]] for name in columns]) > console.width:
+            columns.remove(name)
     drawn = Table(box=None, pad_edge=False)
     for name in columns:
-        drawn.add_column(name, no_wrap=name == "name", overflow="fold")
-    for row in listed:
-        drawn.add_row(*(escape(_short(row[name])) for name in columns))
+        numeric = name in FACTS
+        drawn.add_column(
+            name,
+            no_wrap=numeric or name == "name",
+            overflow="fold",
+            justify="right" if numeric else "left",
+        )
+    for line in zip(*(texts[name] for name in columns), strict=True):
+        drawn.add_row(*map(escape, line))
     console.print(drawn)
-    left_out = [name for name in listed[0] if name in IN_JSON_ONLY]
+    left_out = [name for name in listed[0] if name not in columns]
     if left_out:
         console.print(f"\n--json adds {', '.join(left_out)}", highlight=False)
 
 
+KINDS = ("adaptive", "control", "fixed", "library", "reference")
+FACTS = ("height", "fwhm", "area", "tail")
+
+
+def _by_kind(entry: Any) -> int:
+    """Kinds one after another; within one the order in which methods were found."""
+    return KINDS.index(entry.item.kind)
+
+
 def _method_row(method: Any) -> dict[str, Any]:
+    from bench import probe
     from bench.registry import missing_packages
 
     missing = missing_packages(method)
+    found = probe.Facts(problem=f"{missing[0]} is not installed") if missing else probe.facts(method)
     return {
         "name": method.name,
         "kind": method.kind,
         "changes": method.changes,
         "fidelity": method.fidelity,
+        **{fact: _rounded(getattr(found, fact)) for fact in FACTS},
         "formula": method.formula,
         "params": {
             name: {"default": p.default, "search": list(p.search) if p.search else None}
@@ -250,10 +300,111 @@ def _method_row(method: Any) -> dict[str, Any]:
         "paper": method.paper,
         "link": method.link,
         "note": method.note,
+        "problem": found.problem,
     }
 
 
+def _rounded(number: float | None) -> float | None:
+    """To the digits that the integration knows; adding 0 makes -0 a 0."""
+    return None if number is None else round(number, 5) + 0.0
+
+
+def show_conversions(listed: Sequence[dict[str, Any]], console: Console) -> None:
+    """Which method of ours equals each library's, or why none does."""
+    drawn = Table(box=None, pad_edge=False)
+    for name in ("library", "here", "with", "largest difference"):
+        drawn.add_column(name, no_wrap=name in ("library", "here"), overflow="fold")
+    for row in listed:
+        drawn.add_row(*map(escape, conversion_texts(row)))
+    console.print(drawn)
+
+
+def conversion_texts(row: dict[str, Any]) -> tuple[str, str, str, str]:
+    """A row of `bench.conversions` as four texts."""
+    params = ", ".join(f"{name} = {value:.6g}" for name, value in row["params"].items())
+    if row["difference"] is None:
+        return (
+            row["theirs"],
+            row["ours"] or "none",
+            params or row["why"],
+            "" if row["installed"] else "not installed",
+        )
+    # The last digits are those of the machine.
+    size = next((f"< {bound:g}" for bound in (1e-9, 1e-6) if row["difference"] < bound), None)
+    return row["theirs"], row["ours"], params, size or f"{row['difference']:.1g}"
+
+
+SIGNS = {"holds": "✓", "no claim": "–", "declared": "!", "broken": "✗"}
+KEY = "✓ holds   – says nothing about it   ! does not hold, as declared   ✗ broken"
+
+
+def show_verdicts(checked: dict[str, list[Any]], console: Console) -> None:
+    """A table with a tick, or a reason, for each law; of several methods a matrix, the reasons below."""
+    if len(checked) == 1:
+        _show_laws(next(iter(checked.values())), console)
+    else:
+        _show_matrix(checked, console)
+    broken = sum(v.outcome == "broken" for verdicts in checked.values() for v in verdicts)
+    console.print(f"{_counted(len(checked), 'method')}, {_counted(broken, 'law')} broken", highlight=False)
+
+
+def _show_laws(verdicts: list[Any], console: Console) -> None:
+    from bench.conformance import MEANING
+
+    drawn = Table(box=None, pad_edge=False, show_header=False)
+    drawn.add_column(no_wrap=True)
+    drawn.add_column(no_wrap=True)
+    drawn.add_column(overflow="fold")
+    for verdict in verdicts:
+        text = MEANING[verdict.law] + (f": {verdict.detail}" if verdict.detail else "")
+        drawn.add_row(SIGNS[verdict.outcome], verdict.law, escape(text))
+    console.print(drawn)
+    console.print(f"\n{KEY}", highlight=False)
+
+
+def _show_matrix(checked: dict[str, list[Any]], console: Console) -> None:
+    from bench.conformance import LAWS
+
+    wide = _width([list(checked), *([law] for law in LAWS)]) <= console.width
+    drawn = Table(box=None, pad_edge=False)
+    drawn.add_column("method", no_wrap=True)
+    for number, law in enumerate(LAWS, 1):
+        drawn.add_column(law if wide else str(number), justify="center")
+    for name, verdicts in checked.items():
+        drawn.add_row(escape(name), *(SIGNS[verdict.outcome] for verdict in verdicts))
+    console.print(drawn)
+    if not wide:
+        console.print("\n" + "   ".join(f"{n} {law}" for n, law in enumerate(LAWS, 1)), highlight=False)
+    console.print(f"\n{KEY}\n", highlight=False)
+    for name, verdicts in checked.items():
+        for verdict in verdicts:
+            if verdict.outcome in ("declared", "broken"):
+                console.print(
+                    f"{SIGNS[verdict.outcome]} {name}, {verdict.law}: {verdict.detail}",
+                    highlight=False,
+                    markup=False,
+                    soft_wrap=True,
+                )
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number or 'no'} {thing}{'s' * (number > 1)}"
+
+
+def verdicts_as_json(checked: dict[str, list[Any]]) -> list[dict[str, str]]:
+    """One flat dictionary a method and law."""
+    return [
+        {"method": name, "law": v.law, "outcome": v.outcome, "detail": v.detail}
+        for name, verdicts in checked.items()
+        for v in verdicts
+    ]
+
+
 def _short(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.3g}"
     if isinstance(value, dict):
         return ", ".join(
             name if p["default"] is None else f"{name}={p['default']:g}" for name, p in value.items()

@@ -168,6 +168,7 @@ def test_a_method_that_fails_is_a_row_and_exit_code_1(spikegrad, tmp_path):
     assert "broken.py could not be imported: ModuleNotFoundError: No module named" in done.stderr
     assert "rotten seed 0: FAILED: ValueError: no luck" in done.stderr
     assert "cells: 1 failed" in done.stdout
+    assert "failed: rotten on digits, seed 0: ValueError: no luck\n" in done.stdout
     runs = pd.read_csv(tmp_path / "results/local/leaderboards/smoke/runs.csv")
     assert list(runs["status"]) == ["failed"]
     assert list(runs["error"]) == ["ValueError: no luck"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import api, diff
+from bench import api, diff, registry
 from bench.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,10 +48,22 @@ def test_quick_shows_what_it_is_there_to_show():
         assert digits["ann-relu"] >= digits[method] >= 97
 
 
+def script(name):
+    """The module docs/NAME.py."""
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", ROOT / "docs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_of_methods_shows_what_their_code_computes():
+    # If this fails: tox run -e readme.
+    page = script("methods").text(registry.load())
+    assert (ROOT / "docs" / "methods.md").read_text(encoding="utf-8") == page
+
+
 def test_the_readme_shows_the_shipped_table():
-    spec = importlib.util.spec_from_file_location("readme", ROOT / "docs" / "readme.py")
-    readme = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(readme)
+    readme = script("readme")
     records = Store(RESULTS, readme.SUITE).records()
     table = diff.read(RESULTS / "leaderboards" / readme.SUITE / "accuracy.csv")
     # If this fails: tox run -e readme.

@@ -1,0 +1,76 @@
+"""What a law of conformance is tried on, and what it may say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from bench import data
+from bench.backbone import Network, build_network
+from bench.layers import NeuronOptions
+from bench.neuron import NeuronKind
+from bench.probe import Probe
+from bench.registry import Registry
+from bench.surrogate import Method
+
+Compiler = Literal["aot_eager", "inductor"]
+CLASSES = 10
+SAMPLE = (1, 8, 8)
+"""The networks are for the digits of scikit-learn, which need no download."""
+
+
+class NoClaim(str):
+    """Why a law says nothing about a method."""
+
+
+class Broken(Exception):
+    """A law does not hold; the message says where and by how much."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A method under test, what else is installed, and what compiles it.
+
+    aot_eager takes the graph and generates no code: faster, and it needs no C++ compiler.
+    """
+
+    method: Method
+    found: Registry
+    compiler: Compiler = "inductor"
+
+    @property
+    def spiking(self) -> bool:
+        """Whether there are spikes at all."""
+        return self.method.surrogate.activation is None
+
+    def probe(self, *, dtype: torch.dtype = torch.float64, **values: float) -> Probe:
+        """One layer in evaluation."""
+        return Probe(self.method, values).to(dtype).eval()
+
+    def network(
+        self, backbone: str = "mlp", *, neuron: NeuronKind = "plif", timesteps: int = 2, seed: int = 0
+    ) -> Network:
+        """A small network; its weights depend on `seed`, the method's own random numbers do not.
+
+        Raises BenchError where the method refuses it.
+        """
+        torch.manual_seed(seed)
+        return build_network(
+            self.found.backbone(backbone).item,
+            self.method,
+            {},
+            NeuronOptions(neuron=neuron),
+            shape=SAMPLE,
+            classes=CLASSES,
+            width=0.25,
+            timesteps=timesteps,
+            epochs=2,
+            seed=7,
+        )
+
+    def digits(self) -> data.Split:
+        """Training samples, [N, *SAMPLE]."""
+        return data.prepare(self.found.dataset("digits").item, data.Request(Path(), 1), None).train

@@ -1,0 +1,105 @@
+"""A picture of every surrogate derivative: small multiples in one scale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import pandas as pd
+import torch
+
+from bench.errors import BenchError
+from bench.probe import Probe, facts_of, repeatable
+from bench.registry import Registry, missing_packages
+from bench.surrogate import REFERENCE_THRESHOLD, Method
+
+COLOURS = {"adaptive": "#d1495b", "control": "#edae49", "fixed": "#30638e", "library": "#7a9e7e"}
+COLUMNS = 7
+REACH = 4 * REFERENCE_THRESHOLD
+TOP = 2.2
+"""Of the common scale; what is higher is cut off there, and its number says how high it is."""
+FORMATS = (".svg", ".png", ".pdf", ".html")
+
+
+def picture(found: Registry) -> alt.VConcatChart:
+    """The derivatives of all installed methods at their defaults, grouped by kind."""
+    curves = [
+        _curve(entry.item)
+        for kind in COLOURS
+        for entry in found.methods.values()
+        if entry.item.kind == kind and not missing_packages(entry.item)
+    ]
+    rows = [
+        alt.hconcat(
+            *(_panel(curve, first=i == 0) for i, curve in enumerate(curves[at : at + COLUMNS])), spacing=14
+        )
+        for at in range(0, len(curves), COLUMNS)
+    ]
+    whole: alt.VConcatChart = (
+        alt.vconcat(*rows, spacing=10)
+        .properties(
+            title=alt.Title(
+                "Surrogate derivatives h(x), x = u - v_th, at v_th = 0.5",
+                subtitle="in one scale, as autograd delivers them in the first step; "
+                "in the corner h(0) and the area",
+                anchor="start",
+            )
+        )
+        .configure(font="sans-serif", background="white")
+        .configure_view(stroke="#dddddd")
+    )
+    return whole
+
+
+def save(found: Registry, file: Path) -> None:
+    """Write the picture; the format follows the name's ending.
+
+    Raises BenchError for another ending, or where the file cannot be written.
+    """
+    if file.suffix not in FORMATS:
+        raise BenchError(f"--figure {file}: the name must end in one of {', '.join(FORMATS)}")
+    try:
+        picture(found).save(file)
+    except OSError as problem:
+        raise BenchError(f"--figure {file} cannot be written: {problem.strerror or problem}") from None
+
+
+def _curve(method: Method) -> dict[str, Any]:
+    x = torch.linspace(-REACH, REACH, 401, dtype=torch.float64)
+    try:
+        with repeatable():
+            probe = Probe(method).eval()
+            found = facts_of(lambda at: probe.gradient(at).mean(1))
+            h = probe.gradient(x).mean(1)
+    except Exception:
+        # A function that cannot be called has no curve; its panel says so.
+        return {"method": method, "points": pd.DataFrame({"x": [], "h": []}), "corner": "fails"}
+    numbers = [found.height, found.area]
+    height, area = ("–" if number is None else f"{number:.3g}" for number in numbers)
+    corner = f"h(0) {height} · area {area}"
+    points = pd.DataFrame({"x": x.numpy(), "h": h.clamp(-0.5 * TOP, TOP).numpy()}).dropna()
+    return {"method": method, "points": points, "corner": corner}
+
+
+def _panel(curve: dict[str, Any], *, first: bool) -> alt.LayerChart | alt.FacetChart:
+    method = curve["method"]
+    x = alt.X(
+        "x:Q",
+        scale=alt.Scale(domain=[-REACH, REACH], nice=False),
+        axis=alt.Axis(title=None, values=[-2, -1, 0, 1, 2], labelFontSize=8, grid=False, ticks=False),
+    )
+    y = alt.Y(
+        "h:Q",
+        scale=alt.Scale(domain=[-0.5, TOP], nice=False, clamp=True),
+        axis=alt.Axis(
+            title=None, values=[0, 1, 2], labels=first, labelFontSize=8, gridColor="#eeeeee", ticks=False
+        ),
+    )
+    line = alt.Chart(curve["points"]).mark_line(strokeWidth=1.8, color=COLOURS[method.kind], clip=True)
+    corner = alt.Chart(pd.DataFrame({"text": [curve["corner"]]})).mark_text(
+        align="right", baseline="top", fontSize=8, color="#666666", x="width", y=2, dx=-3
+    )
+    return alt.layer(line.encode(x=x, y=y), corner.encode(text="text:N")).properties(
+        width=118, height=72, title=alt.Title(method.name, fontSize=10, offset=2)
+    )

@@ -10,7 +10,11 @@ PAPER = (
     "Networks, NeurIPS 2022"
 )
 LINK = "https://openreview.net/forum?id=Jw34v_84m2b"
-NOTE = "the exponent of the published schedule is not confirmed: progress p is taken as the power of 10"
+NOTE = (
+    "the exponent of the published schedule is not confirmed: progress p is taken as the power of 10. The "
+    "released code has no schedule, but Dspike's shape with a constant b = 3"
+)
+IM_NOTE = f"{NOTE}; and the weight 0.005 on (mean(u) - 0.5/T)^2, where the paper has 2 and the threshold"
 K_MIN = Param(1.0, per_threshold=-1)
 K_MAX = Param(10.0, search=(2.0, 50.0), per_threshold=-1)
 
@@ -54,7 +58,7 @@ class Esg(Surrogate):
     fidelity="reconstructed",
     paper=PAPER,
     link=LINK,
-    note=NOTE,
+    note=IM_NOTE,
     k_min=K_MIN,
     k_max=K_MAX,
     weight=Param(2.0, search=(0.1, 10.0)),

@@ -1,6 +1,5 @@
 """The picture of every shape."""
 
-import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -20,9 +19,10 @@ def test_every_method_with_a_surrogate_has_its_panel(tmp_path):
         for name, entry in FOUND.methods.items()
         if entry.item.kind != "reference" and not registry.missing_packages(entry.item)
     }
-    assert drawn <= texts
+    assert {name.split("/")[-1] for name in drawn} <= texts
     assert "ann-relu" not in texts
-    assert any(re.fullmatch(r"h\(0\) 1 · area 1", text) for text in texts)
+    # What stands below a name is computed; what cannot be called says so.
+    assert {"h(0) 1 · area 1", "norse: h(0) 100 · area 100", "snntorch: cannot be called"} <= texts
 
 
 def test_another_ending_is_refused(tmp_path):

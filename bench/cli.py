@@ -71,10 +71,8 @@ def main() -> NoReturn:
         sys.exit(1 if isinstance(error, Stopped) else 2)
     except SystemExit as end:
         if end.code == STOPPED_BY_USER:
-            print(
-                "stopped; trainings that had finished are kept, the same command goes on from there",
-                file=sys.stderr,
-            )
+            kept = "; trainings that had finished are kept, the same command goes on from there"
+            print(f"stopped{kept * (sys.argv[1:2] == ['run'])}", file=sys.stderr)
         raise
     sys.exit(0)
 
@@ -162,6 +160,10 @@ def list_(
     """List methods, datasets, backbones or suites."""
     from bench import render
 
+    if figure and as_json and not conversions:
+        raise BenchError(
+            "--figure writes a picture and lists nothing: leave out --json, or add --conversions"
+        )
     if what != "methods" and (conversions or figure):
         option = "--conversions" if conversions else "--figure"
         raise BenchError(f"{option} is about methods, not {what}: spikegrad list methods {option}")
@@ -175,7 +177,9 @@ def list_(
 
         found = registry.load(tuple(plugin or ()))
         _warn_broken(_console(stderr=True), found)
-        rows = render.rows(found, what)
+        # Methods are built to look at their derivatives, and may print.
+        with redirect_stdout(sys.stderr):
+            rows = render.rows(found, what)
     if as_json:
         _print_json(rows)
     else:
@@ -190,12 +194,14 @@ def _list_more(plugin: list[Path] | None, conversions: bool, figure: Path | None
     if figure is not None:
         from bench import gallery
 
-        gallery.save(found, figure)
+        with redirect_stdout(sys.stderr):
+            gallery.save(found, figure)
         _console(stderr=True).print(f"wrote {figure}", markup=False, highlight=False, soft_wrap=True)
     if conversions:
         from bench.conversions import conversions as compare
 
-        rows = compare(found)
+        with redirect_stdout(sys.stderr):
+            rows = compare(found)
         if as_json:
             _print_json(rows)
         else:
@@ -221,16 +227,22 @@ def check(
     _warn_broken(talk, found)
     names = _to_check(methods, every, bool(plugin), found)
     checked: dict[str, list[Any]] = {}
-    for number, name in enumerate(names, 1):
-        case = conformance.Case(found.method(name).item, found, compiler)
-        if len(names) > 1:
-            talk.print(f"{number}/{len(names)} {name}", markup=False, highlight=False)
-        with redirect_stdout(sys.stderr):
-            checked[name] = list(conformance.check(case))
+    stopped = False
+    try:
+        for number, name in enumerate(names, 1):
+            case = conformance.Case(found.method(name).item, found, compiler)
+            if len(names) > 1:
+                talk.print(f"{number}/{len(names)} {name}", markup=False, highlight=False)
+            with redirect_stdout(sys.stderr):
+                checked[name] = list(conformance.check(case))
+    except KeyboardInterrupt:
+        stopped = True
     if as_json:
         _print_json(render.verdicts_as_json(checked))
-    else:
+    elif checked:
         render.show_verdicts(checked, _console())
+    if stopped:
+        raise typer.Exit(STOPPED_BY_USER)
     broken = any(verdict.outcome == "broken" for verdicts in checked.values() for verdict in verdicts)
     if broken or any(lost.given for lost in found.broken):
         raise typer.Exit(1)

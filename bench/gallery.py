@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,16 @@ import pandas as pd
 import torch
 
 from bench.errors import BenchError
-from bench.probe import Probe, facts_of, repeatable
+from bench.files import write_atomic
+from bench.probe import Probe, facts, repeatable
 from bench.registry import Registry, missing_packages
 from bench.surrogate import REFERENCE_THRESHOLD, Method
 
 COLOURS = {"adaptive": "#d1495b", "control": "#edae49", "fixed": "#30638e", "library": "#7a9e7e"}
 COLUMNS = 7
 REACH = 4 * REFERENCE_THRESHOLD
-TOP = 2.2
-"""Of the common scale; what is higher is cut off there, and its number says how high it is."""
+BOTTOM, TOP = -1.1, 2.2
+"""Of the common scale; what is outside is cut off there, and its number says how high it is."""
 FORMATS = (".svg", ".png", ".pdf", ".html")
 
 
@@ -60,29 +62,38 @@ def save(found: Registry, file: Path) -> None:
 
     Raises BenchError for another ending, or where the file cannot be written.
     """
-    if file.suffix not in FORMATS:
+    form = file.suffix.lower()
+    if form not in FORMATS:
         raise BenchError(f"--figure {file}: the name must end in one of {', '.join(FORMATS)}")
+    if not file.parent.is_dir():
+        raise BenchError(f"--figure {file} cannot be written: there is no folder {file.parent}")
     try:
-        picture(found).save(file)
+        # By way of a folder of its own: nothing half-written is left under the name.
+        with tempfile.TemporaryDirectory() as folder:
+            made = Path(folder) / f"figure{form}"
+            picture(found).save(made)
+            write_atomic(file, made.read_bytes())
     except OSError as problem:
         raise BenchError(f"--figure {file} cannot be written: {problem.strerror or problem}") from None
 
 
 def _curve(method: Method) -> dict[str, Any]:
     x = torch.linspace(-REACH, REACH, 301, dtype=torch.float64)
+    found = facts(method)
     try:
         with repeatable():
-            probe = Probe(method).eval()
-            found = facts_of(lambda at: probe.gradient(at).mean(1))
-            h = probe.gradient(x).mean(1)
-    except Exception:
+            h = Probe(method).eval().gradient(x).mean(1)
+    except (Exception, SystemExit):
         # A function that cannot be called has no curve; its panel says so.
         return {"method": method, "points": pd.DataFrame({"x": [], "h": []}), "facts": "cannot be called"}
-    numbers = [found.height, found.area]
-    height, area = ("–" if number is None else f"{number:.3g}" for number in numbers)
-    facts = f"h(0) {height} · area {area}"
-    points = pd.DataFrame({"x": x.numpy(), "h": h.clamp(-0.5 * TOP, TOP).numpy()}).dropna()
-    return {"method": method, "points": points, "facts": facts}
+    height, area = ("–" if number is None else f"{number:.3g}" for number in (found.height, found.area))
+    random = found.problem.startswith("random")
+    points = pd.DataFrame({"x": x.numpy(), "h": h.numpy()}).dropna()
+    return {
+        "method": method,
+        "points": points,
+        "facts": "random" if random else f"h(0) {height} · area {area}",
+    }
 
 
 def _panel(curve: dict[str, Any], *, first: bool) -> alt.Chart:
@@ -94,9 +105,9 @@ def _panel(curve: dict[str, Any], *, first: bool) -> alt.Chart:
     )
     y = alt.Y(
         "h:Q",
-        scale=alt.Scale(domain=[-0.5, TOP], nice=False, clamp=True),
+        scale=alt.Scale(domain=[BOTTOM, TOP], nice=False),
         axis=alt.Axis(
-            title=None, values=[0, 1, 2], labels=first, labelFontSize=8, gridColor="#eeeeee", ticks=False
+            title=None, values=[-1, 0, 1, 2], labels=first, labelFontSize=8, gridColor="#eeeeee", ticks=False
         ),
     )
     line = alt.Chart(curve["points"]).mark_line(strokeWidth=1.8, color=COLOURS[method.kind], clip=True)

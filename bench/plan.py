@@ -165,7 +165,7 @@ def _check_fit(cell: Cell, found: registry.Registry) -> None:
             build(cell, found)
     except BenchError:
         raise
-    except Exception:
+    except (Exception, SystemExit):
         # A method that cannot be built is a failed row of the table, with its reason, when it runs.
         return
 

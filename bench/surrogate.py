@@ -34,6 +34,7 @@ Fidelity = Literal["official-code", "library", "paper", "reconstructed"]
 Law = Literal[
     "forward",
     "derivative",
+    "loop",
     "area",
     "finite",
     "dtype",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import re
+import sys
 from pathlib import Path
 
 from bench import registry
@@ -51,10 +53,16 @@ def new_method(name: str, folder: Path) -> Path:
     Raises BenchError where the name cannot be used or is taken, the folder does not exist, or the
     file does: nothing is ever overwritten.
     """
-    file = folder / f"{_stem(name)}.py"
+    stem = _stem(name)
+    file = folder / f"{stem}.py"
     known = registry.load().methods.get(name)
     if known is not None:
         raise BenchError(f"a method named {name!r} is there already, in {known.file}; choose another name")
+    if stem in sys.stdlib_module_names or stem in _installed():
+        raise BenchError(
+            f"{name!r} gives the file {stem}.py, which would hide the module {stem} from programs that start "
+            "beside it; choose another name"
+        )
     if not folder.is_dir():
         raise BenchError(f"{folder} is not a folder; make it first, or name one that exists with --folder")
     # lexists: a link that leads nowhere is in the way too.
@@ -80,3 +88,8 @@ def _stem(name: str) -> str:
             f"only those and any of - _ : / + ."
         )
     return stem
+
+
+def _installed() -> set[str]:
+    """Names of all installed top-level modules."""
+    return set(importlib.metadata.packages_distributions())

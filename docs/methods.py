@@ -27,14 +27,15 @@ HEADINGS = {
     "fixed": (
         "Fixed shapes",
         "Area 1 and a full width at half maximum of 2 v_th, so that the table compares shape at one scale; "
-        "`NAME:paper` has the values of its paper. `width` and `height` set the scale by hand.",
+        "`NAME:paper` has the values of its paper. `width` and `height` set the scale by hand; `height`, "
+        "where a row sets it, takes the place of h(0) in the rule.",
     ),
     "library": (
         "What the libraries ship",
         "Their own functions, called at their defaults, not mended. A row that cannot work ends as "
         "`failed` or `diverged` in the tables, with the reason.",
     ),
-    "reference": ("Reference", "The ceiling: the same network without spikes."),
+    "reference": ("Reference", "The same network without spikes, for comparison."),
 }
 INTRODUCTION = """# Methods
 
@@ -51,8 +52,8 @@ The numbers are computed at v_th = 0.5 from the gradient that autograd delivers;
 - **tail**: the share of the area of |h| beyond two thresholds.
 - **changes**: what differs from plain training.
 - **fidelity**: how sure it is that the row is the published method. `official-code`: checked against the
-  authors' code. `paper`: a published formula, no code. `reconstructed`: part of the rule had to be
-  inferred. `library`: a library's own function.
+  authors' code. `paper`: made from the published formula. `reconstructed`: part of the rule had to be
+  inferred, or, for a control, nobody published it as a method. `library`: a library's own function.
 """
 CONVERSIONS = """## Conversions
 

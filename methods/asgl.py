@@ -19,15 +19,17 @@ asgl = partial(
     paper="Wang, Jiang, Lian, Yan & Tang, Adaptive Smoothing Gradient Learning for Spiking Neural Networks, "
     "ICML 2023",
     link="https://proceedings.mlr.press/v202/wang23j.html",
-    a=Param(0.5, search=(0.1, 5.0), per_threshold=1),
-    p=Param(0.2, search=(0.05, 0.8)),
 )
+P = Param(0.2, search=(0.05, 0.8))
 
 
 @asgl(
     "asgl",
     note="the sigmoid is the code's default for images. There 1/a itself is learned, here log a, as for the "
-    "code's rectangle: it does not depend on the scale of the threshold",
+    "code's rectangle: it does not depend on the scale of the threshold. There the same Adam learns the "
+    "decay too, here the recipe's optimizer does. The code's CIFAR-100 example starts at a = 5 v_th",
+    a=Param(0.5, search=(0.1, 5.0), per_threshold=1),
+    p=P,
 )
 class Asgl(Surrogate):
     """h(x) = sigmoid'(x/a) / a, H(x) = sigmoid(x/a); y = H + sg[m (1(x >= 0) - H)] while it trains.
@@ -70,7 +72,12 @@ class Asgl(Surrogate):
         return [torch.optim.Adam([layer.log_a for layer in layers], lr=3e-4)]
 
 
-@asgl("asgl:rectangle", note="the code's setting for CIFAR10-DVS, there with p = 0.1")
+@asgl(
+    "asgl:rectangle",
+    note="the code's setting for CIFAR10-DVS: a = 1 at v_th = 0.5, p = 0.1",
+    a=Param(1.0, search=(0.1, 5.0), per_threshold=1),
+    p=Param(0.1, search=(0.05, 0.8)),
+)
 class AsglRectangle(Asgl):
     """h(x) = 1(|x| < a/2) / a, H(x) = clip(x/a + 1/2, 0, 1); all else as in asgl."""
 

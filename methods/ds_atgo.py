@@ -16,7 +16,8 @@ from bench.surrogate import Site, Surrogate, Values, method
     "Backward Gradient Optimization for Spiking Neural Networks, AAAI 2026",
     link="https://arxiv.org/abs/2511.13050",
     note="the width as in the authors' code, whose threshold starts at 1: it has std(u) where the paper's "
-    "text has the threshold. The running average starts at v_th",
+    "text has the threshold. The running average starts at v_th. The authors' neuron has the hard reset "
+    "only. As in the code a batch of one neuron gives NaN: it has no standard deviation",
 )
 class DsAtgo(Surrogate):
     """h(x) = 1(|x| < k/2) / k, k = v_th (1 + tanh(s/v_th - 1)); the threshold is m + s.

@@ -39,8 +39,8 @@ class Tempered(Surrogate):
     paper="Li, Guo, Zhang, Deng, Hai & Gu, Differentiable Spike: Rethinking Gradient-Descent for Training "
     "Spiking Neural Networks, NeurIPS 2021",
     link="https://proceedings.neurips.cc/paper/2021/hash/c4ca4238a0b923820dcc509a6f75849b-Abstract.html",
-    note="the shape and b = 3 as in code by co-authors; of the adaptation the schedule, the step of b, the "
-    "size of the difference and the sampling of weights are chosen here",
+    note="the shape and b = 3 as in code by co-authors; of the adaptation the step of b, the size of the "
+    "difference and the sampling of weights are chosen here",
     b=Param(3.0, search=(1.0, 6.0)),
     step=Param(0.5),
 )
@@ -80,13 +80,15 @@ class Dspike(Tempered):
 @method(
     "dgs",
     kind="adaptive",
-    fidelity="official-code",
+    fidelity="reconstructed",
     paper="Che, Leng, Zhang, Zhang, Meng, Cheng, Guo & Liao, Differentiable hierarchical and surrogate "
     "gradient search for spiking neural networks, NeurIPS 2022",
     link="https://papers.nips.cc/paper_files/paper/2022/hash/9e8c2895db691eaab85af37bddee75aa-Abstract-Conference.html",
-    note="the surrogate search alone, in given networks. The trial step is plain gradient descent at the "
-    "code's first learning rate, where the code takes one of its weights' optimizer; at most a tenth of an "
-    "epoch's batches, where the code takes 200",
+    note="the surrogate search alone, in given networks, after the authors' code and not all of it: weights "
+    "are mixed, there the normalised currents; one step of the mixing a batch, there one after each of the "
+    "five trials, which favours the first; trial steps are plain gradient descent at the code's first rate, "
+    "there the weights' own optimizer; h is symmetric around the threshold; at most a tenth of an epoch's "
+    "batches, there 200",
     b=Param(3.0, search=(1.0, 6.0)),
 )
 class Dgs(Tempered):

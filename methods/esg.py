@@ -1,5 +1,6 @@
 """ESG: a surrogate that sharpens while the network trains; and the IM loss published with it."""
 
+import torch
 from torch import Tensor
 
 from bench import primitives, shapes
@@ -14,7 +15,10 @@ NOTE = (
     "the exponent of the published schedule is not confirmed: progress p is taken as the power of 10. The "
     "released code has no schedule, but Dspike's shape with a constant b = 3"
 )
-IM_NOTE = f"{NOTE}; and the weight 0.005 on (mean(u) - 0.5/T)^2, where the paper has 2 and the threshold"
+IM_NOTE = (
+    f"{NOTE}; and the weight 0.005 on (mean(I) - 0.5/T)^2 of a block's input current, where the paper "
+    "has 2, u and the threshold"
+)
 K_MIN = Param(1.0, per_threshold=-1)
 K_MAX = Param(10.0, search=(2.0, 50.0), per_threshold=-1)
 
@@ -38,14 +42,17 @@ class Esg(Surrogate):
 
     shape = staticmethod(shapes.sigmoid)
     primitive = staticmethod(primitives.sigmoid)
+    k: Tensor
 
     def bind(self, site: Site) -> None:
         super().bind(site)
+        # A tensor: code compiled around a number is compiled anew for each of its values.
+        self.register_buffer("k", torch.zeros(()), persistent=False)
         self.on_epoch(0.0)
 
     def on_epoch(self, progress: float) -> None:
         k_min, k_max = self.values["k_min"], self.values["k_max"]
-        self.k = ((10**progress - 1) * k_max + (10 - 10**progress) * k_min) / 9
+        self.k.fill_(((10**progress - 1) * k_max + (10 - 10**progress) * k_min) / 9)
 
     def params(self, u: Tensor, t: int) -> Values:
         return {"width": shapes.SECH2_FWHM / self.k}
@@ -64,13 +71,15 @@ class Esg(Surrogate):
     weight=Param(2.0, search=(0.1, 10.0)),
 )
 class EsgIm(Esg):
-    """h(x) as in esg; the loss of the task + weight * sum over layers (mean(u) - v_th)^2.
+    """h(x) as in esg; the loss of the task + weight * sum over layers ((mean(u) - v_th) / (2 v_th))^2.
 
-    The mean goes over batch, layer and time; u is the potential before reset. The paper's lambda ->
-    weight.
+    The mean goes over batch, layer and time; u is the potential before reset. At the paper's v_th =
+    0.5 the divisor is 1. The paper's lambda -> weight.
     """
 
     def penalty(self, statistics: Statistics) -> Tensor:
-        distance: Tensor = statistics.mean.mean() - self.site.neuron.threshold
-        loss: Tensor = self.values["weight"] * distance.square()
+        threshold = self.site.neuron.threshold
+        loss: Tensor = (
+            self.values["weight"] * ((statistics.mean.mean() - threshold) / (2 * threshold)).square()
+        )
         return loss

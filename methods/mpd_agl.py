@@ -113,8 +113,8 @@ class Measured(Surrogate):
 
     def params(self, u: Tensor, t: int) -> Values:
         kappa = 2 * u.detach().std(correction=0)
-        # Where all potentials are equal there is no gradient; without the clamp it would be NaN.
-        return {"width": kappa.clamp(min=torch.finfo(u.dtype).tiny)}
+        # Where all potentials are nearly equal the height would grow without bound.
+        return {"width": kappa.clamp(min=0.1 * self.site.neuron.threshold)}
 
 
 @control("mpd-agl:sum", note="the potential's spread over all steps so far, where mpd-agl stops after two")

@@ -60,15 +60,17 @@ class MpdSgr(Surrogate):
         """Mean and standard deviation of each channel's potential, [C] and [C], for every time step."""
         norm, neuron = self.site.norm, self.site.neuron
         assert norm is not None  # bind refuses
-        tau = torch.as_tensor(neuron.decay).detach()
+        # In half precision the ratio of a potential to a small spread overflows.
+        wide = torch.promote_types(norm.weight.dtype, torch.float32)
+        tau, beta = torch.as_tensor(neuron.decay).detach().to(wide), norm.bias.to(wide)
         # A gamma of 0 leaves a distribution without width: divided by, it would be NaN.
-        first = (norm.weight * norm.scale).abs().clamp(min=1e-6)
-        found: list[tuple[Tensor, Tensor]] = [(norm.bias, first)]
+        first = (norm.weight.to(wide) * norm.scale).abs().clamp(min=1e-6)
+        found: list[tuple[Tensor, Tensor]] = [(beta, first)]
         for t in range(1, self.site.timesteps):
             m, s = found[-1]
             a = (m - neuron.threshold) / s
             above, density = torch.special.ndtr(a), torch.exp(-a.square() / 2) / (2 * torch.pi) ** 0.5
             lost = m * above + s * density if neuron.reset == "zero" else neuron.threshold * above
-            spread = torch.sqrt(sum((tau ** (2 * i) for i in range(t + 1)), torch.zeros(())))
-            found.append((tau * (m - lost) + norm.bias, first * spread))
+            spread = torch.sqrt(sum((tau ** (2 * i) for i in range(t + 1)), torch.zeros_like(tau)))
+            found.append((tau * (m - lost) + beta, first * spread))
         return found

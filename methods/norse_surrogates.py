@@ -131,6 +131,7 @@ heaviside = _row(
     "threshold",
     "heaviside",
     note="no surrogate at all: what training without a gradient through the spikes gives",
+    breaks={"training": "no gradient at all: only the readout could learn, which is frozen"},
     twin=Twin(why="no gradient at all"),
 )
 

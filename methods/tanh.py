@@ -8,7 +8,9 @@ from bench.surrogate import HEIGHT, WIDTH, Param, method, preset
 
 @preset(
     "tanh:paper",
-    note="b = 3 on a support of 1 at v_th = 0.5, constant; the paper adapts b in training",
+    note="b = 3 on a support of 1 at v_th = 0.5, constant, as in code by co-authors; the paper adapts b in "
+    "training: see dspike",
+    fidelity="reconstructed",
     params={"width": Param(shapes.SECH2_FWHM / 3, per_threshold=1)},
 )
 @method(

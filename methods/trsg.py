@@ -19,7 +19,8 @@ from bench.surrogate import Site, Surrogate, Values, learned_spike, method
     "Initialization and Threshold-robust Surrogate Gradient, WACV 2026",
     link="https://arxiv.org/abs/2511.08708",
     note="without the paper's MP-Init. At u = theta it spikes in training too, where the authors' code "
-    "rounds down; their neuron has the soft reset only",
+    "rounds down; their neuron has the soft reset only. The recipe's weight decay, where it has one, draws "
+    "theta towards 0.69, whatever v_th is",
 )
 class TrSG(Surrogate):
     """h(x) = 1(|x| < theta/2) / theta; theta is learned, and the layer emits theta or 0.

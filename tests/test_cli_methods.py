@@ -84,7 +84,7 @@ def test_the_figure(spikegrad, tmp_path):
         (["list", "suites", "--figure", "a.svg"], "--figure is about methods, not suites"),
         (["list", "datasets", "--conversions"], "--conversions is about methods, not datasets"),
         (["list", "methods", "--figure", "a.bmp"], "the name must end in one of .svg"),
-        (["list", "methods", "--figure", "no/a.svg"], "cannot be written: No such file or directory"),
+        (["list", "methods", "--figure", "no/a.svg"], "cannot be written: there is no folder no"),
         (["check"], "nothing to check; give names of methods, --all, or --plugin FILE"),
         (["check", "rectangel"], "unknown method 'rectangel': did you mean 'rectangle'?"),
         (["check", "rectangle", "--all"], "--all or names (rectangle), not both"),

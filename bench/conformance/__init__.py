@@ -8,10 +8,13 @@ where the law does not hold. Whatever else the method raises is a broken law too
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from bench.conformance import networks, one_layer
+import torch
+
+from bench.conformance import loop, networks, one_layer
 from bench.conformance.case import Broken, Case, Compiler, NoClaim
 from bench.errors import BenchError
 from bench.probe import repeatable
@@ -25,6 +28,7 @@ Outcome = Literal["holds", "no claim", "declared", "broken"]
 _TRIALS: dict[Law, Callable[[Case], str]] = {
     "forward": one_layer.forward,
     "derivative": one_layer.derivative,
+    "loop": loop.loop,
     "area": one_layer.area,
     "finite": one_layer.finite,
     "dtype": one_layer.dtype,
@@ -60,9 +64,9 @@ def check(case: Case) -> Iterator[Verdict]:
 def _verdict(law: Law, case: Case) -> Verdict:
     declared = case.method.breaks.get(law)
     try:
-        with repeatable():
+        with repeatable(), _settings_kept():
             said = _TRIALS[law](case)
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         detail = str(problem) if isinstance(problem, Broken) else _unexpected(problem)
         if declared is not None:
             return Verdict(law, "declared", f"{declared} ({detail})")
@@ -72,6 +76,32 @@ def _verdict(law: Law, case: Case) -> Verdict:
     return Verdict(law, "holds", said if declared is None else f"although it declares: {declared}")
 
 
-def _unexpected(problem: Exception) -> str:
+@contextmanager
+def _settings_kept() -> Iterator[None]:
+    """What a method sets for the whole process must not reach the next one: it is put back, and Broken."""
+    before = _settings()
+    try:
+        yield
+    finally:
+        after = _settings()
+        torch.set_default_dtype(before["default dtype"])
+        torch.set_grad_enabled(before["grad mode"])
+        torch.use_deterministic_algorithms(before["deterministic algorithms"])
+        torch.set_num_threads(before["threads"])
+    changed = [name for name in before if after[name] != before[name]]
+    if changed:
+        raise Broken(f"it changes torch's {changed[0]} for the whole process")
+
+
+def _settings() -> dict[str, Any]:
+    return {
+        "default dtype": torch.get_default_dtype(),
+        "grad mode": torch.is_grad_enabled(),
+        "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _unexpected(problem: BaseException) -> str:
     text = (str(problem).strip() or "no message").split("\n")[0]
     return text if isinstance(problem, BenchError) else f"{type(problem).__name__}: {text}"

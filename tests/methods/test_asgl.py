@@ -32,8 +32,8 @@ def currents(*shape):
 @pytest.mark.parametrize("threshold", [0.5, 1.0])
 @pytest.mark.parametrize("reset", ["zero", "subtract"])
 def test_training_equals_the_authors_formula(neuron, name, reset, threshold):
-    """y = H + sg[m (1(x >= 0) - H)], and y itself in the reset. a starts at the threshold."""
-    ours = neuron(name, reset=reset, threshold=threshold)
+    """y = H + sg[m (1(x >= 0) - H)], and y itself in the reset."""
+    ours = neuron(name, {"a": threshold, "p": 0.2}, reset=reset, threshold=threshold)
     current, upstream, uniform = currents(4, 30), currents(4, 30), torch.rand(4, 30)
     one, two = (current.clone().requires_grad_() for _ in range(2))
     found = ours.unroll(one, uniform)
@@ -59,7 +59,7 @@ def test_training_equals_the_authors_formula(neuron, name, reset, threshold):
 @every_name
 def test_a_share_p_is_analog_while_it_trains(neuron, name):
     n = 20_000
-    for values, p in (({}, 0.2), ({"p": 0.7}, 0.7)):
+    for values, p in (({}, 0.1 if name == "asgl:rectangle" else 0.2), ({"p": 0.7}, 0.7)):
         out = neuron(name, values)(0.5 + 0.1 * currents(1, n))
         low, high = stats.binom.interval(1 - 1e-6, n, p)
         assert low <= ((out != 0) & (out != 1)).sum().item() <= high
@@ -113,7 +113,8 @@ def test_log_a_has_an_adam_of_its_own(plugin, layers_under, name):
     for surrogate in surrogates:
         surrogate.log_a.grad = torch.tensor(2.0)
     adam.step()
-    assert surrogates[0].log_a.item() == pytest.approx(math.log(0.5) - 3e-4, rel=1e-6)
+    start = math.log(1.0 if name == "asgl:rectangle" else 0.5)
+    assert surrogates[0].log_a.item() == pytest.approx(start - 3e-4, rel=1e-6)
 
 
 @every_name
@@ -153,7 +154,9 @@ def test_compiled_equals_eager(neuron, name):
 def test_what_it_declares(plugin, name):
     found = plugin("asgl")[name]
     assert (found.kind, found.changes, found.fidelity) == ("adaptive", "forward", "official-code")
-    assert found.defaults(0.5) == {"a": 0.5, "p": 0.2}
-    assert found.defaults(1.0) == {"a": 1.0, "p": 0.2}
+    # The sigmoid's a starts at the threshold, the rectangle's at twice that.
+    a, p = (1.0, 0.1) if name == "asgl:rectangle" else (0.5, 0.2)
+    assert found.defaults(0.5) == {"a": a, "p": p}
+    assert found.defaults(1.0) == {"a": 2 * a, "p": p}
     assert found.formula.startswith("h(x) = ")
     assert not found.breaks

@@ -232,3 +232,12 @@ def test_what_they_declare(plugin):
         assert control.note
         assert control.formula.startswith("h(x) = ")
         assert control.area == (None if name in ("window", "height") else 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64], ids=str)
+def test_a_measured_width_of_potentials_that_all_lie_at_the_threshold(plugin, layers_under, dtype):
+    layers = layers_under(plugin("mpd_agl")["mpd-agl:measured"], norm="none", reset="subtract")
+    neuron = layers.spike("layer", torch.nn.Identity()).to(dtype)
+    current = torch.full((2, 4, 3), 0.5, dtype=dtype, requires_grad=True)
+    neuron(current).sum().backward()
+    assert current.grad.isfinite().all()

@@ -95,3 +95,59 @@ def test_it_needs_a_tdbn(plugin, layers_under):
     layers = layers_under(plugin("mpd_sgr")["mpd-sgr"], norm="none")
     with pytest.raises(BenchError, match=r"mpd-sgr needs a tdBN .*; net/layer has none: set norm = 'tdbn'"):
         layers.spike("layer", nn.Identity())
+
+
+def test_where_no_neuron_fires_the_mean_is_the_geometric_sum(layer):
+    """The paper's beta * D(tau, t), less a reset term that is then 0."""
+    _, neuron = layer([0.01], [0.3], timesteps=5, decay=0.3)
+    found = [m.item() for m, _ in neuron.surrogate.moments()]
+    expected = [0.3 * sum(0.3**i for i in range(t + 1)) for t in range(5)]
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(("gamma", "beta"), [(1.0, 0.0), (1.8, 0.4), (0.5, -0.3)])
+def test_the_loss_is_near_the_share_of_simulated_potentials(layer, gamma, beta):
+    """Near only: after a reset a potential is not normal."""
+    _, neuron = layer([gamma], [beta], {"width": 0.4, "weight": 1.0})
+    random, v, inside = np.random.default_rng(1), np.zeros(DRAWS), []
+    for _ in range(3):
+        u = 0.2 * v + gamma * 0.5 * random.standard_normal(DRAWS) + beta
+        inside.append(np.mean(np.abs(u - 0.5) < 0.4))
+        v = u * (u < 0.5)
+    assert neuron.surrogate.penalty(None).item() == pytest.approx(np.mean(inside), abs=0.02)
+
+
+@pytest.mark.parametrize("threshold", [0.5, 1.0])
+def test_h_is_a_plain_triangle(plugin, layers_under, threshold):
+    layers = layers_under(plugin("mpd_sgr")["mpd-sgr"], threshold=threshold)
+    made = layers.spike("layer", layers.norm(1)).double().surrogate
+    x = torch.linspace(-3.01, 3.01, 301, dtype=torch.float64, requires_grad=True)
+    made.spike(x, 0, made.params(x, 0), None).sum().backward()
+    g = 2 * threshold
+    expected = np.maximum(0, 1 - np.abs(x.detach().numpy()) / g) / g
+    np.testing.assert_allclose(x.grad.numpy(), expected, rtol=1e-12, atol=1e-15)
+
+
+def test_the_loss_goes_with_the_threshold(layer):
+    """Potentials, threshold and window twice as large: the same share."""
+    losses = []
+    for threshold in (0.5, 1.0):
+        _, neuron = layer([1.3], [0.2 * threshold / 0.5], timesteps=3, threshold=threshold)
+        losses.append(neuron.surrogate.penalty(None).item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_a_gamma_of_zero_in_half_precision(layer, dtype):
+    norm, neuron = layer([0.0], [0.0])
+    norm.to(dtype)
+    neuron.to(dtype).surrogate.penalty(None).backward()
+    assert norm.weight.grad.isfinite().all()
+    assert norm.bias.grad.isfinite().all()
+
+
+def test_what_it_declares(plugin):
+    found = plugin("mpd_sgr")["mpd-sgr"]
+    assert found.defaults(0.5) == {"width": 1.0, "weight": 0.1}
+    assert found.defaults(1.0) == {"width": 2.0, "weight": 0.1}
+    assert (found.changes, found.fidelity) == ("loss", "reconstructed")

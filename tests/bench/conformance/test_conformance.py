@@ -55,7 +55,8 @@ def test_a_gradient_scaled_by_two_against_its_declared_shape():
             return spike(x, lambda x, width: 2 * rectangle(x, width), params)
 
     found = broken(Doubled)
-    assert list(found) == ["derivative"]
+    # At the first step, and so at all others.
+    assert list(found) == ["derivative", "loop"]
     assert "the gradient is 2 at x = " in found["derivative"]
     assert "the declared derivative 1" in found["derivative"]
 
@@ -122,7 +123,7 @@ def test_state_that_a_state_dict_does_not_hold():
             self.seen += self.training
 
         def params(self, u, t):
-            return {"width": 1 + self.seen}
+            return {"width": self.values["width"] * (1 + self.seen)}
 
     @declare()
     class Keeps(Forgetful):
@@ -145,6 +146,7 @@ def test_a_spike_at_another_place():
 
     found = broken(Late)
     assert found["forward"] == "spike = 0 at x = 0 (torch.float64)"
+    assert "spike = 0 at x = 0" in found["loop"]
 
 
 def test_randomness_of_nobody():
@@ -178,7 +180,7 @@ def test_what_cannot_be_compiled():
     @declare()
     class Peeks(Base):
         def params(self, u, t):
-            return {"width": 1.0 if float(u.detach().mean()) > -9 else 2.0}
+            return {"width": self.values["width"] if float(u.detach().mean()) > -9 else 2.0}
 
     found = broken(Peeks)
     assert list(found) == ["compile"]
@@ -189,7 +191,7 @@ def test_what_a_compiler_changes():
     @declare()
     class Two(Base):
         def params(self, u, t):
-            return {"width": 2.0 if torch.compiler.is_compiling() else 1.0}
+            return {"width": self.values["width"] * (2.0 if torch.compiler.is_compiling() else 1.0)}
 
     found = broken(Two)
     assert list(found) == ["compile"]
@@ -197,11 +199,168 @@ def test_what_a_compiler_changes():
 
 
 def test_a_method_that_does_not_learn():
-    @declare()
-    class Backwards(Base):
-        shape = staticmethod(lambda x, width: -30 * rectangle(x, width))
+    @declare(area=0.0)
+    class Useless(Base):
+        shape = staticmethod(lambda x, width: 0 * rectangle(x, width))
 
-    assert "training" in broken(Backwards)
+    found = broken(Useless)
+    assert list(found) == ["training"]
+    assert "the loss went from" in found["training"]
+
+
+@pytest.mark.parametrize("when", ["later", "training", "conv", "other channel"])
+def test_a_gradient_that_is_wrong_only_sometimes(when):
+    def wrong_at(x, t, training):
+        return {"later": t > 0, "training": training, "conv": x.ndim == 4, "other channel": True}[when]
+
+    def masked(x, width):
+        mask = torch.ones(x.shape[1], dtype=x.dtype)
+        mask[1:] = 0.5
+        return rectangle(x, width) * mask.view(-1, *[1] * (x.ndim - 2))
+
+    @declare()
+    class Sometimes(Base):
+        def spike(self, x, t, params, noise):
+            if not wrong_at(x, t, self.training):
+                return super().spike(x, t, params, noise)
+            return spike(x, masked, params)
+
+    found = broken(Sometimes)
+    assert list(found) == ["loop"]
+    assert "the gradient is 0.5 at x = " in found["loop"]
+
+
+@pytest.mark.parametrize("hook", ["emit", "threshold"])
+def test_a_forward_pass_that_changes_undeclared(hook):
+    class Doubling(Base):
+        pass
+
+    if hook == "emit":
+        Doubling.emit = lambda self, s, t: 2 * s
+    else:
+        Doubling.threshold = lambda self, u, t: 1.5 * self.site.neuron.threshold
+    declare()(Doubling)
+    assert "output differs from a plain neuron's" in broken(Doubling)["loop"]
+    assert "changes = 'gradient'" in broken(Doubling)["loop"]
+
+
+def test_a_loss_that_is_added_undeclared():
+    @declare()
+    class Loss(Base):
+        def penalty(self, statistics):
+            return statistics.mean.square().sum()
+
+    assert broken(Loss) == {"loop": "it adds a loss, and declares changes = 'gradient'"}
+
+
+def test_a_hole_exactly_at_the_threshold():
+    @declare()
+    class Hole(Base):
+        def spike(self, x, t, params, noise):
+            return spike(x, lambda x, width: rectangle(x, width) * (x != 0), params)
+
+    assert broken(Hole)["derivative"] == "the gradient is 0 at x = 0, the declared derivative 1"
+
+
+def test_a_potential_declared_as_a_number():
+    @method("wrong", paper="none", width=Param(1.0))
+    def rigid(x, width):
+        return triangle(x, width)
+
+    found = verdicts(rigid)
+    assert [law for law, v in found.items() if v.outcome == "broken"] == ["area"]
+    assert "scaled with the threshold it should be" in found["area"].detail
+
+
+def test_a_search_that_raises():
+    @declare()
+    class Lost(Base):
+        @classmethod
+        def search(cls, layers, context):
+            raise RuntimeError("not found")
+
+    assert broken(Lost)["training"] == "RuntimeError: not found"
+
+
+def test_noise_from_the_generator_of_all():
+    @declare()
+    class Borrowed(Base):
+        def noise(self, shape, like):
+            return torch.rand(shape) if self.training else None
+
+        def spike(self, x, t, params, noise):
+            shape = rectangle if noise is None else lambda x, width: rectangle(x, width) * (noise < 0.5)
+            return spike(x, shape, params)
+
+    assert list(broken(Borrowed)) == ["deterministic"]
+
+
+def test_a_parameter_that_nothing_trains():
+    @declare()
+    class Idle(Base):
+        def bind(self, site):
+            super().bind(site)
+            self.extra = torch.nn.Parameter(torch.ones(()))
+
+        def params(self, u, t):
+            return {"width": self.values["width"] * self.extra}
+
+    assert "no gradient ever reaches the method's own parameter" in broken(Idle)["training"]
+
+
+def test_what_is_set_for_the_whole_process_is_put_back():
+    @declare()
+    class Rude(Base):
+        def spike(self, x, t, params, noise):
+            torch.set_grad_enabled(False)
+            return super().spike(x, t, params, noise)
+
+    broken(Rude)
+    assert torch.is_grad_enabled()
+
+    @declare()
+    class Wide(Base):
+        def bind(self, site):
+            super().bind(site)
+            torch.set_default_dtype(torch.float64)
+
+    assert "it changes torch's default dtype" in broken(Wide)["forward"]
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_an_exit_is_no_success():
+    @declare()
+    class Leaves(Base):
+        def spike(self, x, t, params, noise):
+            raise SystemExit(0)
+
+    assert broken(Leaves)["forward"] == "SystemExit: 0"
+
+
+def test_a_measurement_in_threshold_that_params_gives():
+    @declare(changes="forward")
+    class Measures(Base):
+        def threshold(self, u, t):
+            self.width = 1 + u.detach().std()
+            return self.site.neuron.threshold
+
+        def params(self, u, t):
+            return {"width": self.width}
+
+    assert {law for law in broken(Measures)} <= {"area"}
+
+
+def test_a_wide_primitive_is_not_lost_to_rounding():
+    @method(
+        "wide",
+        paper="none",
+        primitive=lambda x, width: (x / width + 0.5).clamp(0, 1),
+        width=Param(5000.0, per_threshold=1),
+    )
+    def wide(x, width):
+        return rectangle(x, width)
+
+    assert "derivative" not in broken(wide)
 
 
 def test_a_method_for_many_steps_only():

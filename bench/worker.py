@@ -89,7 +89,7 @@ def attempt(cell: Cell, job: Job, found: registry.Registry, notify: Notify) -> d
         outcome |= {"status": "ok", "metrics": trained.metrics, "epochs": trained.epochs}
     except Diverged as problem:
         outcome |= {"status": "diverged", "error": str(problem)}
-    except (Exception, SystemExit) as problem:
+    except Exception as problem:
         lines = "".join(traceback.format_exception(problem)).splitlines()
         outcome |= {
             "status": "oom" if _is_memory(problem) else "failed",
@@ -154,7 +154,7 @@ def _encodable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-def _is_memory(problem: BaseException) -> bool:
+def _is_memory(problem: Exception) -> bool:
     import torch
 
     return isinstance(problem, MemoryError | torch.cuda.OutOfMemoryError)

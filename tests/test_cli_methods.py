@@ -133,7 +133,7 @@ WRONG = """
     from bench.surrogate import Param, Surrogate, method, spike
     from bench.shapes import rectangle
 
-    @method("twice", paper="none", width=Param(1.0))
+    @method("twice", paper="none", width=Param(1.0, per_threshold=1))
     class Twice(Surrogate):
         "h(x) = 2 * 1(|x| < width/2) / width, and says half of it."
         shape = staticmethod(rectangle)
@@ -151,7 +151,7 @@ def test_a_wrong_plugin_fails_on_its_law_with_the_numbers(spikegrad, tmp_path):
     assert done.returncode == 1
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("✗  derivative")]
     assert "the gradient is 2 at x = " in line
-    assert done.stdout.endswith("1 method, 1 law broken\n")
+    assert done.stdout.endswith("1 method, 2 laws broken\n")
     assert "a plugin may print" not in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 

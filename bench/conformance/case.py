@@ -26,6 +26,9 @@ class NoClaim(str):
     """Why a law says nothing about a method."""
 
 
+NO_SPIKES = NoClaim("no spikes")
+
+
 class Broken(Exception):
     """A law does not hold; the message says where and by how much."""
 

@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.conformance.case import Broken, Case, NoClaim
-from bench.conformance.one_layer import NO_SPIKES
+from bench.conformance.case import NO_SPIKES, Broken, Case, NoClaim
 from bench.probe import CHANNELS, Probe
 from bench.surrogate import Values, overrides
 

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from bench import data, train
 from bench.backbone import Network
-from bench.conformance.case import CLASSES, Broken, Case, NoClaim
-from bench.conformance.one_layer import NO_SPIKES
+from bench.conformance.case import CLASSES, NO_SPIKES, Broken, Case, NoClaim
 from bench.errors import BenchError
 from bench.neuron import NeuronKind
 from bench.probe import CHANNELS, Probe

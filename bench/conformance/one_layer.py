@@ -5,11 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bench.conformance.case import Broken, Case, NoClaim
+from bench.conformance.case import NO_SPIKES, Broken, Case, NoClaim
 from bench.probe import CHANNELS, Probe, facts_of
 from bench.surrogate import REFERENCE_THRESHOLD
-
-NO_SPIKES = NoClaim("no spikes")
 
 
 def forward(case: Case) -> str:

@@ -9,6 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from bench.errors import BenchError
 from bench.layers import Layers, NeuronOptions
 from bench.surrogate import Method, Site, Surrogate
 
@@ -17,9 +18,10 @@ from bench.surrogate import Method, Site, Surrogate
 class Backbone:
     """A backbone as the registry knows it.
 
-    build(layers, shape, classes, width) -> Module mapping [T, B, C, H, W] to logits [T, B, classes].
-    It makes its spiking layers with `layers`, and scales its channel counts by `width`. It raises
-    BenchError where an input shape (C, H, W) does not fit.
+    build(layers, shape, classes, width) -> Module mapping [T, B, *shape] to logits [T, B, classes].
+    shape: of one sample at one time step, (C, H, W) for pictures, (units,) for flat data. It makes its
+    spiking layers with `layers`, and scales its channel counts by `width`. It raises BenchError where
+    a shape does not fit: see `picture`.
     """
 
     name: str
@@ -42,18 +44,25 @@ def backbone(name: str) -> Callable[[Builder], Builder]:
 
 
 class Network(nn.Module):
-    """A backbone under one method: static [B, C, H, W] or events [B, T, C, H, W] to [T, B, classes].
+    """A backbone under one method: static [B, *shape] or events [B, T, *shape] to [T, B, classes].
 
-    sites: its spiking layers, from the input. surrogates: the method's instances in them.
+    sites: its spiking layers, from the input. surrogates: the method's instances in them. sample_ndim:
+    the number of dimensions of one sample at one time step, 3 for pictures and 1 for flat data.
     """
 
     def __init__(
-        self, body: nn.Module, sites: list[Site], surrogates: list[Surrogate], timesteps: int
+        self,
+        body: nn.Module,
+        sites: list[Site],
+        surrogates: list[Surrogate],
+        timesteps: int,
+        sample_ndim: int = 3,
     ) -> None:
         super().__init__()
         self.body = body
         self.sites = sites
         self.timesteps = timesteps
+        self.sample_ndim = sample_ndim
         # Registered once, inside their neurons; here they are only at hand.
         self._surrogates = tuple(surrogates)
 
@@ -64,7 +73,9 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of every time step; the prediction is their mean over time."""
-        over_time = x.transpose(0, 1) if x.ndim == 5 else x.expand(self.timesteps, *x.shape)
+        events = x.ndim == 2 + self.sample_ndim
+        # Static samples are repeated without a copy, which the layers before the first spike make use of.
+        over_time = x.transpose(0, 1) if events else x.expand(self.timesteps, *x.shape)
         logits: Tensor = self.body(over_time)
         return logits
 
@@ -97,9 +108,25 @@ def build_network(
 
     layers = Layers(found.name, make, options, timesteps=timesteps, epochs=epochs, seed=seed)
     body = found.build(layers, shape, classes, width)
-    return Network(body, layers.sites, surrogates, timesteps)
+    return Network(body, layers.sites, surrogates, timesteps, len(shape))
 
 
 def scaled(channels: int, width: float) -> int:
     """A channel count under a width multiplier, at least 1."""
     return max(1, round(channels * width))
+
+
+def picture(backbone: str, shape: tuple[int, ...], *, smallest: int = 1) -> tuple[int, int, int]:
+    """The (C, H, W) of a sample, for backbones that take pictures only.
+
+    smallest: the least height and width with which the backbone can compute. Raises BenchError where
+    the sample has another number of dimensions, or is smaller.
+    """
+    size = f" with H and W of at least {smallest}" if smallest > 1 else ""
+    needs = f"{backbone} needs samples of shape (C, H, W){size}, got {shape}"
+    if len(shape) != 3:
+        raise BenchError(f"{needs}: use the backbone mlp or rsnn, which take any shape")
+    channels, height, width = shape
+    if min(height, width) < smallest:
+        raise BenchError(f"{needs}: use the backbone convnet, resnet18 or resnet19, which take any size")
+    return channels, height, width

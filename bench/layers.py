@@ -1,6 +1,10 @@
 """tdBN, and the blocks synapse + normalisation + spiking neuron that backbones are made of.
 
 T time steps, B samples, C channels, H W space. Everything between blocks is [T, B, C, ...].
+
+A static sample is the same at every step, and so is what comes before the first spike: such a tensor
+is one step, repeated without a copy (its stride over time is 0), and is computed once. Whoever adds
+an operation before the first spike should wrap it in `OverTime` too, or the tensor is copied.
 """
 
 from __future__ import annotations
@@ -44,17 +48,36 @@ class TdBN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[T, B, C, ...] to the same shape and dtype."""
-        flat = functional.batch_norm(
-            x.flatten(0, 1),
+        samples = x.shape[1] * x.shape[3:].numel()
+        # One value a channel has no variance over one step; over T of them it is 0.
+        if is_repeated(x) and (samples > 1 or not self.training):
+            return self._one_step(x[0], len(x), samples).expand(x.shape)
+        return self._normalise(x.flatten(0, 1), self.running_var).view(x.shape)
+
+    def _one_step(self, x: Tensor, times: int, samples: int) -> Tensor:
+        """[B, C, ...] normalised as if it were there `times` times."""
+        if not self.training:
+            return self._normalise(x, self.running_var)
+        measured = torch.zeros_like(self.running_var)
+        y = self._normalise(x, measured)
+        # Running variances are those of a sample, n / (n - 1) times the mean square: n is larger.
+        n = times * samples
+        correction = (samples - 1) / samples * n / (n - 1)
+        self.running_var.mul_(1 - self.momentum).add_(measured, alpha=correction)
+        return y
+
+    def _normalise(self, x: Tensor, running_var: Tensor) -> Tensor:
+        """[N, C, ...]; in training `running_var` and the running mean move by the momentum."""
+        return functional.batch_norm(
+            x,
             self.running_mean,
-            self.running_var,
+            running_var,
             self.weight * self.scale,
             self.bias,
             self.training,
             self.momentum,
             self.eps,
         )
-        return flat.view(x.shape)
 
 
 class OverTime(nn.Module):
@@ -65,9 +88,17 @@ class OverTime(nn.Module):
         self.module = module
 
     def forward(self, x: Tensor) -> Tensor:
+        if is_repeated(x):
+            step: Tensor = self.module(x[0])
+            return step.expand(len(x), *step.shape)
         flat: Tensor = self.module(x.flatten(0, 1))
         over_time: Tensor = flat.unflatten(0, x.shape[:2])
         return over_time
+
+
+def is_repeated(x: Tensor) -> bool:
+    """Whether [T, ...] is one step, shown T > 1 times without a copy."""
+    return len(x) > 1 and x.stride(0) == 0
 
 
 class SpikeBlock(nn.Sequential):
@@ -99,8 +130,9 @@ class NeuronOptions:
 class Layers:
     """What a backbone builds its spiking layers with: it carries method, options and counting.
 
-    make: gives the surrogate of a site. Layers are numbered in the order in which they are made;
-    a backbone with shortcuts passes `depth` itself, else it is counted from the end.
+    make: gives the surrogate of a site. Layers are numbered in the order in which they are made, and
+    each lies one deeper than the one before it: but for a shortcut, which is made right after the
+    layer that it goes around, with `parallel=True`, and then has that layer's depth.
     """
 
     def __init__(
@@ -120,23 +152,41 @@ class Layers:
         self.epochs = epochs
         self.seed = seed
         self.sites: list[Site] = []
-        self._chain: list[Site] = []
 
-    def conv(self, name: str, inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> SpikeBlock:
+    def conv(
+        self,
+        name: str,
+        inputs: int,
+        outputs: int,
+        *,
+        kernel: int = 3,
+        stride: int = 1,
+        parallel: bool = False,
+    ) -> SpikeBlock:
         """A padded convolution block, kaiming-normal over fan-out; no bias under a norm."""
         bias = self.options.norm == "none"
         synapse = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=bias)
         nn.init.kaiming_normal_(synapse.weight, mode="fan_out", nonlinearity="relu")
-        return self.block(name, synapse, outputs)
+        return self.block(name, synapse, outputs, parallel=parallel)
 
-    def linear(self, name: str, inputs: int, outputs: int) -> SpikeBlock:
-        """A fully connected block; no bias under a norm."""
-        return self.block(name, nn.Linear(inputs, outputs, bias=self.options.norm == "none"), outputs)
+    def linear(self, name: str, inputs: int, outputs: int, *, recurrent: bool = False) -> SpikeBlock:
+        """A fully connected block; no bias under a norm. recurrent: see `bench.neuron`."""
+        synapse = nn.Linear(inputs, outputs, bias=self.options.norm == "none")
+        over_time = nn.Linear(outputs, outputs, bias=False) if recurrent else None
+        return self.block(name, synapse, outputs, recurrent=over_time)
 
-    def block(self, name: str, synapse: nn.Module, channels: int, *, depth: int | None = None) -> SpikeBlock:
+    def block(
+        self,
+        name: str,
+        synapse: nn.Module,
+        channels: int,
+        *,
+        parallel: bool = False,
+        recurrent: nn.Linear | None = None,
+    ) -> SpikeBlock:
         """Any synapse followed by the norm and the neuron that the options ask for."""
         norm = self.norm(channels)
-        return SpikeBlock(synapse, norm, self.spike(name, norm, depth=depth))
+        return SpikeBlock(synapse, norm, self.spike(name, norm, parallel=parallel, recurrent=recurrent))
 
     def norm(self, channels: int) -> nn.Module:
         """The normalisation before a neuron."""
@@ -144,14 +194,21 @@ class Layers:
             return nn.Identity()
         return TdBN(channels, self.options.threshold if self.options.norm == "tdbn" else 1.0)
 
-    def spike(self, name: str, norm: nn.Module, *, depth: int | None = None) -> SpikingNeuron:
+    def spike(
+        self, name: str, norm: nn.Module, *, parallel: bool = False, recurrent: nn.Linear | None = None
+    ) -> SpikingNeuron:
         """A spiking layer fed by `norm`.
 
         Raises BenchError if the method does not fit the site.
         """
         o = self.options
         neuron = SpikingNeuron(
-            o.neuron, threshold=o.threshold, decay=o.decay, reset=o.reset, detach_reset=o.detach_reset
+            o.neuron,
+            threshold=o.threshold,
+            decay=o.decay,
+            reset=o.reset,
+            detach_reset=o.detach_reset,
+            recurrent=recurrent,
         )
         tdbn = norm if isinstance(norm, TdBN) and o.norm == "tdbn" else None
         index = len(self.sites)
@@ -159,13 +216,10 @@ class Layers:
         seed = self.seed * 2**20 + index
         site = Site(f"{self.backbone}/{name}", index, neuron, tdbn, self.timesteps, self.epochs, seed)
         neuron.surrogate = self.make(site)
+        if not parallel:
+            for earlier in self.sites:
+                earlier.depth += 1
         self.sites.append(site)
         for each in self.sites:
             each.layers = len(self.sites)
-        if depth is None:
-            for earlier in self._chain:
-                earlier.depth += 1
-            self._chain.append(site)
-        else:
-            site.depth = depth
         return neuron

@@ -8,12 +8,15 @@ As in the published code of MPD-AGL (Jiang et al., IJCAI 2025). LIF has a consta
 learns one a layer, tau = sigmoid(w), starting at the same tau; in Fang et al., ICCV 2021, whose
 neuron it is, sigmoid(w) is 1/tau_m, the weight of the input, and the decay what is left of 1.
 The gradient flows through the reset unless `detach_reset`.
-Shapes: I, s are [T, B, ...]; u, v are [B, ...].
+
+A recurrent layer adds V y[t-1] to the current I[t], y being what it emits and V a square matrix.
+Shapes: I, s, y are [T, B, ...]; u, v are [B, ...].
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -37,7 +40,8 @@ class SpikingNeuron(nn.Module):
     """A layer of LIF or PLIF neurons under one surrogate.
 
     Keeps the dtype of its input. `statistics` holds those of the last training pass where the
-    surrogate asks for them, else None.
+    surrogate asks for them, else None. recurrent: V, for currents [T, B, units]; None for a layer
+    without recurrence.
     """
 
     statistics: Statistics | None
@@ -50,12 +54,14 @@ class SpikingNeuron(nn.Module):
         decay: float = 0.2,
         reset: Reset = "zero",
         detach_reset: bool = False,
+        recurrent: nn.Linear | None = None,
     ) -> None:
         super().__init__()
         self.kind = kind
         self.threshold = threshold
         self.reset = reset
         self.detach_reset = detach_reset
+        self.recurrent = recurrent
         self.statistics = None
         self._decay = decay
         if kind == "plif":
@@ -86,15 +92,17 @@ class SpikingNeuron(nn.Module):
         """Input currents [T, B, ...] to spikes [T, B, ...]."""
         activation = type(self.surrogate).activation
         if activation is not None:
-            return activation(current)
+            return self._activate(activation, current)
         return self.unroll(current, self.surrogate.noise(current.shape, current))
 
     def unroll(self, current: Tensor, noise: Tensor | None) -> Tensor:
         """The T steps; noise [T, B, ...] comes from outside, so that this can be compiled as a whole."""
         wanted = self.training and overrides(type(self.surrogate), "penalty")
         v: Tensor | None = None
-        out, potentials = [], []
+        out: list[Tensor] = []
+        potentials: list[Tensor] = []
         for t, i in enumerate(current.unbind(0)):
+            i = self._with_recurrence(i, out)
             done = self.step(i, v, t, None if noise is None else noise[t])
             v = done.v
             out.append(done.out)
@@ -102,6 +110,20 @@ class SpikingNeuron(nn.Module):
                 potentials.append(done.u)
         self.statistics = _statistics(potentials) if wanted else None
         return torch.stack(out)
+
+    def _activate(self, activation: Callable[[Tensor], Tensor], current: Tensor) -> Tensor:
+        if self.recurrent is None:
+            return activation(current)
+        out: list[Tensor] = []
+        for i in current.unbind(0):
+            out.append(activation(self._with_recurrence(i, out)))
+        return torch.stack(out)
+
+    def _with_recurrence(self, current: Tensor, emitted: list[Tensor]) -> Tensor:
+        if self.recurrent is None or not emitted:
+            return current
+        with_past: Tensor = current + self.recurrent(emitted[-1])
+        return with_past
 
 
 def _statistics(potentials: list[Tensor]) -> Statistics:

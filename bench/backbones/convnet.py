@@ -2,8 +2,7 @@
 
 from torch import Tensor, nn
 
-from bench.backbone import backbone, scaled
-from bench.errors import BenchError
+from bench.backbone import backbone, picture, scaled
 from bench.layers import Layers, OverTime
 
 CHANNELS = (32, 64, 64)
@@ -16,9 +15,8 @@ class ConvNet(nn.Module):
 
     def __init__(self, layers: Layers, shape: tuple[int, ...], classes: int, width: float) -> None:
         super().__init__()
-        if len(shape) != 3:
-            raise BenchError(f"convnet needs samples of shape (C, H, W), got {shape}: use the backbone mlp")
-        channels = [shape[0], *(scaled(c, width) for c in CHANNELS)]
+        inputs, _, _ = picture(layers.backbone, shape)
+        channels = [inputs, *(scaled(c, width) for c in CHANNELS)]
         self.blocks = nn.Sequential(
             *(
                 layers.conv(f"conv{i}", channels[i - 1], channels[i], stride=stride)

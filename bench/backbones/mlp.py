@@ -18,12 +18,13 @@ class MLP(nn.Module):
     def __init__(self, layers: Layers, shape: tuple[int, ...], classes: int, width: float) -> None:
         super().__init__()
         sizes = [math.prod(shape), *(scaled(size, width) for size in HIDDEN)]
+        self.flatten = OverTime(nn.Flatten())
         self.blocks = nn.Sequential(
             *(layers.linear(f"fc{i}", a, b) for i, (a, b) in enumerate(pairwise(sizes), 1))
         )
         self.readout = OverTime(nn.Linear(sizes[-1], classes))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[T, B, C, H, W] to logits [T, B, classes]."""
-        out: Tensor = self.readout(self.blocks(x.flatten(2)))
+        """[T, B, ...] to logits [T, B, classes]."""
+        out: Tensor = self.readout(self.blocks(self.flatten(x)))
         return out

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch.nn import functional
 
 from bench import data
 from bench.backbone import Network, build_network
@@ -20,6 +21,8 @@ Compiler = Literal["aot_eager", "inductor"]
 CLASSES = 10
 SAMPLE = (1, 8, 8)
 """The networks are for the digits of scikit-learn, which need no download."""
+FRAMED = (1, 16, 16)
+"""The digits within a frame: the smallest picture that every shipped backbone takes."""
 
 
 class NoClaim(str):
@@ -54,7 +57,14 @@ class Case:
         return Probe(self.method, values).to(dtype).eval()
 
     def network(
-        self, backbone: str = "mlp", *, neuron: NeuronKind = "plif", timesteps: int = 2, seed: int = 0
+        self,
+        backbone: str = "mlp",
+        *,
+        neuron: NeuronKind = "plif",
+        timesteps: int = 2,
+        seed: int = 0,
+        sample: tuple[int, ...] = SAMPLE,
+        width: float = 0.25,
     ) -> Network:
         """A small network; its weights depend on `seed`, the method's own random numbers do not.
 
@@ -66,13 +76,19 @@ class Case:
             self.method,
             {},
             NeuronOptions(neuron=neuron),
-            shape=SAMPLE,
+            shape=sample,
             classes=CLASSES,
-            width=0.25,
+            width=width,
             timesteps=timesteps,
             epochs=2,
             seed=7,
         )
+
+    def framed_digits(self, count: int) -> data.Split:
+        """Some training samples, [count, *FRAMED]."""
+        digits, rows = self.digits(), torch.arange(count)
+        border = (FRAMED[1] - SAMPLE[1]) // 2
+        return data.Split(functional.pad(digits.x[rows], [border] * 4), digits.y[rows], digits.ids[rows])
 
     def digits(self) -> data.Split:
         """Training samples, [N, *SAMPLE]."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bench import data, train
 from bench.backbone import Network
-from bench.conformance.case import CLASSES, NO_SPIKES, Broken, Case, NoClaim
+from bench.conformance.case import CLASSES, FRAMED, NO_SPIKES, Broken, Case, NoClaim
 from bench.errors import BenchError
 from bench.neuron import NeuronKind
 from bench.probe import CHANNELS, Probe
@@ -22,6 +22,8 @@ from bench.surrogate import SearchContext
 
 STEPS = 20
 BATCH = 64
+SMALL_BATCH = 8
+"""Where what counts is that it works at all."""
 
 
 def deterministic(case: Case) -> str:
@@ -31,7 +33,7 @@ def deterministic(case: Case) -> str:
         network = case.network(seed=1)
         # What others draw from torch's own generator must not matter.
         torch.rand(elsewhere)
-        _train(case, network, 2)
+        _train(network, case.digits(), 2)
         return _outputs_and_gradients(case, network)
 
     if case.spiking:
@@ -51,7 +53,7 @@ def deterministic(case: Case) -> str:
 def state(case: Case) -> str:
     """A state_dict, saved and loaded, gives the same outputs and gradients."""
     network = case.network(seed=1)
-    _train(case, network, 3)
+    _train(network, case.digits(), 3)
     kept = io.BytesIO()
     torch.save(network.state_dict(), kept)
     kept.seek(0)
@@ -70,7 +72,7 @@ def state(case: Case) -> str:
 def one_step(case: Case) -> str:
     """It works at T = 1."""
     network = case.network(timesteps=1)
-    _train(case, network, 1)
+    _train(network, case.digits(), 1)
     x, _ = _batch(case.digits(), 0)
     out = network.eval()(x)
     if out.shape != (1, BATCH, CLASSES):
@@ -81,14 +83,15 @@ def one_step(case: Case) -> str:
 def backbones(case: Case) -> str:
     """It works in every backbone, or refuses in one sentence."""
     refused, built = [], 0
+    samples = case.framed_digits(SMALL_BATCH)
     for backbone in case.found.backbones:
         for neuron in get_args(NeuronKind):
             try:
-                network = case.network(backbone, neuron=neuron)
+                network = case.network(backbone, neuron=neuron, sample=FRAMED, width=1 / 16)
             except BenchError as refusal:
                 refused.append(f"refuses {backbone} with {neuron}: {refusal}")
                 continue
-            _train(case, network, 1)
+            _train(network, samples, 1)
             built += 1
     if not built:
         raise Broken(f"every backbone is refused: {refused[0]}")
@@ -142,7 +145,7 @@ def training(case: Case) -> str:
     for name, weight in network.named_parameters():
         weight.requires_grad_("readout" not in name)
     first = _loss(case, network)
-    _train(case, network, STEPS)
+    _train(network, case.digits(), STEPS)
     last = _loss(case, network)
     if not last < first:
         raise Broken(f"the loss went from {first:.4g} to {last:.4g} in {STEPS} steps")
@@ -154,14 +157,13 @@ def training(case: Case) -> str:
     return ""
 
 
-def _train(case: Case, network: Network, steps: int) -> None:
+def _train(network: Network, samples: data.Split, steps: int) -> None:
     """Steps under the benchmark's own optimizer. Raises Broken if a loss is not finite."""
-    recipe = Recipe(epochs=1, batch_size=BATCH, learning_rate=0.01)
+    recipe = Recipe(epochs=1, batch_size=min(BATCH, len(samples)), learning_rate=0.01)
     optimizers = train.optimizers(network, recipe)
     for surrogate in network.surrogates:
         surrogate.on_epoch(0.0)
     network.train()
-    samples = case.digits()
     _search(network, samples)
     for step in range(steps):
         loss = float(train.step(network, optimizers, *_batch(samples, step)))
@@ -189,7 +191,8 @@ def _search(network: Network, samples: data.Split) -> None:
 
 
 def _batch(samples: data.Split, step: int) -> tuple[Tensor, Tensor]:
-    rows = torch.arange(step * BATCH, (step + 1) * BATCH) % len(samples)
+    size = min(BATCH, len(samples))
+    rows = torch.arange(step * size, (step + 1) * size) % len(samples)
     return samples.x[rows], samples.y[rows]
 
 

@@ -1,5 +1,6 @@
-"""TdBN against torch's batch norm and its own formula; blocks; how Layers counts."""
+"""TdBN against torch's batch norm and its own formula; blocks; what is computed once; how Layers counts."""
 
+import copy
 import math
 
 import numpy as np
@@ -156,6 +157,61 @@ def test_over_time_applies_the_module_to_every_step():
     torch.testing.assert_close(y, torch.stack([conv(step) for step in x]))
 
 
+@pytest.mark.parametrize("size", [(5, 3), (5, 3, 2, 6), (1, 3, 2, 6), (2, 3), (1, 3), (1, 3, 1, 1)], ids=str)
+def test_tdbn_of_a_repeated_step_is_that_of_all_the_steps(size):
+    once, all_steps = random_tdbn(), random_tdbn()
+    all_steps.load_state_dict(once.state_dict())
+    for training in (True, True, True, False):
+        step = (2 * torch.randn(size, dtype=torch.float64) - 1).requires_grad_()
+        upstream = torch.randn(4, *size, dtype=torch.float64)
+        found = []
+        for norm, x in ((once, step.expand(4, *size)), (all_steps, step.expand(4, *size).contiguous())):
+            y = norm.train(training)(x)
+            found.append((y, *torch.autograd.grad(y, [step, *norm.parameters()], upstream)))
+        close = {"rtol": 1e-12, "atol": 1e-12}
+        for ours, expected in zip(*found, strict=True):
+            torch.testing.assert_close(ours, expected, **close)
+        torch.testing.assert_close(once.running_mean, all_steps.running_mean, **close)
+        torch.testing.assert_close(once.running_var, all_steps.running_var, **close)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_what_is_the_same_at_every_step_is_computed_once(dtype):
+    conv, linear = nn.Conv2d(3, 7, 3, stride=2).to(dtype), nn.Linear(9, 6).to(dtype)
+    seen = []
+    for module in (conv, linear):
+        module.register_forward_hook(lambda _, given, out: seen.append((len(given[0]), len(out))))
+    norm = TdBN(7, SCALE).to(dtype)
+    x = torch.randn(5, 3, 7, 7).to(dtype)
+    y = OverTime(linear)(OverTime(nn.Flatten(2))(norm(OverTime(conv)(x.expand(4, 5, 3, 7, 7)))))
+    assert seen == [(5, 5), (5, 5)]
+    assert y.shape == (4, 5, 7, 6)
+    assert y.stride(0) == 0
+    assert y.dtype == dtype
+    # Channels last and cut out, as a transformed picture may be: nothing copies it T times.
+    cut = torch.randn(5, 9, 8, 3).permute(0, 3, 1, 2)[:, :, 1:8, :7]
+    assert OverTime(nn.Flatten())(cut.expand(4, 5, 3, 7, 7)).stride(0) == 0
+    # One step alone, or steps that only happen to be equal, are steps like others.
+    OverTime(conv)(x[None])
+    OverTime(conv)(x.repeat(4, 1, 1, 1, 1))
+    assert seen[2:] == [(5, 5), (20, 20)]
+
+
+@pytest.mark.parametrize(
+    "module", [nn.Conv2d(3, 7, 3), nn.Linear(6, 2), nn.AvgPool2d(2), nn.Flatten()], ids=str
+)
+def test_a_repeated_step_gives_what_all_the_steps_give(module):
+    module = copy.deepcopy(module).double()
+    step = torch.randn(5, 3, 6, 6, dtype=torch.float64, requires_grad=True)
+    found, upstream = [], None
+    for x in (step.expand(4, 5, 3, 6, 6), step.expand(4, 5, 3, 6, 6).contiguous()):
+        y = OverTime(module)(x)
+        upstream = torch.randn_like(y) if upstream is None else upstream
+        found.append((y, *torch.autograd.grad(y, [step, *module.parameters()], upstream)))
+    for ours, expected in zip(*found, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("norm", ["tdbn", "bn", "none"])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_blocks_have_the_shape_of_their_synapse_and_train_in_every_dtype(norm, dtype):
@@ -227,12 +283,29 @@ def test_layers_are_numbered_in_order_and_count_those_behind_them():
     ]
 
 
-def test_a_depth_that_is_given_stays_and_counts_for_nobody_else():
+def test_a_shortcut_lies_as_deep_as_the_layer_it_goes_around_and_makes_nothing_deeper():
     layers = make_layers()
-    layers.linear("a", 3, 3)
-    layers.block("shortcut", nn.Linear(3, 3), 3, depth=5)
-    layers.spike("b", nn.Identity())
-    assert [(s.index, s.depth) for s in layers.sites] == [(0, 1), (1, 5), (2, 0)]
+    layers.conv("a", 3, 3)
+    layers.conv("around a", 3, 3, kernel=1, parallel=True)
+    layers.linear("b", 3, 3)
+    layers.block("c", nn.Linear(3, 3), 3)
+    layers.block("around c", nn.Linear(3, 3), 3, parallel=True)
+    layers.spike("also around c", nn.Identity(), parallel=True)
+    assert [(s.index, s.depth) for s in layers.sites] == [(0, 2), (1, 2), (2, 1), (3, 0), (4, 0), (5, 0)]
+    layers.spike("d", nn.Identity())
+    assert [s.depth for s in layers.sites] == [3, 3, 2, 1, 1, 1, 0]
+
+
+def test_a_recurrent_layer_starts_with_torchs_own_weights_and_no_bias():
+    layers = make_layers()
+    plain, recurrent = layers.linear("a", 3, 100), layers.linear("b", 3, 100, recurrent=True)
+    assert plain.neuron.recurrent is None
+    over_time = recurrent.neuron.recurrent
+    assert over_time.bias is None
+    assert over_time.weight.shape == (100, 100)
+    # Uniform within +-1/sqrt(100): the largest of 10,000 lies near the end.
+    assert 0.099 < over_time.weight.abs().max() <= 0.1
+    assert over_time.weight.std().item() == pytest.approx(0.1 / math.sqrt(3), rel=0.02)
 
 
 def test_no_two_layers_of_any_two_seeds_draw_the_same():

@@ -174,6 +174,95 @@ def test_no_state_is_carried_from_one_pass_to_the_next():
     assert torch.equal(neuron(current), neuron(current))
 
 
+class Doubling(FixedSurrogate):
+    """Emits 2 or 0: what flows back into the layer is what it emits, and not the spike."""
+
+    def emit(self, s, t):
+        return 2 * s
+
+
+class Rectified(FixedSurrogate):
+    """No spikes."""
+
+    activation = staticmethod(torch.relu)
+
+
+def recurrent_neuron(options, surrogate, units=6, **more):
+    torch.manual_seed(0)
+    over_time = torch.nn.Linear(units, units, bias=False)
+    return make(options, "arctan", surrogate, recurrent=over_time, **more)
+
+
+def recurrent_reference(current, upstream, weights, tau, options, threshold=0.5):
+    """A recurrent layer [T, B, N] that emits 2 s, in NumPy: y, dL/dI, dL/dV and dL/dtau.
+
+    With c[t] = I[t] + V y[t-1] and L = sum(upstream * y): dL/dy[t] = upstream[t] + V' dL/dc[t+1].
+    """
+    h = SHAPES["arctan"][1]
+    y, u, v = (np.zeros_like(current) for _ in range(3))
+    for t in range(len(current)):
+        past = (tau * v[t - 1], y[t - 1] @ weights.T) if t else (0, 0)
+        u[t] = past[0] + (current[t] + past[1])
+        s = (u[t] >= threshold).astype(float)
+        v[t] = u[t] * (1 - s) if options["reset"] == "zero" else u[t] - threshold * s
+        y[t] = 2 * s
+    grad, grad_weights, grad_tau = np.zeros_like(current), np.zeros_like(weights), 0.0
+    later = np.zeros_like(current[0])
+    for t in reversed(range(len(current))):
+        slope, s = h(u[t] - threshold), y[t] / 2
+        by_u, by_r = (1 - s, -u[t]) if options["reset"] == "zero" else (1.0, -threshold)
+        dv_du = by_u + (0.0 if options["detach_reset"] else by_r * slope)
+        grad[t] = 2 * (upstream[t] + later @ weights) * slope + tau * later * dv_du
+        later = grad[t]
+        if t:
+            grad_weights += later.T @ y[t - 1]
+            grad_tau += (later * v[t - 1]).sum()
+    return y, grad, grad_weights, grad_tau
+
+
+@every_option
+def test_a_recurrent_layer_equals_the_plain_loop(options):
+    rng = np.random.default_rng(0)
+    current, upstream = rng.normal(0.3, 0.5, (5, 4, 6)), rng.normal(size=(5, 4, 6))
+    neuron = recurrent_neuron(options, Doubling, decay=0.6)
+    weights = neuron.recurrent.weight.detach().numpy()
+    x = torch.tensor(current, requires_grad=True)
+    out = neuron(x)
+    out.backward(torch.tensor(upstream))
+    tau = decay_of(neuron)
+    y, grad, grad_weights, grad_tau = recurrent_reference(current, upstream, weights, tau, options)
+    np.testing.assert_array_equal(out.detach().numpy(), y)
+    assert 0.1 < (y > 0).mean() < 0.9
+    close = {"rtol": 1e-11, "atol": 1e-12}
+    np.testing.assert_allclose(x.grad.numpy(), grad, **close)
+    np.testing.assert_allclose(neuron.recurrent.weight.grad.numpy(), grad_weights, **close)
+    if options["kind"] == "plif":
+        np.testing.assert_allclose(neuron.w.grad.item(), grad_tau * tau * (1 - tau), **close)
+
+
+def test_recurrence_without_spikes_is_an_elman_network():
+    neuron = recurrent_neuron({"kind": "lif"}, Rectified)
+    elman = torch.nn.RNN(6, 6, nonlinearity="relu", bias=False).double()
+    with torch.no_grad():
+        elman.weight_ih_l0.copy_(torch.eye(6))
+        elman.weight_hh_l0.copy_(neuron.recurrent.weight)
+    current = torch.randn(5, 4, 6, dtype=torch.float64)
+    out, expected = neuron(current), elman(current)[0]
+    torch.testing.assert_close(out, expected)
+    out.square().sum().backward()
+    expected.square().sum().backward()
+    torch.testing.assert_close(neuron.recurrent.weight.grad, elman.weight_hh_l0.grad)
+
+
+def test_a_recurrent_layer_compiles():
+    neuron = recurrent_neuron({"kind": "plif"}, Doubling)
+    current = torch.randn(3, 4, 6, dtype=torch.float64)
+    torch._dynamo.reset()
+    compiled = torch.compile(neuron.unroll, fullgraph=True, backend="eager")
+    assert torch.equal(compiled(current, None), neuron(current))
+    torch._dynamo.reset()
+
+
 @every_option
 @every_shape
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

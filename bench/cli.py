@@ -6,7 +6,7 @@ Exit codes: 0 done; 1 done with cells that failed, or stopped on the way; 2 noth
 
 from __future__ import annotations
 
-import json
+import shlex
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
+from bench import cli_data
 from bench.errors import BenchError, Stopped
+from bench.terminal import STOPPED_BY_USER, DataRoot, Json, console, print_json, say, warn_broken
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from bench.plan import Plan
     from bench.registry import Registry
 
@@ -29,13 +29,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(cli_data.app, name="data")
 
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A shipped suite, or a path to a TOML file.")]
 Results = Annotated[Path | None, typer.Option("--results", help="Results folder [default: results/local].")]
-DataRoot = Annotated[
-    Path | None,
-    typer.Option("--data-root", help="Where data sets are [default: $SPIKEGRAD_DATA or ~/.cache/spikegrad]."),
-]
 Methods = Annotated[str | None, typer.Option("--methods", help="Only these, separated by commas.")]
 Datasets = Annotated[str | None, typer.Option("--datasets", help="Only these, separated by commas.")]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="Only these, separated by commas.")]
@@ -48,7 +45,6 @@ Plugins = Annotated[
 Device = Annotated[
     Literal["auto", "cpu", "cuda"] | None, typer.Option("--device", help="Instead of the suite's own.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of tables.")]
 Retry = Annotated[bool, typer.Option("--retry", help="Run cells again that have failed or diverged.")]
 Jobs = Annotated[
     int | None, typer.Option("--jobs", min=1, help="Trainings at a time [default: cores / threads].")
@@ -57,8 +53,6 @@ Timeout = Annotated[
     float | None,
     typer.Option("--timeout", min=1, help="Seconds a cell may take, instead of the suite's own."),
 ]
-STOPPED_BY_USER = 130
-"""What typer makes of Ctrl-C, as shells do."""
 Kind = Literal["methods", "datasets", "backbones", "suites"]
 
 
@@ -96,26 +90,25 @@ def run(
     from bench import api, progress, render
 
     plan = _plan(suite, results, data_root, methods, datasets, seeds, plugin, device, retry)
-    talk = _console(stderr=True)
-    _warn_broken(talk, plan.found)
+    talk = console(stderr=True)
+    warn_broken(talk, plan.found)
     pending = len(plan.pending)
-    talk.print(
+    say(
+        talk,
         f"{plan.suite.name}: {len(plan.cells)} cells, {len(plan.cells) - pending} finished before, "
         f"{pending} to run; results in {plan.store.results}",
-        highlight=False,
-        soft_wrap=True,
     )
     with progress.listener(talk, pending) as listener:
         api.execute(plan, jobs=jobs, timeout=timeout, listener=listener)
     outcome = render.outcome(plan)
     if as_json:
-        _print_json(outcome.as_json())
+        print_json(outcome.as_json())
     else:
-        outcome.show(_console())
+        outcome.show(console())
     lost = [broken for broken in plan.found.broken if plugin and broken.given]
     if lost:
         # Again, where it is seen: what was asked for is not in the table.
-        _warn_broken(talk, plan.found)
+        warn_broken(talk, plan.found)
     if outcome.unfinished or lost:
         raise typer.Exit(1)
 
@@ -137,11 +130,11 @@ def plan(
     from bench import render
 
     made = _plan(suite, results, data_root, methods, datasets, seeds, plugin, device, retry)
-    _warn_broken(_console(stderr=True), made.found)
+    warn_broken(console(stderr=True), made.found)
     if as_json:
-        _print_json(render.plan_as_json(made))
+        print_json(render.plan_as_json(made))
     else:
-        render.show_plan(made, _console())
+        render.show_plan(made, console())
 
 
 @app.command("list")
@@ -176,36 +169,36 @@ def list_(
         from bench import registry
 
         found = registry.load(tuple(plugin or ()))
-        _warn_broken(_console(stderr=True), found)
+        warn_broken(console(stderr=True), found)
         # Methods are built to look at their derivatives, and may print.
         with redirect_stdout(sys.stderr):
             rows = render.rows(found, what)
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     else:
-        render.show_rows(rows, _console())
+        render.show_rows(rows, console())
 
 
 def _list_more(plugin: list[Path] | None, conversions: bool, figure: Path | None, as_json: bool) -> None:
     from bench import registry, render
 
     found = registry.load(tuple(plugin or ()))
-    _warn_broken(_console(stderr=True), found)
+    warn_broken(console(stderr=True), found)
     if figure is not None:
         from bench import gallery
 
         with redirect_stdout(sys.stderr):
             gallery.save(found, figure)
-        _console(stderr=True).print(f"wrote {figure}", markup=False, highlight=False, soft_wrap=True)
+        say(console(stderr=True), f"wrote {figure}")
     if conversions:
         from bench.conversions import conversions as compare
 
         with redirect_stdout(sys.stderr):
             rows = compare(found)
         if as_json:
-            _print_json(rows)
+            print_json(rows)
         else:
-            render.show_conversions(rows, _console())
+            render.show_conversions(rows, console())
 
 
 @app.command()
@@ -220,11 +213,11 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Check that methods keep the laws every method must keep; with only --plugin, those it brings."""
-    from bench import conformance, registry, render
+    from bench import conformance, registry, verdicts
 
     found = registry.load(tuple(plugin or ()))
-    talk = _console(stderr=True)
-    _warn_broken(talk, found)
+    talk = console(stderr=True)
+    warn_broken(talk, found)
     names = _to_check(methods, every, bool(plugin), found)
     checked: dict[str, list[Any]] = {}
     stopped = False
@@ -238,12 +231,12 @@ def check(
     except KeyboardInterrupt:
         stopped = True
     if as_json:
-        _print_json(render.verdicts_as_json(checked))
+        print_json(verdicts.as_json(checked))
     elif checked:
-        render.show_verdicts(checked, _console())
+        verdicts.show(checked, console())
     if stopped:
         raise typer.Exit(STOPPED_BY_USER)
-    broken = any(verdict.outcome == "broken" for verdicts in checked.values() for verdict in verdicts)
+    broken = any(verdict.outcome == "broken" for laws in checked.values() for verdict in laws)
     if broken or any(lost.given for lost in found.broken):
         raise typer.Exit(1)
 
@@ -268,21 +261,23 @@ def _to_check(methods: list[str] | None, every: bool, plugin: bool, found: Regis
 
 @app.command()
 def new(
-    what: Annotated[Literal["method"], typer.Argument(help="method")],
+    what: Annotated[Literal["method", "dataset"], typer.Argument(help="method or dataset")],
     name: Annotated[str, typer.Argument(metavar="NAME")],
     folder: Annotated[Path, typer.Option("--folder", help="Where the file is written.")] = Path(),
 ) -> None:
-    """Write a file with a small method that passes check, ready to edit."""
+    """Write a file with a small method or dataset that passes its check, ready to edit."""
     from bench import template
 
-    file = template.new_method(name, folder)
-    _console().print(
-        f"wrote {file}\ncheck it: spikegrad check --plugin {file}\n"
-        f"run it:   spikegrad run smoke --plugin {file}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    if what == "method":
+        file = template.new_method(name, folder)
+        check, run = f"check --plugin {file}", f"run smoke --plugin {file}"
+    else:
+        file = template.new_dataset(name, folder)
+        check, run = (
+            f"data check --plugin {file}",
+            f"run smoke --plugin {file} --datasets {shlex.quote(name)}",
+        )
+    say(console(), f"wrote {file}\ncheck it: spikegrad {check}\nrun it:   spikegrad {run}")
 
 
 @app.command()
@@ -299,13 +294,13 @@ def leaderboard(
 
     table = api.leaderboard(suite, results=results)
     if as_json:
-        _print_json(render.table_as_json(table))
+        print_json(render.table_as_json(table))
     elif form == "csv":
         sys.stdout.write(leaderboards.csv(table))
     elif form == "markdown":
         sys.stdout.write(readable.markdown(table))
     else:
-        render.show_accuracy(table, _console())
+        render.show_accuracy(table, console())
 
 
 def _plan(
@@ -351,24 +346,3 @@ def _numbers(text: str | None) -> list[int] | None:
     if wrong:
         raise BenchError(f"--seeds: {wrong[0]!r} is not a seed; give whole numbers from 0, as in 0,1,2")
     return [int(name) for name in names]
-
-
-def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console
-
-    console = Console(stderr=stderr)
-    # Off a terminal nobody sees an edge: a row must not be folded at 80 characters.
-    return console if console.is_terminal else Console(stderr=stderr, width=200)
-
-
-def _warn_broken(console: Console, found: Registry) -> None:
-    for broken in found.broken:
-        console.print(
-            f"warning: plugin {broken.source} could not be imported: {broken.error}",
-            markup=False,
-            soft_wrap=True,
-        )
-
-
-def _print_json(content: Any) -> None:
-    sys.stdout.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")

@@ -34,11 +34,13 @@ TASK = ("dataset", "backbone", "timesteps")
 KEY = (*TASK, "method", "variant")
 DECLARED = ("kind", "changes", "fidelity")
 COUNTS = ("n_seeds", "n_failed", "n_incomplete")
-ACCURACIES = tuple(f"test_accuracy_{what}" for what in ("mean", "sd", "ci_low", "ci_high", "last_mean"))
+ACCURACIES = tuple(
+    f"test_accuracy_{what}" for what in ("mean", "sd", "ci_low", "ci_high", "last_mean", "best_epoch_mean")
+)
 DELTAS = ("delta_vs_baseline", "delta_ci_low", "delta_ci_high")
 P_VALUES = ("p_adjusted", "p_permutation")
 VERDICTS = ("indistinguishable_from_best", "rank")
-RUN_ACCURACIES = ("test_accuracy", "test_accuracy_last", "val_accuracy")
+RUN_ACCURACIES = ("test_accuracy", "test_accuracy_last", "test_accuracy_best_epoch", "val_accuracy")
 
 ACCURACY_COLUMNS = (*KEY, *DECLARED, *COUNTS, *ACCURACIES, *DELTAS, *P_VALUES, *VERDICTS)
 RUNS_COLUMNS = (*KEY, *DECLARED, "seed", "status", *RUN_ACCURACIES, "best_epoch", "error", "id")
@@ -132,9 +134,10 @@ class _Row:
         return bool(self.records[0]["method"]["kind"] == "reference")
 
     def measured(self, metric: str) -> dict[int, float]:
-        """Seed to value, over the runs that are ok."""
+        """Seed to value, over the runs that are ok and measured it."""
         ok = (record for record in self.records if record["status"] == OK)
-        return {record["cell"]["seed"]: float(record["metrics"][metric]) for record in ok}
+        values = {record["cell"]["seed"]: record["metrics"].get(metric) for record in ok}
+        return {seed: float(value) for seed, value in values.items() if value is not None}
 
     def pairs(self, other: _Row) -> tuple[Values, Values]:
         """Test accuracies of both rows on the seeds where both are ok; none if their data differ."""
@@ -155,12 +158,11 @@ class _Row:
         return _named(KEY, (*self.task, self.method, self.variant)) | declared
 
     def accuracies(self) -> Line:
-        test, last = (np.array([*self.measured(m).values()]) for m in RUN_ACCURACIES[:2])
+        test, last, best = (np.array([*self.measured(m).values()]) for m in RUN_ACCURACIES[:3])
         spread = (statistics.sd(test), *statistics.t_interval(test))
         counts = (self.count(OK), self.count(*FAILED), self.incomplete)
-        return _named(
-            (*COUNTS, *ACCURACIES), (*counts, statistics.mean(test), *spread, statistics.mean(last))
-        )
+        means = (statistics.mean(last), statistics.mean(best))
+        return _named((*COUNTS, *ACCURACIES), (*counts, statistics.mean(test), *spread, *means))
 
 
 class _Task:

@@ -24,12 +24,16 @@ def shipped_leaderboard(suite: str) -> Path:
 def numerical_core() -> list[Path]:
     """The files of the harness that every number depends on."""
     names = (
+        "augment",
         "backbone",
+        "batches",
         "data",
         "layers",
         "neuron",
+        "pictures",
         "primitives",
         "randomness",
+        "residual",
         "shapes",
         "surrogate",
         "train",

@@ -13,7 +13,7 @@ from typing import Literal
 from bench import data, registry
 from bench.errors import BenchError
 from bench.store import FAILED, OK, Record, Store
-from bench.suite import BackboneSpec, Cell, DatasetSpec, MethodSpec, Profile, Suite
+from bench.suite import BackboneSpec, Cell, DatasetSpec, MethodSpec, Profile, Recipe, Suite
 
 State = Literal["done", "failed", "missing", "stale"]
 
@@ -22,15 +22,16 @@ State = Literal["done", "failed", "missing", "stale"]
 class Planned:
     """A cell of the plan and what is known of it.
 
-    state: done (a record says ok), failed (a record says failed or diverged: final), missing (no
-    record, or one that ended through circumstances), stale (made with another version of the file of
-    its method, dataset or backbone, or of the harness's own numerical code).
+    known: the facts of its data. state: done (a record says ok), failed (a record says failed or
+    diverged: final), missing (no record, or one that ended through circumstances), stale (made with
+    another version of the file of its method, dataset or backbone, or of the harness's own numerical
+    code).
     """
 
     cell: Cell
     id: str
     configuration: str
-    checksum: str
+    known: data.Facts
     state: State
     record: Record | None
 
@@ -89,18 +90,24 @@ def make_plan(
     """
     found = registry.load(tuple(plugins))
     profile = _resolve(suite.profile, device)
-    checksums = {
-        (d, t): _prepared(found, d, t, data_root).checksum
-        for d, t in product(suite.datasets, suite.timesteps)
-    }
     # Not an error if --methods leaves it out, only if there is none of that name.
     found.method(suite.baseline)
     planned: list[Planned] = []
-    for d, b, t, m in product(suite.datasets, suite.backbones, suite.timesteps, _methods(suite, found)):
-        fixed = {"dataset": d, "backbone": b, "timesteps": t, "recipe": suite.recipe, "profile": profile}
-        cells = [Cell(method=_complete(found, m, b), seed=s, **fixed) for s in suite.seeds]
-        _check_fit(cells[0], found)
-        planned += [_state(cell, checksums[d, t], store, found, retry) for cell in cells]
+    known: dict[tuple[DatasetSpec, int], data.Facts] = {}
+    for matrix in suite.matrices:
+        for spec, b, t in product(matrix.datasets, matrix.backbones, matrix.timesteps):
+            dataset = found.dataset(spec.name).item
+            d = spec.model_copy(update={"params": dataset.settle(spec.params)})
+            _check_augment(dataset, matrix.recipe)
+            # A still image is the same however long it is looked at.
+            key = (d, t if dataset.events else 0)
+            if key not in known:
+                known[key] = _facts(dataset, d, t, data_root)
+            fixed = {"dataset": d, "backbone": b, "timesteps": t, "recipe": matrix.recipe, "profile": profile}
+            for m in _methods(suite, found):
+                cells = [Cell(method=_complete(found, m, b), seed=s, **fixed) for s in suite.seeds]
+                _check_fit(cells[0], known[key], found)
+                planned += [_state(cell, known[key], store, found, retry) for cell in cells]
     # A method may be listed twice: by "all" and by name, or with a default written out.
     unique = {p.id: p for p in planned}
     return Plan(suite, store, tuple(unique.values()), found, tuple(plugins), data_root)
@@ -137,9 +144,16 @@ def _complete(found: registry.Registry, spec: MethodSpec, backbone: BackboneSpec
     return MethodSpec(name=spec.name, params={**method.defaults(backbone.threshold), **spec.params})
 
 
-def _prepared(found: registry.Registry, spec: DatasetSpec, timesteps: int, root: Path) -> data.Prepared:
+def _facts(dataset: data.Dataset, spec: DatasetSpec, timesteps: int, root: Path) -> data.Facts:
     with redirect_stdout(sys.stderr):
-        return data.prepare(found.dataset(spec.name).item, data.Request(root, timesteps), spec.subset)
+        return data.prepare(dataset, data.Request(root, timesteps, spec.params), spec.subset).facts
+
+
+def _check_augment(dataset: data.Dataset, recipe: Recipe) -> None:
+    if recipe.augment == "auto" and "auto" not in dataset.augment:
+        raise BenchError(
+            f'dataset {dataset.name} has no augmentation "auto": set recipe.augment to "standard" or "none"'
+        )
 
 
 def _resolve(profile: Profile, device: str | None) -> Profile:
@@ -154,7 +168,7 @@ def _resolve(profile: Profile, device: str | None) -> Profile:
     return profile.model_copy(update={"device": wanted})
 
 
-def _check_fit(cell: Cell, found: registry.Registry) -> None:
+def _check_fit(cell: Cell, known: data.Facts, found: registry.Registry) -> None:
     import torch
 
     from bench.train import build
@@ -162,16 +176,16 @@ def _check_fit(cell: Cell, found: registry.Registry) -> None:
     try:
         # On the meta device nothing is computed and nothing allocated.
         with torch.device("meta"), redirect_stdout(sys.stderr):
-            build(cell, found)
-    except BenchError:
-        raise
+            build(cell, found, known)
+    except BenchError as problem:
+        raise BenchError(f"{cell.dataset.name} on {cell.backbone.name}: {problem}") from None
     except (Exception, SystemExit):
         # A method that cannot be built is a failed row of the table, with its reason, when it runs.
         return
 
 
-def _state(cell: Cell, checksum: str, store: Store, found: registry.Registry, retry: bool) -> Planned:
-    cell_id = cell.id(checksum)
+def _state(cell: Cell, known: data.Facts, store: Store, found: registry.Registry, retry: bool) -> Planned:
+    cell_id = cell.id(known.checksum)
     record = store.read(cell_id)
     state: State
     if record is None:
@@ -184,4 +198,4 @@ def _state(cell: Cell, checksum: str, store: Store, found: registry.Registry, re
         state = "failed"
     else:
         state = "missing"
-    return Planned(cell, cell_id, cell.configuration(checksum), checksum, state, record)
+    return Planned(cell, cell_id, cell.configuration(known.checksum), known, state, record)

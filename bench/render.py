@@ -17,6 +17,7 @@ from bench.paths import shipped_leaderboard
 from bench.progress import duration
 from bench.store import OK
 from bench.suite import shipped_suites
+from bench.terminal import table_width
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -203,19 +204,21 @@ def rows(found: Registry, what: str) -> list[dict[str, Any]]:
     if what == "methods":
         return [_method_row(entry.item) for entry in sorted(found.methods.values(), key=_by_kind)]
     if what == "datasets":
-        return [
-            {
-                "name": d.name,
-                "shape": list(d.shape),
-                "classes": d.classes,
-                "events": d.events,
-                "augmented": d.augment is not None,
-                "licence": d.licence,
-                "source": d.source,
-            }
-            for d in (entry.item for entry in found.datasets.values())
-        ]
+        return [_dataset_row(entry.item) for entry in found.datasets.values()]
     return [{"name": e.item.name, "description": e.item.description} for e in found.backbones.values()]
+
+
+def _dataset_row(dataset: Any) -> dict[str, Any]:
+    return {
+        "name": dataset.name,
+        "shape": list(dataset.shape) if dataset.shape else None,
+        "classes": dataset.classes,
+        "events": dataset.events,
+        "augmented": list(dataset.augment),
+        "params": {name: vars(setting) for name, setting in dataset.params.items()},
+        "licence": dataset.licence,
+        "source": dataset.source,
+    }
 
 
 def suite_rows() -> list[dict[str, Any]]:
@@ -224,8 +227,8 @@ def suite_rows() -> list[dict[str, Any]]:
         {
             "name": suite.name,
             "methods": [m.name for m in suite.methods],
-            "datasets": [d.name for d in suite.datasets],
-            "backbones": [b.name for b in suite.backbones],
+            "datasets": list(dict.fromkeys(d.name for m in suite.matrices for d in m.datasets)),
+            "backbones": list(dict.fromkeys(b.name for m in suite.matrices for b in m.backbones)),
             "seeds": list(suite.seeds),
             "description": suite.description,
         }
@@ -237,21 +240,19 @@ IN_JSON_ONLY = ("formula", "paper", "link", "note", "problem", "source", "licenc
 """What would make a table too wide to read."""
 
 
+UNKNOWN = {"shape": "from the data", "classes": "from the data"}
+"""What stands for a value that is not there, where it is more than a dash."""
+
 LESS_NEEDED = ("params", "installed", "tail", "changes", "fidelity")
 """What a narrow terminal does without, in this order."""
-
-
-def _width(columns: Sequence[Sequence[str]]) -> int:
-    """Of a table without borders, two spaces between columns."""
-    return sum(max(map(len, column)) + 2 for column in columns) - 2
 
 
 def show_rows(listed: Sequence[dict[str, Any]], console: Console) -> None:
     """The same as a table, without what only JSON has room for."""
     columns = [name for name in listed[0] if name not in IN_JSON_ONLY]
-    texts = {name: [_short(row[name]) for row in listed] for name in columns}
+    texts = {name: [_short(row[name], UNKNOWN.get(name, "–")) for row in listed] for name in columns}
     for name in LESS_NEEDED:
-        if name in columns and _width([[name, *texts[name]] for name in columns]) > console.width:
+        if name in columns and table_width([[name, *texts[name]] for name in columns]) > console.width:
             columns.remove(name)
     drawn = Table(box=None, pad_edge=False)
     for name in columns:
@@ -334,80 +335,15 @@ def conversion_texts(row: dict[str, Any]) -> tuple[str, str, str, str]:
     return row["theirs"], row["ours"], params, size or f"{row['difference']:.1g}"
 
 
-SIGNS = {"holds": "✓", "no claim": "–", "declared": "!", "broken": "✗"}
-KEY = "✓ holds   – says nothing about it   ! does not hold, as declared   ✗ broken"
-
-
-def show_verdicts(checked: dict[str, list[Any]], console: Console) -> None:
-    """A table with a tick, or a reason, for each law; of several methods a matrix, the reasons below."""
-    if len(checked) == 1:
-        _show_laws(next(iter(checked.values())), console)
-    else:
-        _show_matrix(checked, console)
-    broken = sum(v.outcome == "broken" for verdicts in checked.values() for v in verdicts)
-    console.print(f"{_counted(len(checked), 'method')}, {_counted(broken, 'law')} broken", highlight=False)
-
-
-def _show_laws(verdicts: list[Any], console: Console) -> None:
-    from bench.conformance import MEANING
-
-    drawn = Table(box=None, pad_edge=False, show_header=False)
-    drawn.add_column(no_wrap=True)
-    drawn.add_column(no_wrap=True)
-    drawn.add_column(overflow="fold")
-    for verdict in verdicts:
-        text = MEANING[verdict.law] + (f": {verdict.detail}" if verdict.detail else "")
-        drawn.add_row(SIGNS[verdict.outcome], verdict.law, escape(text))
-    console.print(drawn)
-    console.print(f"\n{KEY}", highlight=False)
-
-
-def _show_matrix(checked: dict[str, list[Any]], console: Console) -> None:
-    from bench.conformance import LAWS
-
-    wide = _width([list(checked), *([law] for law in LAWS)]) <= console.width
-    drawn = Table(box=None, pad_edge=False)
-    drawn.add_column("method", no_wrap=True)
-    for number, law in enumerate(LAWS, 1):
-        drawn.add_column(law if wide else str(number), justify="center")
-    for name, verdicts in checked.items():
-        drawn.add_row(escape(name), *(SIGNS[verdict.outcome] for verdict in verdicts))
-    console.print(drawn)
-    if not wide:
-        console.print("\n" + "   ".join(f"{n} {law}" for n, law in enumerate(LAWS, 1)), highlight=False)
-    console.print(f"\n{KEY}\n", highlight=False)
-    for name, verdicts in checked.items():
-        for verdict in verdicts:
-            if verdict.outcome in ("declared", "broken"):
-                console.print(
-                    f"{SIGNS[verdict.outcome]} {name}, {verdict.law}: {verdict.detail}",
-                    highlight=False,
-                    markup=False,
-                    soft_wrap=True,
-                )
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number or 'no'} {thing}{'s' * (number > 1)}"
-
-
-def verdicts_as_json(checked: dict[str, list[Any]]) -> list[dict[str, str]]:
-    """One flat dictionary a method and law."""
-    return [
-        {"method": name, "law": v.law, "outcome": v.outcome, "detail": v.detail}
-        for name, verdicts in checked.items()
-        for v in verdicts
-    ]
-
-
-def _short(value: Any) -> str:
-    if value is None:
-        return "–"
+def _short(value: Any, unknown: str = "–") -> str:
+    if value is None or value == []:
+        return unknown
     if isinstance(value, float):
         return f"{value:.3g}"
     if isinstance(value, dict):
         return ", ".join(
-            name if p["default"] is None else f"{name}={p['default']:g}" for name, p in value.items()
+            name if p["default"] in (None, "") else f"{name}={_short(p['default'])}"
+            for name, p in value.items()
         )
     if isinstance(value, list):
         return ", ".join(str(v) for v in value)

@@ -10,17 +10,28 @@ import difflib
 import hashlib
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from bench.errors import BenchError
 from bench.paths import suites_folder
 
-RECORD_SCHEMA = 1
+RECORD_SCHEMA = 2
 """Part of every id: records of another schema are never mixed with these."""
 
 
@@ -52,10 +63,17 @@ class MethodSpec(Spec):
 
 
 class DatasetSpec(Spec):
-    """A dataset; subset: how many of its training samples (validation included) are used."""
+    """A dataset, and the parameters that differ from its defaults.
+
+    subset: how many of its training samples (validation included) are used.
+    """
 
     name: str
     subset: int | None = Field(None, ge=1)
+    params: dict[str, StrictInt | StrictFloat | StrictStr] = {}
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.subset, tuple(self.params.items())))
 
 
 class BackboneSpec(Spec):
@@ -80,8 +98,9 @@ class Recipe(Spec):
     """How a network is trained; the same for every method of a suite.
 
     one-cycle and cosine change the rate after every batch; cosine falls to 0. weight_decay acts on
-    all parameters, norms included, as in the code of MPD-AGL. augment: use the dataset's own
-    augmentation, if it declares one.
+    all parameters, norms included, as in the code of MPD-AGL. augment: "standard" is what is usual for
+    the dataset, which may be nothing; "auto" adds AutoAugment, where the dataset has it. best_test_epoch:
+    also look at the test data after every epoch and note the best, as many papers do; it chooses nothing.
     """
 
     epochs: int = Field(ge=1)
@@ -91,7 +110,8 @@ class Recipe(Spec):
     weight_decay: float = Field(0.0, ge=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"
-    augment: bool = True
+    augment: Literal["none", "standard", "auto"] = "standard"
+    best_test_epoch: bool = False
 
 
 class Profile(Spec):
@@ -110,7 +130,7 @@ class Profile(Spec):
 
 
 class Cell(Spec):
-    """One training. method.params holds every parameter, defaults filled in."""
+    """One training. method.params and dataset.params hold every parameter, defaults filled in."""
 
     method: MethodSpec
     dataset: DatasetSpec
@@ -129,24 +149,66 @@ class Cell(Spec):
         return _hash(self.model_dump(), checksum)
 
 
+def _swept(value: Any) -> Any:
+    """Each entry with a list as an option, as one entry for every value of the list."""
+    if not isinstance(value, list | tuple):
+        return value
+    swept: list[Any] = []
+    for entry in value:
+        if isinstance(entry, dict):
+            lists = [each if isinstance(each, list) and each else [each] for each in entry.values()]
+            swept += [dict(zip(entry, chosen, strict=True)) for chosen in product(*lists)]
+        else:
+            swept.append(entry)
+    return tuple(swept)
+
+
 MethodEntry = Annotated[MethodSpec, BeforeValidator(_named)]
 DatasetEntry = Annotated[DatasetSpec, BeforeValidator(_named)]
 BackboneEntry = Annotated[BackboneSpec, BeforeValidator(_named)]
+Datasets = tuple[DatasetEntry, ...]
+Backbones = Annotated[tuple[BackboneEntry, ...], BeforeValidator(_swept)]
+Timesteps = tuple[Annotated[int, Field(ge=1)], ...]
+
+
+class Task(Spec):
+    """A part of a suite: datasets x backbones x timesteps, and what differs from the suite's recipe."""
+
+    datasets: Datasets = Field(min_length=1)
+    backbones: Backbones = Field(min_length=1)
+    timesteps: Timesteps = Field(min_length=1)
+    recipe: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _no_repeats(self) -> Self:
+        return _without_repeats(self, "datasets", "backbones", "timesteps")
+
+
+class Matrix(NamedTuple):
+    """One full product of a suite, with its recipe."""
+
+    datasets: tuple[DatasetSpec, ...]
+    backbones: tuple[BackboneSpec, ...]
+    timesteps: tuple[int, ...]
+    recipe: Recipe
 
 
 class Suite(Spec):
     """The matrix methods x datasets x backbones x timesteps x seeds under one recipe.
 
-    An entry is a name, or a table with a name and options. The method "all" stands for every
-    installed one. baseline: the method that the others are compared with. timeout: seconds a cell may take.
+    An entry is a name, or a table with a name and options; a list as an option of a backbone stands
+    for an entry with each of its values. The method "all" stands for every installed one. Where
+    datasets want backbones or recipes of their own, `tasks` stands in for datasets, backbones and
+    timesteps. baseline: the method that the others are compared with. timeout: seconds a cell may take.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     description: str = ""
     methods: Annotated[tuple[MethodEntry, ...], BeforeValidator(_listed)] = Field(min_length=1)
-    datasets: tuple[DatasetEntry, ...] = Field(min_length=1)
-    backbones: tuple[BackboneEntry, ...] = Field(min_length=1)
-    timesteps: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
+    datasets: Datasets = ()
+    backbones: Backbones = ()
+    timesteps: Timesteps = ()
+    tasks: tuple[Task, ...] = ()
     seeds: tuple[Seed, ...] = Field(min_length=1)
     baseline: str = "rectangle"
     timeout: float = Field(3600, gt=0)
@@ -154,13 +216,30 @@ class Suite(Spec):
     profile: Profile = Profile()
 
     @model_validator(mode="after")
-    def _no_repeats(self) -> Self:
-        for field in ("methods", "datasets", "backbones", "timesteps", "seeds"):
-            values = getattr(self, field)
-            repeated = [v for i, v in enumerate(values) if v in values[:i]]
-            if repeated:
-                raise ValueError(f"{field} lists {getattr(repeated[0], 'name', repeated[0])} twice")
-        return self
+    def _one_form(self) -> Self:
+        given = [field for field in PRODUCT if field in self.model_fields_set]
+        if self.tasks and given:
+            raise ValueError(f"{given[0]} and tasks are both there; give each task its own {given[0]}")
+        for field in PRODUCT:
+            if not self.tasks and not getattr(self, field):
+                state = "is empty" if field in given else "is missing"
+                raise ValueError(f"the key {field!r} {state}")
+        for number, task in enumerate(self.tasks):
+            try:
+                self._recipe(task)
+            except ValidationError as error:
+                raise ValueError(f"tasks.{number}.recipe: {_first(error)}") from None
+        return _without_repeats(self, "methods", *PRODUCT, "seeds")
+
+    @property
+    def matrices(self) -> list[Matrix]:
+        """Its parts; a suite without tasks has one."""
+        if not self.tasks:
+            return [Matrix(self.datasets, self.backbones, self.timesteps, self.recipe)]
+        return [Matrix(t.datasets, t.backbones, t.timesteps, self._recipe(t)) for t in self.tasks]
+
+    def _recipe(self, task: Task) -> Recipe:
+        return Recipe.model_validate({**self.recipe.model_dump(), **task.recipe})
 
     def only(
         self,
@@ -171,19 +250,35 @@ class Suite(Spec):
     ) -> Suite:
         """This suite cut down, or widened, to the given names; entries it has keep their options.
 
-        Raises BenchError if what is left is not a valid suite.
+        The tasks of a suite are cut down only: what recipe would another dataset have? Raises
+        BenchError if what is left is not a valid suite.
         """
         changes: dict[str, Any] = {}
         if methods is not None:
             changes["methods"] = _choose(self.methods, methods, MethodSpec)
-        if datasets is not None:
+        if datasets is not None and self.tasks:
+            changes["tasks"] = self._tasks_of(datasets)
+        elif datasets is not None:
             changes["datasets"] = _choose(self.datasets, datasets, DatasetSpec)
         if seeds is not None:
             changes["seeds"] = tuple(dict.fromkeys(seeds))
+        content = {field: getattr(self, field) for field in self.model_fields_set}
         try:
-            return Suite.model_validate({**dict(self), **changes})
+            return Suite.model_validate({**content, **changes})
         except ValidationError as error:
             raise BenchError(f"suite {self.name}: {_first(error)}") from None
+
+    def _tasks_of(self, datasets: Sequence[str]) -> tuple[Task, ...]:
+        known = dict.fromkeys(d.name for task in self.tasks for d in task.datasets)
+        if unknown := [name for name in datasets if name not in known]:
+            raise BenchError(
+                f"suite {self.name} has no task with the dataset {unknown[0]!r}: it has {', '.join(known)}"
+            )
+        cut = [
+            task.model_copy(update={"datasets": tuple(d for d in task.datasets if d.name in datasets)})
+            for task in self.tasks
+        ]
+        return tuple(task for task in cut if task.datasets)
 
 
 def load_suite(name: str) -> Suite:
@@ -215,11 +310,14 @@ def shipped_suites() -> list[Suite]:
     return [load_suite(p.stem) for p in sorted(suites_folder().glob("*.toml"))]
 
 
-def variant(cell: Cell, defaults: dict[str, float | None]) -> str:
+def variant(
+    cell: Cell, defaults: Mapping[str, float | None], dataset: Mapping[str, int | float | str]
+) -> str:
     """The short label of a configuration: what differs from the defaults, or "default".
 
-    defaults: the method's parameters at this threshold. Two configurations may share a label (it
-    leaves the recipe out); tables then tell them apart by their hash.
+    defaults: the method's parameters at this threshold; dataset: those of the dataset. Two
+    configurations may share a label (it leaves the recipe out); tables then tell them apart by
+    their hash.
     """
     parts = [f"{k}={v:g}" for k, v in cell.method.params.items() if defaults.get(k) != v]
     plain = BackboneSpec(name=cell.backbone.name)
@@ -228,6 +326,7 @@ def variant(cell: Cell, defaults: dict[str, float | None]) -> str:
             # A method may have a width too.
             name = "backbone.width" if key == "width" else key
             parts.append(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}")
+    parts += [f"{k}={v}" for k, v in cell.dataset.params.items() if dataset.get(k) != v]
     if cell.dataset.subset is not None:
         parts.append(f"subset={cell.dataset.subset}")
     if cell.profile.device != "cpu":
@@ -235,6 +334,18 @@ def variant(cell: Cell, defaults: dict[str, float | None]) -> str:
     if cell.profile.dtype != "float32":
         parts.append(cell.profile.dtype)
     return " ".join(parts) or "default"
+
+
+Checked = TypeVar("Checked", bound=Spec)
+
+
+def _without_repeats(spec: Checked, *fields: str) -> Checked:
+    for field in fields:
+        values = getattr(spec, field)
+        repeated = [v for i, v in enumerate(values) if v in values[:i]]
+        if repeated:
+            raise ValueError(f"{field} lists {getattr(repeated[0], 'name', repeated[0])} twice")
+    return spec
 
 
 def _hash(content: dict[str, Any], checksum: str) -> str:
@@ -271,6 +382,7 @@ def _location(error: ErrorDetails) -> str:
     return ".".join(str(part) for part in error["loc"] if not str(part).startswith("function-"))
 
 
+PRODUCT = ("datasets", "backbones", "timesteps")
 KEYS = [
     *Suite.model_fields,
     *(f"recipe.{key}" for key in Recipe.model_fields),

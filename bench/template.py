@@ -1,4 +1,4 @@
-"""What `spikegrad new method NAME` writes: a small method that works, to be changed into one's own."""
+"""What `spikegrad new` writes: a small method or dataset that works, to be changed into one's own."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from bench import registry
 from bench.errors import BenchError
 from bench.files import write_atomic
-from bench.surrogate import method
 
 # {braces} are filled in; all else is the file as it will be.
-_FIXED = '''\
+_METHOD = '''\
 """A surrogate derivative under the name {name}.
 
 Put your formula into `derivative` and into the first line of its docstring. Then:
@@ -47,17 +47,73 @@ def derivative(x: Tensor, width: float, height: float | None) -> Tensor:
 '''
 
 
+_DATASET = '''\
+"""Noisy pictures of bars under the name {name}.
+
+Put your own samples into `bars`, and what they are into the declaration above it. Then:
+
+    spikegrad data check --plugin {file}
+    spikegrad run smoke --plugin {file} --datasets {name}
+
+A set that is read from disk is read from `request.root`, and declares `files`, `get` and `verify`;
+one of events declares `events=True` and gives [N, T, C, H, W]: bench/data.py tells of each.
+"""
+
+import torch
+
+from bench.data import Request, Splits, dataset, with_ids
+from bench.randomness import uniform
+
+TRAIN, TEST = 800, 200
+SIDE = 8
+NOISE = 0.5
+
+
+@dataset(
+    "{name}",
+    shape=(1, SIDE, SIDE),
+    classes=2 * SIDE,
+    licence="CC0",
+    source="computed, unpublished",
+)
+def bars(request: Request) -> Splits:
+    """A bar of ones in each picture, noise up to 0.5 all over; float32 [N, 1, 8, 8], in [0, 1.5].
+
+    The label is the row of a lying bar, or 8 and the column of an upright one. Validation samples are
+    cut out of the training set, the same ones each time.
+    """
+    ids = torch.arange(TRAIN + TEST)
+    labels = ids % (2 * SIDE)
+    x = NOISE * uniform(0, 0, ids, draws=SIDE * SIDE).view(-1, 1, SIDE, SIDE)
+    for picture, label in zip(x[:, 0], labels.tolist(), strict=True):
+        bar = picture[label] if label < SIDE else picture[:, label - SIDE]
+        bar += 1
+    return Splits(
+        train=with_ids(x[:TRAIN], labels[:TRAIN], start=0),
+        test=with_ids(x[TRAIN:], labels[TRAIN:], start=TRAIN),
+    )
+'''
+
+
 def new_method(name: str, folder: Path) -> Path:
     """Write a method called `name` into `folder`, and return the file.
 
     Raises BenchError where the name cannot be used or is taken, the folder does not exist, or the
     file does: nothing is ever overwritten.
     """
-    stem = _stem(name)
+    return _write("method", name, folder, registry.load().methods.get(name), _METHOD)
+
+
+def new_dataset(name: str, folder: Path) -> Path:
+    """The same for a dataset."""
+    return _write("dataset", name, folder, registry.load().datasets.get(name), _DATASET)
+
+
+def _write(kind: str, name: str, folder: Path, known: registry.Entry[Any] | None, text: str) -> Path:
+    stem = _stem(kind, name)
     file = folder / f"{stem}.py"
-    known = registry.load().methods.get(name)
     if known is not None:
-        raise BenchError(f"a method named {name!r} is there already, in {known.file}; choose another name")
+        raise BenchError(f"a {kind} named {name!r} is there already, in {known.file}; choose another name")
     if stem in sys.stdlib_module_names or stem in _installed():
         raise BenchError(
             f"{name!r} gives the file {stem}.py, which would hide the module {stem} from programs that start "
@@ -69,7 +125,7 @@ def new_method(name: str, folder: Path) -> Path:
     if os.path.lexists(file):
         raise BenchError(f"{file} exists already; choose another name, or another folder with --folder")
     try:
-        write_atomic(file, _FIXED.format(name=name, file=file.name).encode())
+        write_atomic(file, text.format(name=name, file=file.name).encode())
     except OSError as problem:
         raise BenchError(
             f"cannot write {file} ({problem.strerror or problem}); name another folder with --folder"
@@ -77,9 +133,11 @@ def new_method(name: str, folder: Path) -> Path:
     return file
 
 
-def _stem(name: str) -> str:
-    # Refuses what no method may be called; there is nothing to decorate yet.
-    method(name, paper="")
+def _stem(kind: str, name: str) -> str:
+    if not re.fullmatch(r"[^\s,#|]+", name) or name == "all":
+        raise BenchError(
+            f"{name!r} cannot be the name of a {kind}: it needs one word, without commas, not 'all'"
+        )
     stem = re.sub(r"[-:/+]", "_", name)
     # A file that starts with an underscore is left out where a folder is given as plugin.
     if not re.fullmatch(r"[^\W_][\w.]*", stem):

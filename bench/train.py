@@ -1,7 +1,8 @@
 """One cell in, its metrics out: the training protocol, the same for every method.
 
 Accuracies are in percent. Test data is looked at once, after training has ended: for the weights
-after the last epoch, and for those of the best validation epoch (the first of equals).
+after the last epoch, and for those of the best validation epoch (the first of equals). Only a recipe
+that asks for the best test epoch looks at it earlier; what it finds is one more number and no more.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.backbone import Network, build_network
-from bench.data import Dataset, Prepared, Split
+from bench.batches import Batches
+from bench.data import Dataset, Facts, Prepared, Split
 from bench.layers import NeuronOptions
 from bench.registry import Registry
 from bench.suite import Cell, Recipe
@@ -51,12 +53,12 @@ def derive(seed: int, *purpose: str | int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
 
 
-def build(cell: Cell, registry: Registry) -> Network:
+def build(cell: Cell, registry: Registry, known: Facts) -> Network:
     """The network of a cell with its initial weights, on the CPU, in the cell's dtype.
 
+    known: the facts of its data.
     Raises BenchError where method, backbone and data do not fit.
     """
-    data = registry.dataset(cell.dataset.name).item
     b = cell.backbone
     options = NeuronOptions(b.neuron, b.norm, b.reset, b.detach_reset, b.threshold, b.decay)
     torch.manual_seed(derive(cell.seed, "weights"))
@@ -65,8 +67,8 @@ def build(cell: Cell, registry: Registry) -> Network:
         registry.method(cell.method.name).item,
         cell.method.params,
         options,
-        shape=data.shape,
-        classes=data.classes,
+        shape=known.shape,
+        classes=known.classes,
         width=b.width,
         timesteps=cell.timesteps,
         epochs=cell.recipe.epochs,
@@ -81,15 +83,18 @@ def train(cell: Cell, registry: Registry, data: Prepared, notify: Notify) -> Out
     Raises Diverged; whatever a method raises comes through.
     """
     _set_profile(cell)
-    network = build(cell, registry).to(cell.profile.device)
+    network = build(cell, registry, data).to(cell.profile.device)
     trainer = _Trainer(cell, data, network)
     history: list[dict[str, Any]] = []
     best_accuracy, best_epoch, best_state = -1.0, -1, copy.deepcopy(network.state_dict())
+    tested: list[float] = []
     for epoch in range(cell.recipe.epochs):
         history.append({"epoch": epoch, **trainer.epoch(epoch)})
         accuracy = history[-1]["val_accuracy"]
         if accuracy > best_accuracy:
             best_accuracy, best_epoch, best_state = accuracy, epoch, copy.deepcopy(network.state_dict())
+        if cell.recipe.best_test_epoch:
+            tested.append(trainer.accuracies(data.test)[-1])
         notify(epoch, accuracy)
     last = trainer.accuracies(data.test)
     network.load_state_dict(best_state)
@@ -97,6 +102,7 @@ def train(cell: Cell, registry: Registry, data: Prepared, notify: Notify) -> Out
     metrics = {
         "test_accuracy": best[-1],
         "test_accuracy_last": last[-1],
+        "test_accuracy_best_epoch": max(tested, default=None),
         "val_accuracy": best_accuracy,
         "best_epoch": best_epoch,
         "anytime_accuracy": best,
@@ -119,6 +125,8 @@ class _Trainer:
         self.cell = cell
         self.data = data
         self.network = network
+        self.device = torch.device(cell.profile.device)
+        self.batches = {id(s): Batches(s, self.device) for s in (data.train, data.val, data.test)}
         self.kind: type[Surrogate] = type(network.surrogates[0])
         self.steps = len(_chunks(torch.arange(len(data.train)), cell.recipe.batch_size))
         self.optimizers = optimizers(network, cell.recipe)
@@ -189,11 +197,9 @@ class _Trainer:
         split, seed = self.data.train, self.cell.seed
         generator = torch.Generator().manual_seed(derive(seed, purpose, epoch))
         order = torch.randperm(len(split), generator=generator)
-        augment = self.data.dataset.augment if self.cell.recipe.augment else None
-        for rows in _chunks(order, self.cell.recipe.batch_size):
-            x, y, ids = (
-                tensor[rows].to(self.cell.profile.device) for tensor in (split.x, split.y, split.ids)
-            )
+        # "auto" is refused where a dataset has none; "standard" may be nothing.
+        augment = self.data.dataset.augment.get(self.cell.recipe.augment)
+        for x, y, ids in self.batches[id(split)].of(_chunks(order, self.cell.recipe.batch_size)):
             if augment is not None:
                 x = augment(x, ids, epoch, seed)
             yield _as_input(x, self.data.dataset, self.cell), y
@@ -203,14 +209,14 @@ class _Trainer:
         """Percent correct when the output is averaged over the first t steps, t = 1..T."""
         self.network.eval()
         correct = torch.zeros(self.cell.timesteps, dtype=torch.int64)
-        for rows in torch.arange(len(split)).split(EVALUATION_BATCH):
-            x = split.x[rows].to(self.cell.profile.device)
+        chunks = torch.arange(len(split)).split(EVALUATION_BATCH)
+        for x, y, _ in self.batches[id(split)].of(chunks):
             # On a GPU cumsum has no deterministic form; these are few numbers. [T, B, K]
             logits = self.network(_as_input(x, self.data.dataset, self.cell)).cpu()
             if not torch.isfinite(logits).all():
                 raise Diverged("the network's output became NaN or infinite in evaluation")
             # Dividing by t would not change which logit is largest.
-            correct += (logits.cumsum(0).argmax(-1) == split.y[rows]).sum(1)
+            correct += (logits.cumsum(0).argmax(-1) == y.cpu()).sum(1)
         return [100 * int(c) / len(split) for c in correct]
 
 

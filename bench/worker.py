@@ -28,7 +28,7 @@ from bench.environment import describe
 from bench.errors import BenchError
 from bench.plan import digests
 from bench.store import Record, Store
-from bench.suite import RECORD_SCHEMA, Cell, variant
+from bench.suite import RECORD_SCHEMA, Cell, DatasetSpec, variant
 
 if TYPE_CHECKING:
     from bench.train import Notify
@@ -40,11 +40,11 @@ TRACEBACK_LINES = 50
 class Job:
     """What a worker is given: cells of one configuration, and where to look and to write.
 
-    checksum: of the data that the cells were planned with.
+    known: the facts of the data that the cells were planned with.
     """
 
     cells: tuple[Cell, ...]
-    checksum: str
+    known: data.Facts
     results: Path
     suite: str
     plugins: tuple[Path, ...]
@@ -59,11 +59,11 @@ def work(job: Job, pipe: Connection, log: Path) -> None:
     store = Store(job.results, job.suite)
     found = registry.load(job.plugins)
     for cell in job.cells:
-        cell_id = cell.id(job.checksum)
+        cell_id = cell.id(job.known.checksum)
         pipe.send(("start", cell_id))
         outcome = attempt(cell, job, found, partial(_tell, pipe, cell_id))
         epochs = outcome.pop("epochs")
-        record = make_record(cell, job.checksum, found) | outcome | {"suite": job.suite}
+        record = make_record(cell, job.known, found) | outcome | {"suite": job.suite}
         try:
             store.write(record, epochs)
         except OSError as problem:
@@ -99,15 +99,15 @@ def attempt(cell: Cell, job: Job, found: registry.Registry, notify: Notify) -> d
     return outcome | {"ended": now(), "seconds": round(time.perf_counter() - began, 3)}
 
 
-def make_record(cell: Cell, checksum: str, found: registry.Registry) -> Record:
+def make_record(cell: Cell, known: data.Facts, found: registry.Registry) -> Record:
     """The part of a record that is known before the outcome."""
     method = found.method(cell.method.name).item
     dataset = found.dataset(cell.dataset.name).item
     return {
         "schema": RECORD_SCHEMA,
-        "id": cell.id(checksum),
-        "configuration": cell.configuration(checksum),
-        "variant": variant(cell, method.defaults(cell.backbone.threshold)),
+        "id": cell.id(known.checksum),
+        "configuration": cell.configuration(known.checksum),
+        "variant": variant(cell, method.defaults(cell.backbone.threshold), dataset.settle({})),
         "cell": cell.model_dump(mode="json"),
         "method": {
             "kind": method.kind,
@@ -117,10 +117,11 @@ def make_record(cell: Cell, checksum: str, found: registry.Registry) -> Record:
             "paper": method.paper,
         },
         "data": {
-            "checksum": checksum,
-            "classes": dataset.classes,
-            "shape": list(dataset.shape),
+            "checksum": known.checksum,
+            "classes": known.classes,
+            "shape": list(known.shape),
             "licence": dataset.licence,
+            "note": known.note,
         },
         "digests": digests(cell, found),
         "environment": describe(cell.profile, method.requires),
@@ -133,18 +134,18 @@ def now(ago: float = 0.0) -> str:
 
 
 @cache
-def _prepared(dataset: data.Dataset, request: data.Request, subset: int | None) -> data.Prepared:
+def _prepared(dataset: data.Dataset, spec: DatasetSpec, root: Path, timesteps: int) -> data.Prepared:
     # All cells of a job share one data set.
-    return data.prepare(dataset, request, subset)
+    return data.prepare(dataset, data.Request(root, timesteps, spec.params), spec.subset)
 
 
 def _data(job: Job, found: registry.Registry, cell: Cell) -> data.Prepared:
     dataset = found.dataset(cell.dataset.name).item
-    prepared = _prepared(dataset, data.Request(job.data_root, cell.timesteps), cell.dataset.subset)
-    if prepared.checksum != job.checksum:
+    prepared = _prepared(dataset, cell.dataset, job.data_root, cell.timesteps)
+    if prepared.checksum != job.known.checksum:
         raise BenchError(
-            f"dataset {dataset.name} has checksum {prepared.checksum} in the worker and had {job.checksum} "
-            "when the suite was planned: a loader must give the same data every time"
+            f"dataset {dataset.name} has checksum {prepared.checksum} in the worker and had "
+            f"{job.known.checksum} when the suite was planned: a loader must give the same data every time"
         )
     return prepared
 

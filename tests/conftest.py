@@ -58,8 +58,20 @@ def make_plan(tmp_path):
     return make
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _frames_elsewhere(tmp_path_factory):
+    """Tests keep no frames in the user's own cache."""
+    before = os.environ.get("SPIKEGRAD_CACHE")
+    os.environ["SPIKEGRAD_CACHE"] = str(tmp_path_factory.mktemp("frames"))
+    yield
+    if before is None:
+        del os.environ["SPIKEGRAD_CACHE"]
+    else:
+        os.environ["SPIKEGRAD_CACHE"] = before
+
+
 @pytest.fixture(scope="session")
-def environment():
+def environment(_frames_elsewhere):
     """The environment of a user who has the checkout on the path, no data, and no terminal."""
     kept = {k: v for k, v in os.environ.items() if k not in ("SPIKEGRAD_DATA", "COLUMNS", "FORCE_COLOR")}
     return kept | {"PYTHONPATH": str(ROOT), "SPIKEGRAD_DATA": "/nowhere/data", "OMP_NUM_THREADS": "1"}

@@ -255,7 +255,7 @@ REFUSED = [
     ("run smoke --plugin nowhere.py", "plugin nowhere.py does not exist"),
     ("run smoke --methods rectangel", "unknown method 'rectangel': did you mean 'rectangle'?"),
     ("run smoke --datasets digit", "unknown dataset 'digit': did you mean"),
-    ("run fit.toml", "mpd-agl needs a tdBN before every spiking layer; mlp/fc1 has none"),
+    ("run fit.toml", "digits on mlp: mpd-agl needs a tdBN before every spiking layer; mlp/fc1 has none"),
     ("plan nosuch", "no suite 'nosuch'"),
     ("plan smoke --results bad.toml", "cannot write results to bad.toml: bad.toml is not a folder"),
     ("leaderboard smoke", "no records of the suite smoke in results/local"),

@@ -150,7 +150,7 @@ class _Local:
         log = self.logs / f"{next(self.count)}.log"
         job = Job(
             tuple(planned.cell for planned in cells),
-            cells[0].checksum,
+            cells[0].known,
             self.plan.store.results.resolve(),
             self.plan.suite.name,
             tuple(path.resolve() for path in self.plan.plugins),
@@ -232,7 +232,7 @@ class _Local:
             else []
         )
         seconds = time.monotonic() - worker.began
-        record = make_record(planned.cell, planned.checksum, self.plan.found) | {
+        record = make_record(planned.cell, planned.known, self.plan.found) | {
             "suite": self.plan.suite.name,
             "status": status,
             "error": error,

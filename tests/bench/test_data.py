@@ -9,8 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.data import Dataset, Request, Split, Splits, dataset, prepare, stratified, with_ids
+from bench.data import Dataset, Request, Setting, Split, Splits, dataset, prepare, stratified, with_ids
 from bench.errors import BenchError
+from bench.frames import Part, Stored, frames
 
 REQUEST = Request(Path("/nonexistent"), timesteps=3)
 SHAPE = (1, 2, 2)
@@ -188,7 +189,7 @@ def test_empty():
 
 def test_wrong_dtype():
     good = split(40)
-    refused(Split(good.x.double(), good.y, good.ids), "torch.float64.* float32 or uint8")
+    refused(Split(good.x.double(), good.y, good.ids), "torch.float64.* float32, uint8 or int16")
 
 
 def test_ids_twice_in_a_split():
@@ -214,3 +215,97 @@ def test_subset_too_large(make):
 def test_subset_too_small(make, subset):
     with pytest.raises(BenchError, match=r"samples leave class \d with none; take at least \d"):
         prepare(make(), REQUEST, subset=subset)
+
+
+# --- parameters, and facts that follow from the data ---
+
+PARAMS = {
+    "units": Setting(20, low=1, high=100),
+    "smooth": Setting(2.0, low=0),
+    "slices": Setting("time", choices=("time", "count")),
+    "path": Setting(""),
+}
+
+
+def test_parameters_are_completed_and_a_whole_number_may_stand_for_a_real_one():
+    toy = simple(params=PARAMS)
+    assert toy.settle({}) == {"units": 20, "smooth": 2.0, "slices": "time", "path": ""}
+    found = toy.settle({"smooth": 3, "path": "here"})
+    assert found == {"units": 20, "smooth": 3.0, "slices": "time", "path": "here"}
+    assert type(found["smooth"]) is float
+
+
+@pytest.mark.parametrize(
+    ("given_params", "message"),
+    [
+        ({"unit": 3}, "dataset toy has no parameter 'unit': it has units, smooth, slices, path"),
+        ({"units": 2.5}, "dataset toy: units must be a whole number, got 2.5"),
+        ({"units": "many"}, "dataset toy: units must be a whole number, got 'many'"),
+        ({"units": 0}, "dataset toy: units must lie between 1 and 100, got 0"),
+        ({"smooth": -1}, "dataset toy: smooth must lie between 0 and inf, got -1.0"),
+        ({"smooth": float("nan")}, "dataset toy: smooth must lie between 0 and inf, got nan"),
+        ({"slices": "tme"}, "dataset toy: slices must be time or count, got 'tme'"),
+        ({"path": 3}, "dataset toy: path must be a text, got 3"),
+    ],
+)
+def test_wrong_parameters_are_refused(given_params, message):
+    with pytest.raises(BenchError) as caught:
+        simple(params=PARAMS).settle(given_params)
+    assert str(caught.value) == message
+
+
+def test_no_parameters():
+    with pytest.raises(BenchError, match="has no parameter 'units': it has none"):
+        simple().settle({"units": 1})
+
+
+def test_shape_and_classes_may_follow_from_the_data():
+    def load() -> Splits:
+        return Splits(split(100), split(20, 10_000), shape=SHAPE, classes=4, note="some of them")
+
+    prepared = prepare(declared(load, shape=None, classes=None), REQUEST)
+    assert (prepared.shape, prepared.classes, prepared.note) == (SHAPE, 4, "some of them")
+    assert prepared.facts.checksum == prepare(simple(), REQUEST).checksum
+    for missing, what in (({"shape": None}, "shape"), ({"classes": None}, "number of classes")):
+        with pytest.raises(BenchError, match=f"neither its declaration nor its loader gives the {what}"):
+            prepare(simple(**missing), REQUEST)
+
+
+def test_a_wrong_label_is_named_with_its_sample():
+    bad = split(40)
+    bad.y[7] = 9
+    refused(bad, "the first wrong one is 9, of the sample with id 7")
+
+
+def test_flat_events():
+    x = torch.zeros(40, 3, 5, dtype=torch.int16)
+    flat = Split(x, torch.arange(40) % 4, torch.arange(40))
+    toy = declared(lambda: Splits(flat, Split(x, flat.y, flat.ids + 100)), shape=(5,), events=True)
+    assert prepare(toy, REQUEST).train.x.shape[1:] == (3, 5)
+
+
+# --- samples that stay on disk ---
+
+
+def test_stored_samples_are_split_like_any_others(tmp_path):
+    def part(count: int, start: int) -> Part:
+        whole = split(count, start)
+        return Part(count, lambda i: whole.x[i].numpy(), whole.y.numpy())
+
+    def load() -> Splits:
+        request = Request(tmp_path, 3, cache=tmp_path)
+        kept = frames(
+            request, "toy", {}, [], SHAPE, "float32", lambda: {"a": part(100, 0), "b": part(20, 10_000)}
+        )
+        return Splits(with_ids(kept["a"].x, kept["a"].y, 0), with_ids(kept["b"].x, kept["b"].y, 10_000))
+
+    for subset in (None, 60):
+        stored, plain = (prepare(toy, REQUEST, subset) for toy in (declared(load), simple()))
+        for mine, theirs in zip(
+            (stored.train, stored.val, stored.test), (plain.train, plain.val, plain.test), strict=True
+        ):
+            assert isinstance(mine.x, Stored)
+            assert torch.equal(mine.x[torch.arange(len(mine))], theirs.x)
+            assert torch.equal(mine.ids, theirs.ids)
+        assert prepare(declared(load), REQUEST, subset).checksum == stored.checksum
+    assert prepare(declared(load), REQUEST).checksum != stored.checksum

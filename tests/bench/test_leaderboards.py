@@ -31,8 +31,8 @@ def test_columns_are_those_of_metrics() -> None:
         "dataset, backbone, timesteps, method, variant, kind, changes, fidelity, "
         "n_seeds, n_failed, n_incomplete, "
         "test_accuracy_mean, test_accuracy_sd, test_accuracy_ci_low, test_accuracy_ci_high, "
-        "test_accuracy_last_mean, delta_vs_baseline, delta_ci_low, delta_ci_high, p_adjusted, p_permutation, "
-        "indistinguishable_from_best, rank"
+        "test_accuracy_last_mean, test_accuracy_best_epoch_mean, delta_vs_baseline, delta_ci_low, "
+        "delta_ci_high, p_adjusted, p_permutation, indistinguishable_from_best, rank"
     )
     assert list(leaderboards.accuracy_table([]).columns) == list(found.columns)
     assert leaderboards.runs_table([]).empty
@@ -48,6 +48,18 @@ def test_own_columns_are_scipys() -> None:
     )
     assert row["test_accuracy_last_mean"] == pytest.approx(97.82)
     assert (row["n_seeds"], row["n_failed"], row["n_incomplete"]) == (5, 0, 0)
+
+
+def test_the_best_test_epoch_has_a_column_of_its_own_and_is_empty_elsewhere() -> None:
+    asked = runs("arctan", FAIR)
+    for record in asked:
+        record["metrics"]["test_accuracy_best_epoch"] = record["metrics"]["test_accuracy"] + 1
+    plain = table(runs("rectangle", GOOD), runs("arctan", FAIR))
+    found = table(runs("rectangle", GOOD), asked)
+    column = "test_accuracy_best_epoch_mean"
+    assert found.loc["arctan", column] == pytest.approx(np.mean(FAIR) + 1)
+    assert np.isnan(found.loc["rectangle", column])
+    pd.testing.assert_frame_equal(found.drop(columns=column), plain.drop(columns=column))
 
 
 def test_one_seed_has_no_interval_and_no_test() -> None:
@@ -287,9 +299,9 @@ def test_bytes_on_disk(tmp_path: Path) -> None:
     lines = runs_csv.read_bytes().decode("utf-8").split("\n")
     assert len(lines) == 1 + 60 + 1 and lines[-1] == "" and "\r" not in "".join(lines)
     assert lines[1].startswith(
-        "blobs,mlp,2,arctan,default,fixed,gradient,paper,0,ok,97.1000,96.6000,99.0000,7,,"
+        "blobs,mlp,2,arctan,default,fixed,gradient,paper,0,ok,97.1000,96.6000,,99.0000,7,,"
     )
-    assert any(",oom,,,,,it was oom," in line for line in lines), "an error is one line"
+    assert any(",oom,,,,,,it was oom," in line for line in lines), "an error is one line"
     table = pd.read_csv(accuracy_csv, dtype=str, keep_default_na=False)
     assert table["timesteps"].tolist() == ["2"] * 4 + ["4"] * 4 + ["10"] * 4, "sorted as numbers"
     assert table["method"].tolist()[:4] == ["rectangle", "arctan", "none", "mpd|agl, κ"]

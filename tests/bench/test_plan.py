@@ -7,6 +7,7 @@ import pytest
 from bench import registry
 from bench.errors import BenchError
 from bench.plan import digests
+from bench.suite import RECORD_SCHEMA, Suite
 
 BUMP = """
 @method("bump", paper="none", width=Param(1.0, per_threshold=True), height=Param(2.0), shift=Param(None))
@@ -19,7 +20,7 @@ def bump(x, width, height, shift):
 def finish(planned, plan, **changes):
     """Write the record that a run would leave."""
     done = {
-        "schema": 1,
+        "schema": RECORD_SCHEMA,
         "id": planned.id,
         "status": "ok",
         "digests": digests(planned.cell, plan.found),
@@ -204,3 +205,81 @@ def test_an_edit_of_the_harness_makes_all_stale(tiny, make_plan, monkeypatch):
     planned = dataclasses.replace(made.cells[0], record=record)
     monkeypatch.setattr(registry, "core_digest", lambda: "another")
     assert planned.changed(made.found) == ["harness"]
+
+
+# --- tasks, and parameters of datasets ---
+
+COUNTED = """
+import torch
+from bench.data import Setting, Splits, dataset, with_ids
+
+LOADED = []
+
+def load(request):
+    LOADED.append((request.timesteps, dict(request.params)))
+    size = request.params["size"]
+    x = torch.rand(80, size, generator=torch.Generator().manual_seed(0))
+    y = torch.arange(80) % 3
+    splits = {"train": with_ids(x[:60], y[:60], 0), "test": with_ids(x[60:], y[60:], 60)}
+    return Splits(**splits, shape=(size,), classes=3, note=f"{size} wide")
+
+@dataset("counted", shape=None, classes=None, licence="none", source="made up",
+         params={"size": Setting(6, low=1), "noise": Setting(0.5)})
+def counted(request):
+    return load(request)
+"""
+RECIPE = {"epochs": 2, "batch_size": 32, "learning_rate": 0.01}
+
+
+def counted_suite(**changes):
+    task = {"datasets": ["counted"], "backbones": ["mlp"], "timesteps": [1, 2, 4]}
+    return Suite.model_validate(
+        {"name": "t", "methods": ["rectangle", "arctan"], "seeds": [0, 1], "recipe": RECIPE}
+        | {"tasks": [task, {**task, "timesteps": [3], "recipe": {"epochs": 5}}]}
+        | changes
+    )
+
+
+def test_tasks_become_cells_with_their_own_recipe(make_plan, write_plugin):
+    plan = make_plan(counted_suite(), plugins=[write_plugin(COUNTED)])
+    assert len(plan.cells) == 2 * 2 * (3 + 1)
+    assert {(p.cell.timesteps, p.cell.recipe.epochs) for p in plan.cells} == {(1, 2), (2, 2), (4, 2), (3, 5)}
+    assert {p.cell.dataset.params["size"] for p in plan.cells} == {6}, "defaults are filled in"
+    assert plan.cells[0].known.note == "6 wide" and plan.cells[0].known.shape == (6,)
+
+
+def test_still_samples_are_loaded_once_for_all_numbers_of_time_steps(make_plan, write_plugin):
+    plan = make_plan(counted_suite(), plugins=[write_plugin(COUNTED)])
+    load = plan.found.dataset("counted").item.load
+    assert load.__globals__["LOADED"] == [(1, {"size": 6, "noise": 0.5})]
+
+
+def test_a_parameter_of_a_dataset_reaches_loader_network_and_id(make_plan, write_plugin):
+    specs = [{"name": "counted", "params": {"size": 4, "noise": 1}}, "counted"]
+    task = {"datasets": specs, "backbones": ["mlp"], "timesteps": [1]}
+    plan = make_plan(counted_suite(tasks=[task]), plugins=[write_plugin(COUNTED)])
+    assert [p.known.shape for p in plan.cells] == [(4,)] * 4 + [(6,)] * 4
+    assert plan.cells[0].cell.dataset.params == {"size": 4, "noise": 1.0}
+    assert len({p.id for p in plan.cells}) == 8
+
+
+@pytest.mark.parametrize(
+    ("spec", "recipe", "message"),
+    [
+        ({"params": {"sise": 4}}, {}, "dataset counted has no parameter 'sise': it has size, noise"),
+        ({"params": {"size": 0}}, {}, "dataset counted: size must lie between 1 and inf, got 0"),
+        ({"params": {"size": "4"}}, {}, "dataset counted: size must be a whole number, got '4'"),
+        ({}, {"augment": "auto"}, 'dataset counted has no augmentation "auto": set recipe.augment to'),
+    ],
+)
+def test_what_a_dataset_does_not_offer_is_refused(make_plan, write_plugin, spec, recipe, message):
+    tasks = [{"datasets": [{"name": "counted", **spec}], "backbones": ["mlp"], "timesteps": [1]}]
+    suite = counted_suite(tasks=tasks, recipe=RECIPE | recipe)
+    with pytest.raises(BenchError, match=message):
+        make_plan(suite, plugins=[write_plugin(COUNTED)])
+
+
+def test_a_misfit_names_dataset_and_backbone(make_plan, write_plugin):
+    suite = counted_suite(tasks=[{"datasets": ["counted"], "backbones": ["convnet"], "timesteps": [1]}])
+    with pytest.raises(BenchError, match=r"^counted on convnet: .*\(C, H, W\).*\(6,\)"):
+        make_plan(suite, plugins=[write_plugin(COUNTED)])

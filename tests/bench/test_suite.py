@@ -14,7 +14,7 @@ from bench.suite import BackboneSpec, Cell, DatasetSpec, MethodSpec, Profile, Re
 
 CELL = {
     "method": {"name": "rectangle", "params": {"width": 1.0, "height": None}},
-    "dataset": {"name": "digits", "subset": None},
+    "dataset": {"name": "digits", "subset": None, "params": {"units": 20}},
     "backbone": {"name": "mlp"},
     "timesteps": 2,
     "recipe": {"epochs": 2, "batch_size": 32, "learning_rate": 0.01},
@@ -26,6 +26,7 @@ OTHER = {
     ("method", "params"): {"width": 2.0, "height": None},
     ("dataset", "name"): "digits-events",
     ("dataset", "subset"): 200,
+    ("dataset", "params"): {"smoothness": 2.0},
     ("backbone", "name"): "convnet",
     ("backbone", "width"): 0.5,
     ("backbone", "neuron"): "plif",
@@ -42,7 +43,8 @@ OTHER = {
     ("recipe", "weight_decay"): 0.1,
     ("recipe", "momentum"): 0.5,
     ("recipe", "schedule"): "cosine",
-    ("recipe", "augment"): False,
+    ("recipe", "augment"): "auto",
+    ("recipe", "best_test_epoch"): True,
     ("profile", "device"): "cuda",
     ("profile", "dtype"): "float64",
     ("profile", "threads"): 2,
@@ -197,7 +199,7 @@ def test_an_id_changes_with_the_schema(monkeypatch):
 
 def test_an_id_is_pinned():
     # It is the name of a folder in everybody's results: it must not change by accident.
-    assert cell().id("data") == "767380889f504879"
+    assert cell().id("data") == "9e5fd3b4733b2e5d"
 
 
 @given(st.permutations(list(CELL)), st.permutations(list(CELL["recipe"])), st.booleans())
@@ -222,6 +224,88 @@ def test_a_whole_number_is_the_same_parameter_as_its_float():
     assert cell(whole).id("data") == cell(real).id("data")
 
 
+# --- tasks ---
+
+TASKS = """
+name = "two"
+methods = ["rectangle"]
+seeds = [0]
+
+[recipe]
+epochs = 3
+batch_size = 16
+learning_rate = 0.1
+weight_decay = 1e-4
+
+[[tasks]]
+datasets = ["digits", "yin-yang"]
+backbones = ["mlp"]
+timesteps = [1, 2]
+
+[[tasks]]
+datasets = [{ name = "digits-events", subset = 300 }]
+backbones = [{ name = "convnet", neuron = ["lif", "plif"], norm = ["tdbn", "none"] }]
+timesteps = [3]
+recipe = { weight_decay = 5e-4 }
+"""
+
+
+def test_tasks_have_products_and_recipes_of_their_own(tmp_path):
+    first, second = load_suite(write(tmp_path, TASKS)).matrices
+    assert [d.name for d in first.datasets] == ["digits", "yin-yang"]
+    assert (first.timesteps, second.timesteps) == ((1, 2), (3,))
+    assert (first.recipe.weight_decay, second.recipe.weight_decay) == (1e-4, 5e-4)
+    assert second.recipe.epochs == 3
+    assert second.datasets[0].subset == 300
+
+
+def test_a_list_as_an_option_stands_for_an_entry_with_each_value(tmp_path):
+    swept = load_suite(write(tmp_path, TASKS)).matrices[1].backbones
+    assert [(b.neuron, b.norm) for b in swept] == [
+        ("lif", "tdbn"),
+        ("lif", "none"),
+        ("plif", "tdbn"),
+        ("plif", "none"),
+    ]
+
+
+def test_a_suite_without_tasks_is_one_matrix():
+    (only,) = load_suite("smoke").matrices
+    assert only.recipe == load_suite("smoke").recipe and only.timesteps == (2,)
+
+
+def test_tasks_are_cut_down_to_datasets(tmp_path):
+    whole = load_suite(write(tmp_path, TASKS))
+    cut = whole.only(datasets=["yin-yang", "digits-events"], seeds=[4])
+    assert [[d.name for d in m.datasets] for m in cut.matrices] == [["yin-yang"], ["digits-events"]]
+    assert cut.matrices[1].recipe.weight_decay == 5e-4
+    assert len(whole.only(datasets=["digits"]).matrices) == 1
+    with pytest.raises(BenchError, match="no task with the dataset 'mnist': it has digits, yin-yang, dig"):
+        whole.only(datasets=["digits", "mnist"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds = [0]": "seeds = [0]\ntimesteps = [1]"}, "timesteps and tasks are both there"),
+        ({"weight_decay = 5e-4": "weight_deca = 5e-4"}, "tasks.1.recipe: unknown key 'weight_deca'"),
+        ({"weight_decay = 5e-4": "weight_decay = -1"}, "tasks.1.recipe: weight_decay: .* got -1"),
+        ({"timesteps = [3]": "timesteps = [3, 3]"}, "timesteps lists 3 twice"),
+        ({"timesteps = [3]": "timesteps = [3]\nseed = 1"}, "unknown key 'tasks.1.seed'"),
+        ({'norm = ["tdbn", "none"]': "norm = []"}, "backbones.0.norm"),
+        ({'["tdbn", "none"]': '["tdbn", "group"]'}, "backbones.1.norm: .* got 'group'"),
+    ],
+)
+def test_wrong_tasks_are_refused_in_one_sentence(tmp_path, changes, message):
+    text = TASKS
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    with pytest.raises(BenchError, match=message) as caught:
+        load_suite(write(tmp_path, text))
+    assert "\n" not in str(caught.value)
+
+
 # --- labels ---
 
 
@@ -237,11 +321,12 @@ def test_a_whole_number_is_the_same_parameter_as_its_float():
         ({("backbone", "width"): 0.5, ("backbone", "norm"): "bn"}, "backbone.width=0.5 norm=bn"),
         ({("backbone", "detach_reset"): True}, "detach_reset=True"),
         ({("dataset", "subset"): 200}, "subset=200"),
+        ({("dataset", "params"): {"units": 30, "path": "here"}}, "units=30 path=here"),
         ({("profile", "device"): "cuda", ("profile", "dtype"): "float64"}, "cuda float64"),
     ],
 )
 def test_the_label_says_what_differs_from_the_defaults(changes, label):
-    assert variant(cell(changes), {"width": 1.0, "height": None}) == label
+    assert variant(cell(changes), {"width": 1.0, "height": None}, {"units": 20}) == label
 
 
 def test_specs_are_frozen():

@@ -1,15 +1,16 @@
-"""The file that `spikegrad new method` writes: it works as it is, and nothing is overwritten."""
+"""The files that `spikegrad new` writes: they work as they are, and nothing is overwritten."""
 
 import ast
 
 import pytest
 import torch
 
-from bench import registry
+from bench import datacheck, registry
 from bench.conformance import Case, check
 from bench.errors import BenchError
+from bench.holdings import holding
 from bench.shapes import triangle
-from bench.template import new_method
+from bench.template import new_dataset, new_method
 
 
 @pytest.mark.parametrize(
@@ -113,3 +114,53 @@ def test_a_name_too_long_for_a_file_is_refused_in_one_sentence(tmp_path):
         new_method("m" * 300, tmp_path)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+# --- datasets ---
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"), [("mine", "mine"), ("lab/my-set:small", "lab_my_set_small"), ("α", "α")]
+)
+def test_what_is_written_is_a_dataset_of_that_name(tmp_path, name, stem):
+    file = new_dataset(name, tmp_path)
+    assert file == tmp_path / f"{stem}.py"
+    found = registry.load((file,))
+    assert found.broken == []
+    assert [n for n, entry in found.datasets.items() if entry.given] == [name]
+
+
+def test_the_dataset_passes_its_check_and_is_what_it_says(tmp_path):
+    found = registry.load((new_dataset("mine", tmp_path),)).dataset("mine").item
+    held = holding(found, tmp_path)
+    assert [each for each in datacheck.check(held, 4) if each.outcome == "problem"] == []
+    loaded = datacheck.load(held, 4)
+    for split in (loaded.train, loaded.val, loaded.test):
+        # With at most 0.5 of noise, the bar is where the line with the largest sum is.
+        lines = torch.cat([split.x[:, 0].sum(2), split.x[:, 0].sum(1)], 1)
+        assert torch.equal(lines.argmax(1), split.y)
+
+
+def test_the_dataset_is_short_typed_and_has_no_line_too_long(tmp_path):
+    text = new_dataset("a-name-of-some-length", tmp_path).read_text()
+    lines = text.splitlines()
+    assert len(lines) < 50
+    assert max(map(len, lines)) <= 110
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    assert all(f.returns and all(a.annotation for a in f.args.args) for f in functions)
+
+
+def test_a_dataset_is_refused_as_a_method_is(tmp_path):
+    (tmp_path / "there.py").write_text("precious")
+    for name, sentence in [
+        ("digits", "a dataset named 'digits' is there already"),
+        ("two words", "cannot be the name of a dataset"),
+        ("_mine", "does not give the name of a Python file"),
+        ("torch", "would hide the module torch"),
+        ("there", r"there\.py exists already"),
+    ]:
+        with pytest.raises(BenchError, match=sentence):
+            new_dataset(name, tmp_path)
+    assert [(f.name, f.read_text()) for f in tmp_path.iterdir()] == [("there.py", "precious")]
+    # A dataset may be called as a method is.
+    assert new_dataset("triangle", tmp_path).name == "triangle.py"

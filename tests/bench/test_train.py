@@ -89,10 +89,10 @@ class Greedy(Surrogate):
 # --- seeds ---
 
 
-def test_methods_start_from_the_same_weights(cell):
+def test_methods_start_from_the_same_weights(cell, digits):
     found = found_with(Greedy)
     states = {
-        name: train.build(cell(name), found).state_dict()
+        name: train.build(cell(name), found, digits).state_dict()
         for name in ("rectangle", "mpd-agl", "ann-relu", "snntorch/atan", "greedy")
     }
     for name, state in states.items():
@@ -101,16 +101,18 @@ def test_methods_start_from_the_same_weights(cell):
         assert all(torch.equal(v, states["rectangle"][k]) for k, v in shared.items()), name
 
 
-def test_what_a_method_draws_while_it_is_built_follows_the_seed_and_the_layer(cell):
+def test_what_a_method_draws_while_it_is_built_follows_the_seed_and_the_layer(cell, digits):
     def gains(seed):
-        return [s.gain.item() for s in train.build(cell("greedy", seed=seed), found_with(Greedy)).surrogates]
+        network = train.build(cell("greedy", seed=seed), found_with(Greedy), digits)
+        return [surrogate.gain.item() for surrogate in network.surrogates]
 
     assert gains(0) == gains(0)
     assert len({*gains(0), *gains(1)}) == 4
 
 
-def test_seeds_start_from_other_weights(cell):
-    first, second = (train.build(cell(seed=s), registry.load()).body.readout.module.weight for s in (0, 1))
+def test_seeds_start_from_other_weights(cell, digits):
+    networks = (train.build(cell(seed=s), registry.load(), digits) for s in (0, 1))
+    first, second = (network.body.readout.module.weight for network in networks)
     assert not torch.equal(first, second)
 
 
@@ -195,9 +197,23 @@ def test_test_data_is_looked_at_after_training_only(cell, digits, monkeypatch):
     assert all(split is digits.val for split, _ in script.asked[:3])
 
 
+def test_the_best_test_epoch_is_one_more_number_and_chooses_nothing(cell, digits, monkeypatch):
+    plain, asked = (run(cell(epochs=3, best_test_epoch=wanted), digits) for wanted in (False, True))
+    assert plain.metrics["test_accuracy_best_epoch"] is None
+    best = asked.metrics.pop("test_accuracy_best_epoch")
+    assert best >= max(asked.metrics["test_accuracy"], asked.metrics["test_accuracy_last"])
+    assert without_times(plain)[0] | {"test_accuracy_best_epoch": 0} == without_times(asked)[0] | {
+        "test_accuracy_best_epoch": 0
+    }
+    # val, test of three epochs; then the last and the best epoch's weights.
+    Script(monkeypatch, [10.0, 91.0, 30.0, 93.0, 20.0, 92.0, 92.0, 93.0])
+    metrics = run(cell(epochs=3, best_test_epoch=True), digits).metrics
+    assert (metrics["test_accuracy_best_epoch"], metrics["best_epoch"]) == (93.0, 1)
+
+
 def test_accuracies_are_those_of_a_plain_loop(cell, digits):
     made = cell(timesteps=3)
-    network = train.build(made, registry.load())
+    network = train.build(made, registry.load(), digits)
     trainer = train._Trainer(made, digits, network)
     trainer.epoch(0)
     found = trainer.accuracies(digits.test)
@@ -216,7 +232,7 @@ def test_the_last_of_the_anytime_accuracies_is_the_test_accuracy(cell, digits):
 
 
 def test_evaluation_changes_nothing(cell, digits):
-    network = train.build(cell(), registry.load())
+    network = train.build(cell(), registry.load(), digits)
     before = copy.deepcopy(network.state_dict())
     train._Trainer(cell(), digits, network).accuracies(digits.val)
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
@@ -270,7 +286,7 @@ def one_step(digits, made, *targets):
     made = made.model_copy(
         update={"recipe": made.recipe.model_copy(update={"batch_size": len(digits.train), "epochs": 1})}
     )
-    network = train.build(made, found_with(*targets))
+    network = train.build(made, found_with(*targets), digits)
     before = copy.deepcopy(network)
     train._Trainer(made, digits, network).epoch(0)
     return before, network
@@ -358,8 +374,9 @@ def test_a_search_gets_a_budget_of_training_batches(cell, digits, monkeypatch, b
 # --- data ---
 
 
-@pytest.mark.parametrize("wanted", [True, False])
-def test_augmentation_is_for_training_only_and_normalisation_comes_after(cell, digits, wanted):
+@pytest.mark.parametrize("recipe", ["none", "standard", "auto"])
+def test_augmentation_is_for_training_only_and_normalisation_comes_after(cell, digits, recipe):
+    wanted = recipe == "standard"
     augmented, normalised = [], []
 
     def augment(x, ids, epoch, seed):
@@ -370,8 +387,8 @@ def test_augmentation_is_for_training_only_and_normalisation_comes_after(cell, d
         normalised.append(bool((x >= 100).all()))
         return x
 
-    dataset = dataclasses.replace(digits.dataset, augment=augment, normalise=normalise)
-    run(cell(augment=wanted, seed=5), dataclasses.replace(digits, dataset=dataset), found=registry.load())
+    dataset = dataclasses.replace(digits.dataset, augment={"standard": augment}, normalise=normalise)
+    run(cell(augment=recipe, seed=5), dataclasses.replace(digits, dataset=dataset), found=registry.load())
     steps = -(-len(digits.train) // 32)
     assert sum(normalised) == (2 * steps if wanted else 0)
     assert len(normalised) == 2 * steps + 2 + 2 * -(-len(digits.test) // train.EVALUATION_BATCH)
@@ -399,7 +416,7 @@ def test_a_network_learns(cell, digits):
 
 def rates(made, digits):
     """The learning rate at every step, and after the last."""
-    trainer = train._Trainer(made, digits, train.build(made, registry.load()))
+    trainer = train._Trainer(made, digits, train.build(made, registry.load(), digits))
     seen, main = [], trainer.optimizers[0]
     main.register_step_pre_hook(lambda o, *_: seen.append(o.param_groups[0]["lr"]))
     for epoch in range(made.recipe.epochs):
@@ -430,7 +447,7 @@ def test_one_single_step_is_enough_for_every_schedule(cell, digits, schedule):
 def test_optimizers(cell, digits):
     def main(**recipe):
         made = cell(**recipe)
-        return train._Trainer(made, digits, train.build(made, registry.load())).optimizers
+        return train._Trainer(made, digits, train.build(made, registry.load(), digits)).optimizers
 
     (adamw,) = main(weight_decay=0.3)
     assert isinstance(adamw, torch.optim.AdamW)
@@ -442,7 +459,7 @@ def test_optimizers(cell, digits):
 
 def test_the_profile_acts(cell, digits):
     made = cell(dtype="float64", deterministic=False)
-    assert {p.dtype for p in train.build(made, registry.load()).parameters()} == {torch.float64}
+    assert {p.dtype for p in train.build(made, registry.load(), digits).parameters()} == {torch.float64}
     run(made, digits)
     assert torch.get_num_threads() == 1
     assert not torch.are_deterministic_algorithms_enabled()

@@ -2,6 +2,7 @@
 
 import json
 import traceback
+from dataclasses import replace
 
 import pytest
 import torch
@@ -61,7 +62,7 @@ def attempt(tiny, make_plan, write_plugin):
         store = plan.store
         job = worker.Job(
             (planned.cell,),
-            checksum or planned.checksum,
+            replace(planned.known, checksum=checksum or planned.known.checksum),
             store.results,
             store.suite,
             plan.plugins,
@@ -135,14 +136,14 @@ def test_what_a_record_says_before_the_outcome(tiny, make_plan):
         )
     )
     (planned,) = plan.cells
-    record = worker.make_record(planned.cell, planned.checksum, plan.found)
+    record = worker.make_record(planned.cell, planned.known, plan.found)
     assert (record["schema"], record["id"]) == (RECORD_SCHEMA, planned.id)
     assert record["configuration"] == planned.configuration
     # At a threshold of 1, 2 is the rectangle's default width.
     assert record["variant"] == "threshold=1 subset=200"
     assert record["cell"]["method"]["params"] == {"width": 2.0, "height": None}
     assert record["method"]["kind"] == "fixed"
-    assert record["data"]["checksum"] == planned.checksum
+    assert record["data"]["checksum"] == planned.known.checksum
     assert (record["data"]["classes"], record["data"]["shape"]) == (10, [1, 8, 8])
     assert record["digests"].keys() == {"method", "dataset", "backbone", "harness"}
     assert record["digests"]["method"] == registry.load().method("rectangle").digest

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
+from bench.suite import RECORD_SCHEMA
+
 Record = dict[str, Any]
 GOOD = (98.0, 98.6, 97.9, 98.3, 98.8)
 FAIR = (97.1, 97.9, 97.3, 97.6, 97.4)
@@ -28,7 +30,7 @@ def runs(
     configuration = configuration or sha256(repr((method, variant, task, checksum)).encode()).hexdigest()[:16]
     return [
         {
-            "schema": 1,
+            "schema": RECORD_SCHEMA,
             "id": f"{configuration[:12]}{seed:04}",
             "configuration": configuration,
             "variant": variant,

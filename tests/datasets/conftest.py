@@ -22,5 +22,5 @@ def _load(name: str) -> ModuleType:
 
 @pytest.fixture(scope="session")
 def plugin() -> Callable[[str], ModuleType]:
-    """plugin("cifar10"): the module datasets/cifar10.py."""
+    """plugin("cifar"): the module datasets/cifar.py."""
     return _load

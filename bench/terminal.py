@@ -1,0 +1,59 @@
+"""What all commands share: where text goes, and the options that several of them have."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.registry import Registry
+
+DataRoot = Annotated[
+    Path | None,
+    typer.Option("--data-root", help="Where data sets are [default: $SPIKEGRAD_DATA or ~/.cache/spikegrad]."),
+]
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of tables.")]
+STOPPED_BY_USER = 130
+"""What typer makes of Ctrl-C, as shells do."""
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Stdout, or stderr, for text; wide where it is no terminal."""
+    from rich.console import Console
+
+    found = Console(stderr=stderr)
+    # Off a terminal nobody sees an edge: a row must not be folded at 80 characters.
+    return found if found.is_terminal else Console(stderr=stderr, width=200)
+
+
+def warn_broken(to: Console, found: Registry) -> None:
+    """A line for each plugin that could not be imported."""
+    for broken in found.broken:
+        say(to, f"warning: plugin {broken.source} could not be imported: {broken.error}")
+
+
+def say(to: Console, text: str) -> None:
+    """The text as it is, never cut into lines."""
+    to.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_json(content: Any) -> None:
+    """To stdout."""
+    sys.stdout.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def table_width(columns: Sequence[Sequence[str]]) -> int:
+    """Of a table without borders, two spaces between columns."""
+    return sum(max(map(len, column)) + 2 for column in columns) - 2
+
+
+def counted(number: int, thing: str) -> str:
+    """For people: "no file", "1 file", "2 files"."""
+    return f"{f'{number:,}' if number else 'no'} {thing}{'s' * (number > 1)}"

@@ -11,7 +11,7 @@ import torch
 from bench import api, conformance, data, registry, train
 from bench.backbone import build_network
 from bench.layers import NeuronOptions
-from bench.suite import Recipe, load_suite
+from bench.suite import BackboneSpec, Profile, Recipe, Suite, load_suite, shipped_suites
 from bench.surrogate import Changes, Fidelity, Kind, Law, Surrogate
 from bench.surrogate import method as declare
 
@@ -23,8 +23,12 @@ def blocks(guide, language="python"):
     return re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / guide).read_text(), re.MULTILINE | re.DOTALL)
 
 
-def each_block(*guides):
-    found = [(f"{Path(guide).stem}-{i}", text) for guide in guides for i, text in enumerate(blocks(guide))]
+def each_block(*guides, language="python"):
+    found = [
+        (f"{Path(guide).stem}-{i}", text)
+        for guide in guides
+        for i, text in enumerate(blocks(guide, language))
+    ]
     return pytest.mark.parametrize("text", [t for _, t in found], ids=[name for name, _ in found])
 
 
@@ -140,3 +144,32 @@ def test_the_table_of_facts_is_complete():
     assert set(table("Declared facts")) == arguments
     text = (ROOT / GUIDE).read_text()
     assert all(f"`{value}`" in text for values in (Kind, Changes, Fidelity) for value in get_args(values))
+
+
+# --- suites and data ---
+
+
+@each_block("docs/suites.md", language="toml")
+def test_a_suite_of_the_guide_can_be_planned(text, tmp_path, make_plan):
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    plan = make_plan(load_suite(str(file)))
+    assert plan.pending == list(plan.cells)
+
+
+def test_the_tables_of_keys_are_complete():
+    text = (ROOT / "docs/suites.md").read_text()
+    for spec in (Suite, BackboneSpec, Recipe, Profile):
+        missing = [k for k in spec.model_fields if f"`{k}`" not in text and f"`[{k}]`" not in text]
+        assert missing == [], spec.__name__
+
+
+def test_every_dataset_backbone_and_suite_is_told_of():
+    found = registry.load()
+    for guide, names in (
+        ("docs/data.md", found.datasets),
+        ("README.md", found.backbones),
+        ("README.md", [suite.name for suite in shipped_suites()]),
+    ):
+        text = (ROOT / guide).read_text()
+        assert [name for name in names if f"`{name}`" not in text] == []

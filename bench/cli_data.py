@@ -37,7 +37,7 @@ def list_(data_root: DataRoot = None, plugin: Plugins = None, as_json: Json = Fa
     from bench import holdings, render_data
 
     found, root = _start(data_root, plugin)
-    all_ = [holdings.holding(entry.item, root) for entry in found.datasets.values()]
+    all_ = [holdings.holding(found.datasets[name].item, root) for name in sorted(found.datasets)]
     if as_json:
         print_json([render_data.as_json(each) for each in all_])
     else:

@@ -145,7 +145,7 @@ def _by_key(table: pd.DataFrame, name: str) -> dict[tuple[str, ...], Row]:
         key, shown = tuple(texts[: len(KEY)]), tuple(texts[len(KEY) :])
         if key in rows:
             raise BenchError(f"{name} has two rows {_name(key)}: make it again with `spikegrad leaderboard`")
-        mean, _, low, high, _ = (float(text or "nan") for text in shown[len(COUNTS) :])
+        mean, _, low, high, *_ = (float(text or "nan") for text in shown[len(COUNTS) :])
         rows[key] = Row(_name(key), mean, low, high, shown)
     return rows
 

@@ -204,8 +204,8 @@ def rows(found: Registry, what: str) -> list[dict[str, Any]]:
     if what == "methods":
         return [_method_row(entry.item) for entry in sorted(found.methods.values(), key=_by_kind)]
     if what == "datasets":
-        return [_dataset_row(entry.item) for entry in found.datasets.values()]
-    return [{"name": e.item.name, "description": e.item.description} for e in found.backbones.values()]
+        return [_dataset_row(entry.item) for entry in _by_name(found.datasets)]
+    return [{"name": e.item.name, "description": e.item.description} for e in _by_name(found.backbones)]
 
 
 def _dataset_row(dataset: Any) -> dict[str, Any]:
@@ -273,6 +273,10 @@ def show_rows(listed: Sequence[dict[str, Any]], console: Console) -> None:
 
 KINDS = ("adaptive", "control", "fixed", "library", "reference")
 FACTS = ("height", "fwhm", "area", "tail")
+
+
+def _by_name(table: dict[str, Any]) -> list[Any]:
+    return [table[name] for name in sorted(table)]
 
 
 def _by_kind(entry: Any) -> int:

@@ -20,7 +20,7 @@ def table(*rows: tuple[str, float, float, float], n: int = 3) -> pd.DataFrame:
         dict(zip(leaderboards.KEY, ("digits", "convnet", 4, method, "default"), strict=True))
         | dict.fromkeys(leaderboards.DECLARED, "fixed")
         | {"n_seeds": n, "n_failed": 0, "n_incomplete": 0}
-        | dict(zip(leaderboards.ACCURACIES, (mean, 0.1, low, high, mean), strict=True))
+        | dict(zip(leaderboards.ACCURACIES, (mean, 0.1, low, high, mean, mean), strict=True))
         for method, mean, low, high in rows
     ]
     return pd.DataFrame(lines, columns=list(leaderboards.ACCURACY_COLUMNS))

@@ -10,7 +10,7 @@ from bench import registry, train
 from bench.data import Prepared, with_ids
 from bench.suite import Cell
 
-IMAGES = 600
+IMAGES = 300
 
 
 def cell(augment: str) -> Cell:
@@ -26,6 +26,7 @@ def cell(augment: str) -> Cell:
                 "learning_rate": 0.1,
                 "optimizer": "sgd",
                 "augment": augment,
+                "schedule": "constant",
             },
             "profile": {"device": "cpu"},
             "seed": 0,

@@ -27,8 +27,9 @@ from bench.errors import BenchError
 from bench.frames import Stored
 from bench.randomness import uniform
 
-SPLIT_SEED = 0
-"""Validation splits and subsets are the same in every cell: they never follow the cell's seed."""
+SPLIT_SEED = 0x53504C4954
+"""Validation splits and subsets are the same in every cell: they never follow the cell's seed. It is no
+seed that a cell may have: augmentation, which draws by cell's seed and id, must not know the split."""
 
 
 Value = int | float | str
@@ -262,26 +263,28 @@ def prepare(found: Dataset, request: Request, subset: int | None = None) -> Prep
     if val is None:
         total = len(train)
         if subset is not None:
-            train = train.take(stratified(train.y, _wanted(found, subset, total), found.name))
-        chosen = stratified(train.y, round(found.val_fraction * len(train)), f"{found.name}, val split")
+            train = train.take(stratified(train.y, _wanted(found, subset, total), found.name, train.ids))
+        count = round(found.val_fraction * len(train))
+        chosen = stratified(train.y, count, f"{found.name}, val split", train.ids)
         kept = torch.ones(len(train), dtype=torch.bool)
         kept[chosen] = False
         train, val = train.take(kept.nonzero().flatten()), train.take(chosen)
     elif subset is not None:
         total = len(train) + len(val)
         kept_val = round(_wanted(found, subset, total) * len(val) / total)
-        train = train.take(stratified(train.y, subset - kept_val, f"{found.name}, train split"))
-        val = val.take(stratified(val.y, kept_val, f"{found.name}, val split"))
+        train = train.take(stratified(train.y, subset - kept_val, f"{found.name}, train split", train.ids))
+        val = val.take(stratified(val.y, kept_val, f"{found.name}, val split", val.ids))
     _check_disjoint(found.name, {"train": train, "val": val, "test": splits.test})
     checksum = _checksum(train, val, splits.test)
     return Prepared(checksum, shape, classes, splits.note, found, train, val, splits.test)
 
 
-def stratified(labels: Tensor, count: int, name: str) -> Tensor:
+def stratified(labels: Tensor, count: int, name: str, ids: Tensor | None = None) -> Tensor:
     """Sorted indices of `count` samples, class shares kept to within one sample; fixed seed.
 
-    Largest-remainder rounding decides who gets the odd sample. Raises BenchError if a class
-    would get none.
+    ids: what a sample's luck goes by, else its place; with ids that stay the same, a sample that is
+    missing changes little for the others. Largest-remainder rounding decides who gets the odd
+    sample. Raises BenchError if a class would get none.
     """
     y = labels.numpy()
     classes, sizes = np.unique(y, return_counts=True)
@@ -295,7 +298,8 @@ def stratified(labels: Tensor, count: int, name: str) -> Tensor:
             f"take at least {int(np.ceil(len(y) / sizes.min()))}"
         )
     # A hash, not numpy's generator, whose stream may differ from one version to the next.
-    luck = uniform(SPLIT_SEED, 0, torch.arange(len(y)), draws=1).numpy()[:, 0]
+    numbers = torch.arange(len(y)) if ids is None else ids
+    luck = uniform(SPLIT_SEED, 0, numbers, draws=1).numpy()[:, 0]
     members = [np.flatnonzero(y == c) for c in classes]
     rows = [m[np.argsort(luck[m], kind="stable")[:n]] for m, n in zip(members, take, strict=True)]
     return torch.from_numpy(np.sort(np.concatenate(rows)))

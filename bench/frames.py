@@ -36,8 +36,10 @@ from bench.files import umask, write_atomic
 if TYPE_CHECKING:
     from bench.data import Request
 
-FORMAT = 1
+FORMAT = 2
 DTYPES = {"uint8": torch.uint8, "int16": torch.int16, "float32": torch.float32}
+MADE_WITH = ("events", "frames", "randomness", "spike_hdf5")
+"""Files of the harness that decide what frames are, beside the dataset's own."""
 SPARE = 64 * 2**20
 """Bytes that must stay free on the disk."""
 
@@ -96,8 +98,7 @@ class Stored:
 
     def intact(self) -> bool:
         """Whether the file still has the bytes that were written; reads all of it."""
-        with self.file.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == self.digest
+        return _digest(self.file) == self.digest
 
 
 @dataclass(frozen=True)
@@ -188,8 +189,8 @@ def _key(
     name: str, settings: Mapping[str, Any], contents: str, form: list[Any], parts: Callable[..., Any]
 ) -> str:
     # The code that makes frames is part of what they are.
-    made_by = [Path(inspect.getfile(parts)), Path(__file__), Path(__file__).with_name("events.py")]
-    code = [hashlib.sha256(file.read_bytes()).hexdigest() for file in made_by if file.is_file()]
+    used = [Path(__file__).with_name(f"{each}.py") for each in MADE_WITH]
+    code = [_digest(file) for file in (Path(inspect.getfile(parts)), *used)]
     text = json.dumps([FORMAT, name, dict(settings), contents, form, code], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -204,8 +205,8 @@ def _contents(cache_root: Path, root: Path, sources: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for file in track(sources, "reading checksums"):
         name = os.path.relpath(file, root)
-        with _reading(), file.open("rb") as content:
-            digest.update(f"{name}\0{hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode())
+        with _reading():
+            digest.update(f"{name}\0{_digest(file)}\n".encode())
     write_atomic(memo, digest.hexdigest().encode())
     return digest.hexdigest()
 
@@ -222,22 +223,30 @@ def _reading() -> Iterator[None]:
 
 
 def _open(folder: Path) -> dict[str, Kept] | None:
-    """The frames in a folder; None if there are none, or a file has not the size that it was given."""
+    """The frames in a folder; None if there are none, or they are not as they were written.
+
+    Labels and extra arrays are read whole and compared; of the frames themselves only size and header:
+    see `Stored.intact`.
+    """
     try:
         meta = json.loads((folder / "meta.json").read_text())
-        whole = all((folder / name).stat().st_size == size for name, size in meta["sizes"].items())
+        if any((folder / name).stat().st_size != size for name, size in meta["sizes"].items()):
+            raise ValueError("a file has another size")
+        if any(_digest(folder / name) != digest for name, digest in meta["small"].items()):
+            raise ValueError("labels or extra arrays have changed")
+        found = {}
+        for name, digest in meta["parts"].items():
+            x = Stored(folder / f"{name}.npy", digest)
+            if [list(x.shape[1:]), str(x.dtype)] != meta["form"]:
+                raise ValueError("frames have another shape or type")
+            extra = {e: np.load(folder / f"{name}.{e}.npy") for e in meta["extra"][name]}
+            labels = torch.from_numpy(np.load(folder / f"{name}.labels.npy"))
+            found[name] = Kept(x, labels, extra)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError):
-        whole = False
-    if not whole:
-        print(f"{folder} is damaged; its frames are made anew", file=sys.stderr, flush=True)
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        print(f"{folder} is damaged ({problem}); its frames are made anew", file=sys.stderr, flush=True)
         return None
-    found = {}
-    for name, digest in meta["parts"].items():
-        extra = {e: np.load(folder / f"{name}.{e}.npy") for e in meta["extra"][name]}
-        labels = torch.from_numpy(np.load(folder / f"{name}.labels.npy"))
-        found[name] = Kept(Stored(folder / f"{name}.npy", digest), labels, extra)
     return found
 
 
@@ -264,7 +273,9 @@ def _make(
         meta = {
             "dataset": name,
             "settings": dict(settings),
+            "form": [list(shape), str(DTYPES[dtype])],
             "parts": digests,
+            "small": {f.name: _digest(f) for f in sorted(fresh.iterdir()) if f.stem not in digests},
             "extra": {each: list(part.extra) for each, part in parts.items()},
             "sizes": {file.name: file.stat().st_size for file in sorted(fresh.iterdir())},
         }
@@ -299,12 +310,17 @@ def _write_frames(file: Path, where: str, part: Part, shape: tuple[int, ...], dt
             if dtype != "float32" and not np.array_equal(kept, sample):
                 raise BenchError(
                     f"{where}, sample {i}: values from {sample.min()} to {sample.max()} do not fit {dtype}; "
-                    "use more time steps"
+                    "use more time steps, or pool less"
                 )
             write(kept.tobytes())
         out.flush()
         os.fsync(out.fileno())
     return digest.hexdigest()
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:

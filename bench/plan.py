@@ -101,9 +101,13 @@ def make_plan(
             _check_augment(dataset, matrix.recipe)
             # A still image is the same however long it is looked at.
             key = (d, t if dataset.events else 0)
+            fixed = {"dataset": d, "backbone": b, "timesteps": t, "recipe": matrix.recipe, "profile": profile}
+            if dataset.shape is not None and dataset.classes is not None:
+                # Before anything is read: what cannot fit need not be loaded.
+                first = Cell(method=_complete(found, _methods(suite, found)[0], b), seed=0, **fixed)
+                _check_fit(first, data.Facts("", dataset.shape, dataset.classes, ""), found)
             if key not in known:
                 known[key] = _facts(dataset, d, t, data_root)
-            fixed = {"dataset": d, "backbone": b, "timesteps": t, "recipe": matrix.recipe, "profile": profile}
             for m in _methods(suite, found):
                 cells = [Cell(method=_complete(found, m, b), seed=s, **fixed) for s in suite.seeds]
                 _check_fit(cells[0], known[key], found)

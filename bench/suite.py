@@ -97,7 +97,8 @@ class BackboneSpec(Spec):
 class Recipe(Spec):
     """How a network is trained; the same for every method of a suite.
 
-    one-cycle and cosine change the rate after every batch; cosine falls to 0. weight_decay acts on
+    one-cycle and cosine change the rate after every batch, cosine-epochs after every epoch; both cosines
+    fall to 0. weight_decay acts on
     all parameters, norms included, as in the code of MPD-AGL. augment: "standard" is what is usual for
     the dataset, which may be nothing; "auto" adds AutoAugment, where the dataset has it. best_test_epoch:
     also look at the test data after every epoch and note the best, as many papers do; it chooses nothing.
@@ -109,7 +110,7 @@ class Recipe(Spec):
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(0.0, ge=0)
     momentum: float = Field(0.9, ge=0, lt=1)
-    schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"
+    schedule: Literal["one-cycle", "cosine", "cosine-epochs", "constant"] = "one-cycle"
     augment: Literal["none", "standard", "auto"] = "standard"
     best_test_epoch: bool = False
 

@@ -29,6 +29,7 @@ from bench.suite import Cell, Recipe
 from bench.surrogate import SearchContext, Surrogate, overrides
 
 EVALUATION_BATCH = 256
+"""The most samples of a batch in evaluation."""
 SEARCH_BUDGET = 200
 """Batches a method's `search` may take before one epoch, at most a tenth of the epoch's number."""
 
@@ -131,6 +132,7 @@ class _Trainer:
         self.steps = len(_chunks(torch.arange(len(data.train)), cell.recipe.batch_size))
         self.optimizers = optimizers(network, cell.recipe)
         self.scheduler = _scheduler(cell.recipe, self.optimizers[0], self.steps)
+        self.by_epoch = cell.recipe.schedule == "cosine-epochs"
 
     def epoch(self, epoch: int) -> dict[str, Any]:
         """Train one epoch and validate; the epoch's row."""
@@ -161,9 +163,11 @@ class _Trainer:
         total = torch.zeros((), dtype=torch.float64)
         for x, y in self._batches(epoch, "order"):
             loss = step(self.network, self.optimizers, x, y)
-            if self.scheduler is not None:
+            if self.scheduler is not None and not self.by_epoch:
                 self.scheduler.step()
             total = total.to(loss.device) + loss * len(y)
+        if self.scheduler is not None and self.by_epoch:
+            self.scheduler.step()
         return float(total) / len(self.data.train)
 
     def _check_weights(self, epoch: int) -> None:
@@ -204,12 +208,23 @@ class _Trainer:
                 x = augment(x, ids, epoch, seed)
             yield _as_input(x, self.data.dataset, self.cell), y
 
-    @torch.no_grad()
     def accuracies(self, split: Split) -> list[float]:
-        """Percent correct when the output is averaged over the first t steps, t = 1..T."""
+        """Percent correct when the output is averaged over the first t steps, t = 1..T.
+
+        Leaves no trace: some libraries' functions draw from torch's global generator in evaluation
+        too, and how often there was one must not change the training.
+        """
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.no_grad(), torch.random.fork_rng(devices):
+            torch.manual_seed(derive(self.cell.seed, "evaluation"))
+            return self._accuracies(split)
+
+    def _accuracies(self, split: Split) -> list[float]:
         self.network.eval()
         correct = torch.zeros(self.cell.timesteps, dtype=torch.int64)
-        chunks = torch.arange(len(split)).split(EVALUATION_BATCH)
+        # Without gradients four times the batch needs less memory than the training step.
+        size = min(EVALUATION_BATCH, 4 * self.cell.recipe.batch_size)
+        chunks = torch.arange(len(split)).split(size)
         for x, y, _ in self.batches[id(split)].of(chunks):
             # On a GPU cumsum has no deterministic form; these are few numbers. [T, B, K]
             logits = self.network(_as_input(x, self.data.dataset, self.cell)).cpu()
@@ -287,4 +302,6 @@ def _scheduler(
         return torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total_steps=total)
     if recipe.schedule == "cosine":
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
+    if recipe.schedule == "cosine-epochs":
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.epochs)
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import re
 import xml.etree.ElementTree as xml
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from bench.augment import compose, flip, roll
-from bench.data import Request, Splits, dataset, stratified, with_ids
+from bench.data import Request, Split, Splits, dataset, stratified
 from bench.errors import BenchError
 from bench.events import check_events, recordings, slices, to_frames, tonic
 from bench.frames import Part, frames, track
@@ -24,6 +25,8 @@ CAMERA, SIDE = 128, 48
 """Pixels a side of the recordings and of the frames."""
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TOTAL = 10_000
+PER_CLASS = 1_000
+"""Recordings of a class; their names end in a number below that."""
 MAGIC = b"#!AER-DAT4.0\r\n"
 GET = (
     "https://figshare.com/ndownloader/files/38023437; unpack it, and the archives in it, so that the .aedat4 "
@@ -66,13 +69,15 @@ def verify(request: Request) -> list[str]:
 def cifar10_dvs(request: Request) -> Splits:
     """Events of <data root>/CIFAR10DVS counted into frames, float32 [N, T, 2, 48, 48]; channel 1 is ON.
 
-    There is no official split: a tenth of each class is the test set, always the same. ids count the
-    files by class and number.
+    There is no official split: a tenth of each class is the test set, always the same. ids: class and
+    number of the file, as in 1000 * class + number.
 
     Frames are counted at 128 x 128 and then resized to 48 x 48, each polarity of each frame by itself,
-    by the bilinear filter that widens as it shrinks a picture (`resize`). TET (Deng et al., ICLR 2022)
-    and MPD-AGL (Jiang et al., IJCAI 2025) use the same size and filter; their code passes each frame
-    through a picture of 8 bits, which rounds and wraps the counts, and this one does not.
+    by the bilinear filter that widens as it shrinks a picture (`resize`). MPD-AGL's code (Jiang et al.,
+    IJCAI 2025) resizes to the same size, but not the same frames: it turns both polarities of a frame
+    into one picture of grey and opacity, 8 bits each. If its frames are stored as real numbers, that
+    makes counts of 1, 2 and 10 nearly equal, and ON events vanish where there is no other. Here counts
+    stay counts: published numbers on this set were measured on other input.
     """
     found = _files(request.root)
 
@@ -88,8 +93,10 @@ def cifar10_dvs(request: Request) -> Splits:
     shape = (request.timesteps, 2, SIDE, SIDE)
     settings = {"timesteps": request.timesteps, **request.params}
     kept = frames(request, NAME, settings, found, shape, "float32", make)["all"]
-    every = with_ids(kept.x, kept.y, start=0)
-    test = stratified(every.y, round(len(every) / 10), f"{NAME}, test split")
+    numbers = torch.tensor([_number(file) for file in found])
+    every = Split(kept.x, kept.y, kept.y * PER_CLASS + numbers)
+    # By the files' numbers: one that is missing must not deal out all others anew.
+    test = stratified(every.y, round(len(every) / 10), f"{NAME}, test split", every.ids)
     train = torch.ones(len(every), dtype=torch.bool)
     train[test] = False
     return Splits(train=every.take(train.nonzero().flatten()), test=every.take(test), note=_note(found))
@@ -121,10 +128,22 @@ def _files(root: Path) -> list[Path]:
                 f"{file}: its folder should be a class, one of {', '.join(CLASSES)}; move it away"
             )
 
-    def order(file: Path) -> tuple[int, list[int], str]:
-        return CLASSES.index(file.parent.name), [int(n) for n in re.findall("[0-9]+", file.stem)], file.stem
+    found.sort(key=lambda file: (CLASSES.index(file.parent.name), _number(file), file.name))
+    for one, other in itertools.pairwise(found):
+        if one.parent == other.parent and _number(one) == _number(other):
+            raise BenchError(f"{one} and {other} have the same number; unpack the archive anew")
+    return found
 
-    return sorted(found, key=order)
+
+def _number(file: Path) -> int:
+    """N of cifar10_airplane_N.aedat4."""
+    numbers = re.findall("[0-9]+", file.stem)
+    if not numbers or int(numbers[-1]) >= PER_CLASS:
+        raise BenchError(
+            f"{file}: its name should end in a number below {PER_CLASS}, as cifar10_airplane_0.aedat4 does; "
+            "unpack the archive anew"
+        )
+    return int(numbers[-1])
 
 
 def _note(found: list[Path]) -> str:

@@ -112,13 +112,17 @@ def dvs128_gesture(request: Request) -> Splits:
     )
     train = with_ids(kept["training"].x, kept["training"].y, start=0)
     test = with_ids(kept["test"].x, kept["test"].y, start=len(train))
+    # How many there are depends on who cut them; that of tonic's archives could not be looked up.
+    note = " and ".join(f"{len(found):,} {part}" for part, found in parts.items()) + " recordings"
     held_out = torch.tensor([r.user in VALIDATION_USERS for r in parts["training"]])
     if set(train.y[held_out].tolist()) == set(train.y[~held_out].tolist()):
         val = train.take(held_out.nonzero().flatten())
         train = train.take((~held_out).nonzero().flatten())
-        return Splits(train, test, val, shape=shape)
+        return Splits(train, test, val, shape=shape, note=note)
     lacking = ", ".join(str(user) for user in VALIDATION_USERS)
-    return Splits(train, test, shape=shape, note=f"validation stratified: users {lacking} lack gestures")
+    return Splits(
+        train, test, shape=shape, note=f"{note}; validation stratified: users {lacking} lack gestures"
+    )
 
 
 def read(file: Path) -> Array:

@@ -269,6 +269,7 @@ def _is_picture(file: Path) -> bool:
 def _listed(folder: Path) -> dict[str, list[Path]]:
     """Each class's pictures, both in the order of their names."""
     from torchvision.datasets import ImageFolder
+    from torchvision.datasets.folder import IMG_EXTENSIONS
 
     try:
         found = ImageFolder(str(folder))
@@ -277,6 +278,14 @@ def _listed(folder: Path) -> dict[str, list[Path]]:
     listed: dict[str, list[Path]] = {c: [] for c in found.classes}
     for file, y in found.samples:
         listed[found.classes[y]].append(Path(file))
+    taken = {file for members in listed.values() for file in members}
+    for file in _below(folder):
+        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+        if file not in taken and not hidden and _is_picture(file):
+            raise BenchError(
+                f"dataset folder: {file} is no picture that can be used: they lie in a folder for each class and "
+                f"end in {' '.join(sorted(IMG_EXTENSIONS))}; convert it, or move it away"
+            )
     return listed
 
 

@@ -17,7 +17,7 @@ from bench.randomness import uniform
 PRECISION = 1000
 """Terms of the series whose weight would be less than about 1/1000 are left out."""
 MOST_TERMS = 1000
-MOST_BYTES = 4 * 10**9
+MOST_BYTES = 10**9
 
 MANIFOLDS, POINTS = 0, 1
 """Two streams of random numbers: what the manifolds are, and where on them the samples lie."""

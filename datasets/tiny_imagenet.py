@@ -28,6 +28,7 @@ FOLDER = "tiny-imagenet-200"
 ARCHIVE = f"http://cs231n.stanford.edu/{FOLDER}.zip"
 SIDE, CLASSES = 64, 200
 ANNOTATIONS = "val_annotations.txt"
+TOTALS = {"train": 100_000, "test": 10_000}
 SUFFIXES = (".jpeg", ".jpg")
 
 Sample = tuple[Path, int]
@@ -79,7 +80,19 @@ def tiny_imagenet(request: Request) -> Splits:
 
     found = frames(request, "tiny-imagenet", {}, sources, (3, SIDE, SIDE), "uint8", parts)
     train, test = found["train"], found["test"]
-    return Splits(train=with_ids(train.x, train.y, 0), test=with_ids(test.x, test.y, len(train.y)))
+    return Splits(
+        train=with_ids(train.x, train.y, 0),
+        test=with_ids(test.x, test.y, len(train.y)),
+        note=_note(samples),
+    )
+
+
+def _note(samples: Mapping[str, list[Sample]]) -> str:
+    """What is missing, if anything is."""
+    if all(len(samples[part]) == total for part, total in TOTALS.items()):
+        return ""
+    counts = (f"{len(samples[part]):,} of {total:,} {part}" for part, total in TOTALS.items())
+    return " and ".join(counts) + " pictures"
 
 
 def _part(samples: list[Sample], read: Callable[[Path], npt.NDArray[np.uint8]]) -> Part:

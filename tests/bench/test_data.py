@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bench.data import Dataset, Request, Setting, Split, Splits, dataset, prepare, stratified, with_ids
 from bench.errors import BenchError
 from bench.frames import Part, Stored, frames
+from bench.randomness import uniform
 
 REQUEST = Request(Path("/nonexistent"), timesteps=3)
 SHAPE = (1, 2, 2)
@@ -282,6 +283,35 @@ def test_flat_events():
     flat = Split(x, torch.arange(40) % 4, torch.arange(40))
     toy = declared(lambda: Splits(flat, Split(x, flat.y, flat.ids + 100)), shape=(5,), events=True)
     assert prepare(toy, REQUEST).train.x.shape[1:] == (3, 5)
+
+
+# --- luck ---
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_who_is_split_off_says_nothing_of_how_a_sample_is_augmented(seed):
+    """Augmentation of the first epoch draws by (seed, 0, id), and ids are often places."""
+    y = torch.arange(10_000) % 2
+    kept = stratified(y, 1000, "toy", torch.arange(10_000))
+    draws = uniform(seed, 0, kept, draws=2)
+    assert ((draws.mean(0) - 0.5).abs() < 4 * (1 / 12 / 1000) ** 0.5).all()
+
+
+def test_luck_goes_by_ids_so_that_a_missing_sample_changes_little():
+    y, ids = torch.arange(400) % 4, torch.arange(400) * 7
+    whole = set(ids[stratified(y, 40, "toy", ids)].tolist())
+    rows = torch.cat([torch.arange(20), torch.arange(21, 400)])
+    rest = set(ids[rows][stratified(y[rows], 40, "toy", ids[rows])].tolist())
+    assert len(whole & rest) >= 38
+    shuffled = torch.randperm(400, generator=torch.Generator().manual_seed(0))
+    again = set(ids[shuffled][stratified(y[shuffled], 40, "toy", ids[shuffled])].tolist())
+    assert again == whole, "the order of samples does not matter"
+
+
+def test_the_validation_samples_are_pinned():
+    """Another choice would make all published numbers incomparable: not by accident."""
+    val = prepare(simple(40), REQUEST).val
+    assert val.ids.tolist() == [6, 9, 11, 13, 24, 26, 28, 31]
 
 
 # --- samples that stay on disk ---

@@ -193,7 +193,12 @@ def parts():
 def test_checksums_of_sources_are_remembered(make, root, monkeypatch):
     read = []
     digest = module.hashlib.file_digest
-    monkeypatch.setattr(module.hashlib, "file_digest", lambda f, kind: read.append(f.name) or digest(f, kind))
+
+    def watched(file, kind):
+        read.extend([file.name] * (file.name == str(root / "source.bin")))
+        return digest(file, kind)
+
+    monkeypatch.setattr(module.hashlib, "file_digest", watched)
     make()
     make(settings={"timesteps": 4})
     assert read == [str(root / "source.bin")]
@@ -231,10 +236,43 @@ def no_meta(folder: Path) -> None:
     (folder / "meta.json").unlink()
 
 
-@pytest.mark.parametrize("damage", [cut_short, one_missing, labels_missing, half_a_meta, no_meta])
+def change(file: Path, at: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[at] ^= 1
+    file.write_bytes(content)
+
+
+def another_label(folder: Path) -> None:
+    change(folder / "train.labels.npy", -8)
+
+
+def another_header(folder: Path) -> None:
+    change(folder / "train.npy", 3)
+
+
+def another_type(folder: Path) -> None:
+    content = (folder / "train.npy").read_bytes()
+    assert b"'|u1'" in content
+    (folder / "train.npy").write_bytes(content.replace(b"'|u1'", b"'|i1'", 1))
+
+
+DAMAGES = [
+    cut_short,
+    one_missing,
+    labels_missing,
+    half_a_meta,
+    no_meta,
+    another_label,
+    another_header,
+    another_type,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_frames_are_made_anew(make, damage, tmp_path):
     before = make()[0]["train"].x
     damage(before.file.parent)
+    module._mapped.cache_clear()  # as in another process
     after, reads = make()
     assert reads == 7 and len(folders(tmp_path)) == 1
     x = after["train"].x

@@ -279,6 +279,21 @@ def test_what_a_dataset_does_not_offer_is_refused(make_plan, write_plugin, spec,
         make_plan(suite, plugins=[write_plugin(COUNTED)])
 
 
+def test_events_of_other_time_steps_are_other_data(tiny, make_plan):
+    plan = make_plan(tiny(datasets=["digits-events"], timesteps=[2, 3]))
+    two, three = plan.cells
+    assert two.known.checksum != three.known.checksum
+    assert len({two.id, three.id}) == 2
+
+
+def test_what_cannot_fit_is_refused_before_it_is_loaded(make_plan, write_plugin):
+    text = COUNTED.replace("shape=None, classes=None", "shape=(6,), classes=3")
+    text = text.replace("LOADED.append", "raise AssertionError")
+    suite = counted_suite(tasks=[{"datasets": ["counted"], "backbones": ["convnet"], "timesteps": [1]}])
+    with pytest.raises(BenchError, match="^counted on convnet"):
+        make_plan(suite, plugins=[write_plugin(text)])
+
+
 def test_a_misfit_names_dataset_and_backbone(make_plan, write_plugin):
     suite = counted_suite(tasks=[{"datasets": ["counted"], "backbones": ["convnet"], "timesteps": [1]}])
     with pytest.raises(BenchError, match=r"^counted on convnet: .*\(C, H, W\).*\(6,\)"):

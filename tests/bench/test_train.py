@@ -238,6 +238,13 @@ def test_evaluation_changes_nothing(cell, digits):
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
 
+def test_looking_at_the_test_data_changes_no_training(cell, digits):
+    """norse's logistic draws from torch's global generator in evaluation too."""
+    plain, looked = (run(cell("norse/logistic", epochs=3, best_test_epoch=w), digits) for w in (False, True))
+    assert [r["train_loss"] for r in plain.epochs] == [r["train_loss"] for r in looked.epochs]
+    assert plain.metrics["test_accuracy"] == looked.metrics["test_accuracy"]
+
+
 def test_listeners_hear_of_every_epoch(cell, digits):
     heard = []
     outcome = train.train(cell(epochs=3), registry.load(), digits, lambda *what: heard.append(what))
@@ -391,7 +398,7 @@ def test_augmentation_is_for_training_only_and_normalisation_comes_after(cell, d
     run(cell(augment=recipe, seed=5), dataclasses.replace(digits, dataset=dataset), found=registry.load())
     steps = -(-len(digits.train) // 32)
     assert sum(normalised) == (2 * steps if wanted else 0)
-    assert len(normalised) == 2 * steps + 2 + 2 * -(-len(digits.test) // train.EVALUATION_BATCH)
+    assert len(normalised) == 2 * steps + 2 + 2 * -(-len(digits.test) // (4 * 32))
     assert [(e, s) for _, e, s in augmented] == [(e, 5) for e in (0, 1) for _ in range(steps)] * wanted
     for e in range(2 * wanted):
         ids = torch.cat([ids for ids, epoch, _ in augmented if epoch == e])
@@ -432,6 +439,10 @@ def test_schedules(cell, digits):
     assert seen[0] == 0.01
     assert seen == sorted(set(seen), reverse=True)
     assert (len(seen), last) == (steps, pytest.approx(0, abs=1e-12))
+    seen, last = rates(cell(schedule="cosine-epochs", epochs=3), digits)
+    each = steps // 3
+    assert seen == pytest.approx(each * [0.01] + each * [0.0075] + each * [0.0025])
+    assert last == pytest.approx(0, abs=1e-12)
     seen, last = rates(cell(schedule="one-cycle", epochs=3), digits)
     assert len(seen) == len(set(seen)) == steps
     assert seen[0] == pytest.approx(0.01 / 25)
@@ -439,7 +450,7 @@ def test_schedules(cell, digits):
     assert seen[-1] < seen[0]
 
 
-@pytest.mark.parametrize("schedule", ["one-cycle", "cosine", "constant"])
+@pytest.mark.parametrize("schedule", ["one-cycle", "cosine", "cosine-epochs", "constant"])
 def test_one_single_step_is_enough_for_every_schedule(cell, digits, schedule):
     assert run(cell(epochs=1, batch_size=1000, schedule=schedule), digits).metrics["best_epoch"] == 0
 

@@ -195,6 +195,15 @@ def test_missing_folders_tell_what_was_looked_for(mine, still, events):
 # --- arrays ---
 
 
+def test_a_picture_that_would_be_left_out_is_refused(mine, still):
+    write_pictures(mine)
+    Image.new("RGB", (4, 5)).save(mine / "train" / "dog" / "9.gif")
+    with pytest.raises(
+        BenchError, match=r"train/dog/9\.gif is no picture that can be used.*\.png.*convert it"
+    ):
+        still.load(request(mine, still))
+
+
 def write_arrays(mine: Path, shape, dtype="float32", counts=None, **changed) -> dict[str, dict]:
     rng = np.random.default_rng(1)
     content = {}

@@ -89,6 +89,7 @@ def test_reads_the_distributed_layout_as_imagefolder_does(declared, published, t
     label = reference.class_to_idx
     val = sorted((label[wnid], f"val_{i}.JPEG") for i, wnid in enumerate(WNIDS))
     equals(splits.test, [(str(folder / "val" / "images" / name), number) for number, name in val], 201)
+    assert splits.note == "201 of 100,000 train and 200 of 10,000 test pictures"
     grey = splits.test.x[torch.arange(200)]
     assert (grey == grey[:, :1]).flatten(1).all(1).sum() == 40
 

@@ -32,7 +32,7 @@ app = typer.Typer(
 app.add_typer(cli_data.app, name="data")
 
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A shipped suite, or a path to a TOML file.")]
-Results = Annotated[Path | None, typer.Option("--results", help="Results folder [default: results/local].")]
+Results = Annotated[Path | None, typer.Option("--results", help="Results folder (default: results/local).")]
 Methods = Annotated[str | None, typer.Option("--methods", help="Only these, separated by commas.")]
 Datasets = Annotated[str | None, typer.Option("--datasets", help="Only these, separated by commas.")]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="Only these, separated by commas.")]
@@ -47,7 +47,7 @@ Device = Annotated[
 ]
 Retry = Annotated[bool, typer.Option("--retry", help="Run cells again that have failed or diverged.")]
 Jobs = Annotated[
-    int | None, typer.Option("--jobs", min=1, help="Trainings at a time [default: cores / threads].")
+    int | None, typer.Option("--jobs", min=1, help="Trainings at a time (default: cores / threads).")
 ]
 Timeout = Annotated[
     float | None,
@@ -126,7 +126,7 @@ def plan(
     retry: Retry = False,
     as_json: Json = False,
 ) -> None:
-    """Show the cells of a suite and which are done, missing or stale; start nothing."""
+    """Show the cells of a suite and which are done, missing or stale; train nothing."""
     from bench import render
 
     made = _plan(suite, results, data_root, methods, datasets, seeds, plugin, device, retry)

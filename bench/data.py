@@ -256,6 +256,8 @@ def prepare(found: Dataset, request: Request, subset: int | None = None) -> Prep
     if shape is None or classes is None:
         what = "shape" if shape is None else "number of classes"
         raise BenchError(f"dataset {found.name}: neither its declaration nor its loader gives the {what}")
+    if classes < 2:
+        raise BenchError(f"dataset {found.name}: it has {classes} class; with fewer than 2 all are right")
     expected = (request.timesteps, *shape) if found.events else shape
     for name, split in (("train", train), ("val", val), ("test", splits.test)):
         if split is not None:

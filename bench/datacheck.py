@@ -100,13 +100,17 @@ def check(found: Holding, timesteps: int) -> Iterator[Check]:
     """
     found.require()
     yield _files(found)
-    yield _sources(found, timesteps)
+    sources = _sources(found, timesteps)
+    yield sources
     try:
         loaded = load(found, timesteps)
     except BenchError as error:
         if needs_package(error.__cause__):
             raise
-        yield Check("samples", "problem", str(error))
+        if str(error) == sources.detail:
+            yield Check("samples", "nothing to check", "see sources")
+        else:
+            yield Check("samples", "problem", str(error))
         return
     yield _samples(loaded)
     yield _labels(loaded)

@@ -15,6 +15,7 @@ import hashlib
 import inspect
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -40,6 +41,8 @@ FORMAT = 2
 DTYPES = {"uint8": torch.uint8, "int16": torch.int16, "float32": torch.float32}
 MADE_WITH = ("events", "frames", "randomness", "spike_hdf5")
 """Files of the harness that decide what frames are, beside the dataset's own."""
+TOLD = 10**9
+"""Bytes from which on it is said beforehand how many they will be."""
 SPARE = 64 * 2**20
 """Bytes that must stay free on the disk."""
 
@@ -134,7 +137,7 @@ def frames(
             folder.parent.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(folder.with_suffix(".lock")):
                 # Another process may have made them while this one waited.
-                found = _open(folder)
+                found = _open(folder, told=True)
                 if found is None:
                     _make(folder, name, settings, tuple(shape), dtype, parts())
                     found = _open(folder)
@@ -169,7 +172,8 @@ def track(items: Sequence[Item], what: str) -> Iterator[Item]:
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        print(f"{what}: {len(items)} to go", file=sys.stderr, flush=True)
+        if items:
+            print(f"{what}: {len(items)} to go", file=sys.stderr, flush=True)
         yield from items
         return
     with Progress(console=console, transient=True) as bar:
@@ -200,8 +204,10 @@ def _contents(cache_root: Path, root: Path, sources: Sequence[Path]) -> str:
     with _reading():
         facts = [(str(file), (s := file.stat()).st_size, s.st_mtime_ns) for file in sources]
     memo = cache_root / "sources" / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
-    with contextlib.suppress(OSError):
-        return memo.read_text()
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        known = memo.read_text()
+        if re.fullmatch("[0-9a-f]{64}", known):
+            return known
     digest = hashlib.sha256()
     for file in track(sources, "reading checksums"):
         name = os.path.relpath(file, root)
@@ -222,21 +228,21 @@ def _reading() -> Iterator[None]:
         ) from problem
 
 
-def _open(folder: Path) -> dict[str, Kept] | None:
+def _open(folder: Path, *, told: bool = False) -> dict[str, Kept] | None:
     """The frames in a folder; None if there are none, or they are not as they were written.
 
-    Labels and extra arrays are read whole and compared; of the frames themselves only size and header:
-    see `Stored.intact`.
+    Labels and extra arrays are read whole and compared; the frames themselves where their file is not
+    of the size and time that it was written with. told: say nothing more of what is wrong.
     """
     try:
         meta = json.loads((folder / "meta.json").read_text())
-        if any((folder / name).stat().st_size != size for name, size in meta["sizes"].items()):
-            raise ValueError("a file has another size")
-        if any(_digest(folder / name) != digest for name, digest in meta["small"].items()):
-            raise ValueError("labels or extra arrays have changed")
+        for name, digest in meta["digests"].items():
+            same = name in meta["seen"] and _seen(folder / name) == meta["seen"][name]
+            if not same and _digest(folder / name) != digest:
+                raise ValueError(f"{name} is not as it was written")
         found = {}
-        for name, digest in meta["parts"].items():
-            x = Stored(folder / f"{name}.npy", digest)
+        for name in meta["extra"]:
+            x = Stored(folder / f"{name}.npy", meta["digests"][f"{name}.npy"])
             if [list(x.shape[1:]), str(x.dtype)] != meta["form"]:
                 raise ValueError("frames have another shape or type")
             extra = {e: np.load(folder / f"{name}.{e}.npy") for e in meta["extra"][name]}
@@ -244,10 +250,16 @@ def _open(folder: Path) -> dict[str, Kept] | None:
             found[name] = Kept(x, labels, extra)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        print(f"{folder} is damaged ({problem}); its frames are made anew", file=sys.stderr, flush=True)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+        if not told:
+            print(f"{folder} is damaged ({problem}); its frames are made anew", file=sys.stderr, flush=True)
         return None
     return found
+
+
+def _seen(file: Path) -> list[int]:
+    facts = file.stat()
+    return [facts.st_size, facts.st_mtime_ns]
 
 
 def _make(
@@ -266,7 +278,7 @@ def _make(
         digests = {}
         for each, part in parts.items():
             where = f"dataset {name}, {each} split"
-            digests[each] = _write_frames(fresh / f"{each}.npy", where, part, shape, dtype)
+            digests[f"{each}.npy"] = _write_frames(fresh / f"{each}.npy", where, part, shape, dtype)
             np.save(fresh / f"{each}.labels.npy", np.asarray(part.labels, dtype=np.int64))
             for key, values in part.extra.items():
                 np.save(fresh / f"{each}.{key}.npy", values, allow_pickle=False)
@@ -274,10 +286,9 @@ def _make(
             "dataset": name,
             "settings": dict(settings),
             "form": [list(shape), str(DTYPES[dtype])],
-            "parts": digests,
-            "small": {f.name: _digest(f) for f in sorted(fresh.iterdir()) if f.stem not in digests},
             "extra": {each: list(part.extra) for each, part in parts.items()},
-            "sizes": {file.name: file.stat().st_size for file in sorted(fresh.iterdir())},
+            "digests": {f.name: digests.get(f.name) or _digest(f) for f in sorted(fresh.iterdir())},
+            "seen": {name: _seen(fresh / name) for name in digests},
         }
         (fresh / "meta.json").write_text(json.dumps(meta, indent=1))
         # mkdtemp makes folders private.
@@ -340,15 +351,19 @@ def _check_room(folder: Path, name: str, shape: tuple[int, ...], dtype: str, cou
             f"dataset {name}: its frames take {needed / 1e6:,.0f} MB and {folder} has {free / 1e6:,.0f} MB "
             "free; let SPIKEGRAD_CACHE name a folder with more room"
         )
+    if needed >= TOLD:
+        print(f"dataset {name}: its frames take {needed / 1e6:,.0f} MB in {folder}", file=sys.stderr)
 
 
 def _settle(fresh: Path, folder: Path) -> None:
     """Give the finished folder its name; where a process without the lock was faster, keep its frames."""
-    if folder.exists() and _open(folder) is None:
+    if folder.is_dir() and _open(folder, told=True) is None:
         shutil.rmtree(folder)
+    elif folder.is_file():
+        folder.unlink()
     try:
         fresh.rename(folder)
     except OSError:
-        if _open(folder) is None:
+        if _open(folder, told=True) is None:
             raise
         shutil.rmtree(fresh)

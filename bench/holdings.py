@@ -91,6 +91,8 @@ class Holding:
         named = ", ".join(self.missing[:NAMED]) + f" and {len(self.missing) - NAMED} more" * (
             len(self.missing) > NAMED
         )
+        if self._named:
+            return f"{self.root / self.missing[0]} is not there or is empty"
         count = f"{len(self.missing)} of {len(self.files)}" if len(self.files) > 1 else "a file"
         return f"{count} missing from the data root {self.root} ({named})"
 
@@ -98,6 +100,8 @@ class Holding:
         """What to do about it, for a sentence."""
         if self.unset:
             return f"give --set {self.unset[0]}=FOLDER ({self.dataset.get or 'see its file'})"
+        if self._named:
+            return f"{self._named[0]} is taken from the data root {self.root}, if it is not absolute"
         return f"to put them there yourself: {self.dataset.get}" if self.dataset.get else "put them there"
 
     def request(self, timesteps: int) -> Request:

@@ -12,8 +12,9 @@ from typing import Literal
 
 from bench import data, registry
 from bench.errors import BenchError
+from bench.holdings import holding
 from bench.store import FAILED, OK, Record, Store
-from bench.suite import BackboneSpec, Cell, DatasetSpec, MethodSpec, Profile, Recipe, Suite
+from bench.suite import BackboneSpec, Cell, DatasetSpec, MethodSpec, Profile, Recipe, Suite, variant
 
 State = Literal["done", "failed", "missing", "stale"]
 
@@ -67,6 +68,12 @@ class Plan:
         """The cells that a run would start."""
         return [planned for planned in self.cells if planned.pending]
 
+    def label(self, cell: Cell) -> str:
+        """What of a cell differs from the defaults; see `bench.suite.variant`."""
+        method = self.found.method(cell.method.name).item
+        dataset = self.found.dataset(cell.dataset.name).item
+        return variant(cell, method.defaults(cell.backbone.threshold), dataset.settle({}))
+
     def seconds_each(self) -> float | None:
         """Mean duration of the finished cells; None before the first."""
         known = [p.record["seconds"] for p in self.cells if p.record and p.record["status"] == OK]
@@ -92,6 +99,7 @@ def make_plan(
     profile = _resolve(suite.profile, device)
     # Not an error if --methods leaves it out, only if there is none of that name.
     found.method(suite.baseline)
+    _check_there(suite, found, data_root)
     planned: list[Planned] = []
     known: dict[tuple[DatasetSpec, int], data.Facts] = {}
     for matrix in suite.matrices:
@@ -151,6 +159,20 @@ def _complete(found: registry.Registry, spec: MethodSpec, backbone: BackboneSpec
 def _facts(dataset: data.Dataset, spec: DatasetSpec, timesteps: int, root: Path) -> data.Facts:
     with redirect_stdout(sys.stderr):
         return data.prepare(dataset, data.Request(root, timesteps, spec.params), spec.subset).facts
+
+
+def _check_there(suite: Suite, found: registry.Registry, root: Path) -> None:
+    """Say at once which sets are missing, where they are more than one: each says by itself what it needs."""
+    specs = dict.fromkeys(spec for matrix in suite.matrices for spec in matrix.datasets)
+    held = {spec.name: holding(found.dataset(spec.name).item, root, spec.params) for spec in specs}
+    missing = [name for name, each in held.items() if not each.complete]
+    if len(missing) > 1:
+        there = ",".join(name for name in held if name not in missing)
+        rest = f", or leave them out: --datasets {there}" if there else ""
+        raise BenchError(
+            f"the data root {root} lacks all or part of {len(missing)} data sets, {', '.join(missing)}: "
+            f"`spikegrad data prepare NAME` fetches one or says which files to put where{rest}"
+        )
 
 
 def _check_augment(dataset: data.Dataset, recipe: Recipe) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 import pandas as pd
 
 from bench.leaderboards import COUNTS, DECLARED, DELTAS, TASK, VERDICTS, text
+from bench.suite import BackboneSpec
 
+OPTIONS = {*BackboneSpec.model_fields, "backbone.width", "subset", "cuda", "float64"} - {"name", "width"}
 HEADINGS = {
     "rank": "rank",
     "method": "method",
@@ -31,11 +33,12 @@ class Block:
 
 
 def blocks(table: pd.DataFrame) -> Iterator[Block]:
-    """The tasks of an accuracy table, in its order.
+    """The tasks of an accuracy table, in its order; networks and data of other options are other tasks.
 
     What the variants of all rows share stands once, in the title.
     """
-    for (dataset, backbone, timesteps), rows in table.groupby(list(TASK)):
+    options = [" ".join(filter(_is_option, _words(variant))) for variant in table["variant"]]
+    for (dataset, backbone, timesteps, _), rows in table.groupby([*TASK, pd.Series(options, table.index)]):
         words = [_words(variant) for variant in rows["variant"]]
         shared = [word for word in words[0] if all(word in other for other in words)]
         title = " · ".join([str(dataset), str(backbone), f"T = {timesteps}", *shared])
@@ -48,6 +51,11 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join(
         "\n".join([f"### {block.title}\n", head, *map(_pipes, block.lines), ""]) for block in blocks(table)
     )
+
+
+def _is_option(word: str) -> bool:
+    """Whether a word of a variant is about the network, the data or the machine, and not the method."""
+    return word.split("=")[0] in OPTIONS or word.startswith("dataset.")
 
 
 def _words(variant: str) -> list[str]:

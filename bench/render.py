@@ -160,7 +160,7 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
 def show_plan(plan: Plan, console: Console) -> None:
     """A line a configuration: its seeds by state."""
     drawn = Table(box=None, pad_edge=False)
-    for column in ("dataset", "backbone", "T", "method", "parameters", "seeds", "state"):
+    for column in ("dataset", "backbone", "T", "method", "variant", "seeds", "state"):
         drawn.add_column(column, no_wrap=column == "method")
     configurations: dict[str, list[Any]] = {}
     for planned in plan.cells:
@@ -168,7 +168,7 @@ def show_plan(plan: Plan, console: Console) -> None:
     for group in configurations.values():
         cell = group[0].cell
         states = Counter(planned.state for planned in group)
-        params = ", ".join(f"{k}={v:g}" for k, v in cell.method.params.items() if v is not None)
+        params = plan.label(cell)
         drawn.add_row(
             *(
                 escape(text)

@@ -327,7 +327,8 @@ def variant(
             # A method may have a width too.
             name = "backbone.width" if key == "width" else key
             parts.append(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}")
-    parts += [f"{k}={v}" for k, v in cell.dataset.params.items() if dataset.get(k) != v]
+    # A method may have parameters of these names too.
+    parts += [f"dataset.{k}={v}" for k, v in cell.dataset.params.items() if dataset.get(k) != v]
     if cell.dataset.subset is not None:
         parts.append(f"subset={cell.dataset.subset}")
     if cell.profile.device != "cpu":
@@ -370,7 +371,12 @@ def _first(error: ValidationError) -> str:
     where = _location(found)
     if found["type"] == "extra_forbidden":
         missing = [_location(e) for e in all_found if e["type"] == "missing"]
-        close = difflib.get_close_matches(where, missing or KEYS, n=1)
+        *place, last = where.split(".")
+        inside = [INSIDE[part] for part in place if part in INSIDE]
+        if inside:
+            close = difflib.get_close_matches(last, inside[-1].model_fields, n=1)
+        else:
+            close = difflib.get_close_matches(where, missing or KEYS, n=1)
         return f"unknown key {where!r}; " + (f"did you mean {close[0]!r}?" if close else "check its spelling")
     if found["type"] == "missing":
         return f"the key {where!r} is missing"
@@ -390,3 +396,10 @@ KEYS = [
     *(f"profile.{key}" for key in Profile.model_fields),
 ]
 """Every key with a fixed place, for suggestions."""
+INSIDE: dict[str, type[Spec]] = {
+    "methods": MethodSpec,
+    "datasets": DatasetSpec,
+    "backbones": BackboneSpec,
+    "tasks": Task,
+}
+"""What the entries of a list are."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DataRoot = Annotated[
     Path | None,
-    typer.Option("--data-root", help="Where data sets are [default: $SPIKEGRAD_DATA or ~/.cache/spikegrad]."),
+    typer.Option("--data-root", help="Where data sets are (default: $SPIKEGRAD_DATA or ~/.cache/spikegrad)."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of tables.")]
 STOPPED_BY_USER = 130

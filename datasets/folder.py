@@ -256,8 +256,19 @@ def _pictures(folders: Mapping[str, Path], side: int) -> Source:
 
 
 def _below(folder: Path) -> list[Path]:
-    walk = os.walk(folder, followlinks=True)
-    return sorted(Path(each) / name for each, _, names in walk for name in names)
+    found: list[Path] = []
+    for each, folders, names in os.walk(folder, followlinks=True):
+        here = os.path.realpath(each)
+        for name in folders:
+            inner = Path(each) / name
+            # A link to a folder that it lies in is a walk without end.
+            if f"{here}{os.sep}".startswith(f"{os.path.realpath(inner)}{os.sep}"):
+                raise BenchError(f"dataset folder: {inner} is a link to a folder that it lies in; remove it")
+        found += [Path(each) / name for name in names]
+    for file in found:
+        if not file.exists():
+            raise BenchError(f"dataset folder: {file} is a link to nothing; remove it")
+    return sorted(found)
 
 
 def _is_picture(file: Path) -> bool:
@@ -283,8 +294,8 @@ def _listed(folder: Path) -> dict[str, list[Path]]:
         hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
         if file not in taken and not hidden and _is_picture(file):
             raise BenchError(
-                f"dataset folder: {file} is no picture that can be used: they lie in a folder for each class and "
-                f"end in {' '.join(sorted(IMG_EXTENSIONS))}; convert it, or move it away"
+                f"dataset folder: {file} is no picture that can be used: they lie in a folder for each class "
+                f"and end in {' '.join(sorted(IMG_EXTENSIONS))}; convert it, or move it away"
             )
     return listed
 
@@ -330,6 +341,8 @@ def _arrays(files: Mapping[str, Path], dimensions: tuple[int, int], wanted: str)
     for each, file in files.items():
         shape, dtype = _header(file, "x")
         if len(shape) not in dimensions or 0 in shape:
+            if len(shape) in dimensions:
+                raise BenchError(f"{file}: x has shape {list(shape)}: it is empty; save samples in it")
             raise BenchError(f"{file}: x has shape {list(shape)}; it must be {wanted}")
         if dtype not in map(np.dtype, DTYPES):
             raise BenchError(

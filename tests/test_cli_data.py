@@ -156,7 +156,8 @@ def test_a_missing_set_is_fetched_and_told_of(here, tmp_path):
     code, out, err = here(*plugged("prepare", "numbers"))
     assert (code, "downloading" in err) == (0, False)
     assert dict(line.split(None, 1) for line in out.splitlines())["checksum"].strip() == report["checksum"]
-    assert json.loads(here(*plugged("list", "--json"))[1])[-2]["state"] == "there"
+    listed = {row["name"]: row["state"] for row in json.loads(here(*plugged("list", "--json"))[1])}
+    assert listed["numbers"] == "there"
 
 
 def test_parameters_reach_the_loader(here):
@@ -181,7 +182,10 @@ REFUSED = [
         "dataset numbers: scale must be a whole number, got 'two'",
     ),
     (("prepare", "own"), "dataset own: it reads your own files and path is not set; give --set path="),
-    (("prepare", "own", "--set", "path=no"), "dataset own: a file missing from the data root"),
+    (
+        ("prepare", "own", "--set", "path=/no"),
+        "dataset own: /no is not there or is empty; path is taken",
+    ),
     (("prepare", "digits-events", "--timesteps", "99"), "dataset digits-events: 99 time steps"),
     (("prepare", "digits", "--data-root", "mine.py"), "the data root mine.py is not a folder"),
     (("check", "numbers"), "dataset numbers: a file missing from the data root"),

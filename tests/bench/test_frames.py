@@ -250,6 +250,15 @@ def another_header(folder: Path) -> None:
     change(folder / "train.npy", 3)
 
 
+def another_pixel(folder: Path) -> None:
+    change(folder / "train.npy", -1)
+
+
+def a_file_in_its_place(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_text("")
+
+
 def another_type(folder: Path) -> None:
     content = (folder / "train.npy").read_bytes()
     assert b"'|u1'" in content
@@ -265,6 +274,8 @@ DAMAGES = [
     another_label,
     another_header,
     another_type,
+    another_pixel,
+    a_file_in_its_place,
 ]
 
 

@@ -290,8 +290,18 @@ def test_what_cannot_fit_is_refused_before_it_is_loaded(make_plan, write_plugin)
     text = COUNTED.replace("shape=None, classes=None", "shape=(6,), classes=3")
     text = text.replace("LOADED.append", "raise AssertionError")
     suite = counted_suite(tasks=[{"datasets": ["counted"], "backbones": ["convnet"], "timesteps": [1]}])
-    with pytest.raises(BenchError, match="^counted on convnet"):
+    with pytest.raises(BenchError, match=r"^counted on convnet"):
         make_plan(suite, plugins=[write_plugin(text)])
+
+
+def test_all_missing_sets_are_named_at_once(tiny, make_plan, tmp_path):
+    with pytest.raises(BenchError) as caught:
+        make_plan(tiny(datasets=["cifar10", "digits", "mnist"], backbones=["resnet18"]))
+    assert str(caught.value) == (
+        f"the data root {tmp_path / 'data'} lacks all or part of 2 data sets, cifar10, mnist: `spikegrad "
+        "data prepare NAME` fetches one or says which files to put where, or leave them out: --datasets "
+        "digits"
+    )
 
 
 def test_a_misfit_names_dataset_and_backbone(make_plan, write_plugin):

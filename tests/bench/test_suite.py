@@ -292,6 +292,9 @@ def test_tasks_are_cut_down_to_datasets(tmp_path):
         ({"weight_decay = 5e-4": "weight_decay = -1"}, "tasks.1.recipe: weight_decay: .* got -1"),
         ({"timesteps = [3]": "timesteps = [3, 3]"}, "timesteps lists 3 twice"),
         ({"timesteps = [3]": "timesteps = [3]\nseed = 1"}, "unknown key 'tasks.1.seed'"),
+        ({"neuron =": "neurn ="}, "unknown key 'tasks.1.backbones.0.neurn'; did you mean 'neuron'"),
+        ({"subset =": "subst ="}, "unknown key 'tasks.1.datasets.0.subst'; did you mean 'subset'"),
+        ({"timesteps = [3]": "timestep = [3]"}, "unknown key 'tasks.1.timestep'; did you mean 'timesteps'"),
         ({'norm = ["tdbn", "none"]': "norm = []"}, "backbones.0.norm"),
         ({'["tdbn", "none"]': '["tdbn", "group"]'}, "backbones.1.norm: .* got 'group'"),
     ],
@@ -321,7 +324,7 @@ def test_wrong_tasks_are_refused_in_one_sentence(tmp_path, changes, message):
         ({("backbone", "width"): 0.5, ("backbone", "norm"): "bn"}, "backbone.width=0.5 norm=bn"),
         ({("backbone", "detach_reset"): True}, "detach_reset=True"),
         ({("dataset", "subset"): 200}, "subset=200"),
-        ({("dataset", "params"): {"units": 30, "path": "here"}}, "units=30 path=here"),
+        ({("dataset", "params"): {"units": 30, "path": "here"}}, "dataset.units=30 dataset.path=here"),
         ({("profile", "device"): "cuda", ("profile", "dtype"): "float64"}, "cuda float64"),
     ],
 )

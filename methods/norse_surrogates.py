@@ -155,6 +155,7 @@ circ_dist = _row(
     breaks={
         "forward": "spikes are drawn with probability (1 + x / sqrt(x^2 + a^2))/2",
         "deterministic": "spikes are drawn in evaluation too",
+        "training": "a spike at a = 100 is a coin that hardly knows of x",
         **OVERFLOW,
     },
     twin=Twin(why="its spikes are random; h alone equals that of norse/circ"),

@@ -103,7 +103,10 @@ sigmoid = _row(
     "h(x) = k e^(-kx) / (1 + e^(-kx))^2, k = 25.",
     source="Zenke & Ganguli, Neural Computation 2018",
     note="as shipped in 1.0.0 it overflows to NaN for x <= -3.5 in float32",
-    breaks={"finite": "e^(-kx) overflows: NaN for x <= -3.5 in float32"},
+    breaks={
+        "finite": "e^(-kx) overflows: NaN for x <= -3.5 in float32",
+        "training": "x <= -3.5 occurs, and its NaN reaches the weights",
+    },
     twin=Twin("sigmoid", {"width": SIGMOID_FWHM / 25}),
 )
 

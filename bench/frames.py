@@ -162,7 +162,8 @@ def cache_folder(root: Path) -> Path:
     beside = root / "spikegrad-frames"
     if os.access(beside if beside.is_dir() else root, os.W_OK):
         return beside
-    return Path.home() / ".cache" / "spikegrad" / "frames"
+    # Beside the default data root too, which need not exist yet.
+    return Path.home() / ".cache" / "spikegrad" / "spikegrad-frames"
 
 
 def track(items: Sequence[Item], what: str) -> Iterator[Item]:

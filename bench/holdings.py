@@ -124,10 +124,11 @@ class Holding:
         try:
             if not path.is_dir():
                 return path.stat().st_size
+            # A link to nothing has a size of its own: what to say of it is the loader's to say.
             sizes = [
-                os.stat(os.path.join(folder, file)).st_size
+                os.stat(file, follow_symlinks=os.path.exists(file)).st_size
                 for folder, _, all_ in os.walk(path)
-                for file in all_
+                for file in (os.path.join(folder, name) for name in all_)
             ]
         except (FileNotFoundError, NotADirectoryError):
             return None

@@ -16,6 +16,7 @@ from bench import frames as module
 from bench.data import Request
 from bench.errors import BenchError
 from bench.frames import Part, cache_folder, frames
+from bench.paths import data_root
 
 SHAPE = (2, 3)
 VALUES = {"train": np.arange(30).reshape(5, 2, 3), "test": np.arange(12).reshape(2, 2, 3) + 100}
@@ -438,11 +439,20 @@ def test_where_frames_are_kept(tmp_path, monkeypatch):
     monkeypatch.delenv("SPIKEGRAD_CACHE", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert cache_folder(tmp_path) == tmp_path / "spikegrad-frames"
-    assert cache_folder(tmp_path / "nowhere") == tmp_path / "home/.cache/spikegrad/frames"
+    assert cache_folder(tmp_path / "nowhere") == tmp_path / "home/.cache/spikegrad/spikegrad-frames"
     monkeypatch.setattr(module.os, "access", lambda path, mode: False)
-    assert cache_folder(tmp_path) == tmp_path / "home/.cache/spikegrad/frames"
+    assert cache_folder(tmp_path) == tmp_path / "home/.cache/spikegrad/spikegrad-frames"
     monkeypatch.setenv("SPIKEGRAD_CACHE", str(tmp_path / "given"))
     assert cache_folder(tmp_path) == tmp_path / "given"
+
+
+def test_the_default_data_root_keeps_its_frames_in_one_place_from_the_start(tmp_path, monkeypatch):
+    monkeypatch.delenv("SPIKEGRAD_CACHE", raising=False)
+    monkeypatch.delenv("SPIKEGRAD_DATA", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    before = cache_folder(data_root(None))
+    before.mkdir(parents=True)
+    assert cache_folder(data_root(None)) == before
 
 
 def test_a_cache_that_cannot_be_written_is_one_sentence(make, tmp_path):

@@ -204,6 +204,25 @@ def test_a_picture_that_would_be_left_out_is_refused(mine, still):
         still.load(request(mine, still))
 
 
+def test_links_that_lead_nowhere_or_round_in_a_circle_are_named(mine, still):
+    write_pictures(mine)
+    link = mine / "train" / "cat" / "link.png"
+    link.symlink_to("/nowhere/at/all.png")
+    with pytest.raises(BenchError, match=r"train/cat/link\.png is a link to nothing; remove it"):
+        still.load(request(mine, still))
+    link.unlink()
+    (mine / "train" / "cat" / "loop").symlink_to(mine / "train")
+    with pytest.raises(BenchError, match=r"train/cat/loop is a link to a folder that it lies in; remove it"):
+        still.load(request(mine, still))
+
+
+def test_a_link_to_pictures_elsewhere_is_followed(mine, still, tmp_path):
+    write_pictures(mine)
+    (mine / "train" / "cat").rename(tmp_path / "cats")
+    (mine / "train" / "cat").symlink_to(tmp_path / "cats")
+    assert len(still.load(request(mine, still)).train) == 15
+
+
 def write_arrays(mine: Path, shape, dtype="float32", counts=None, **changed) -> dict[str, dict]:
     rng = np.random.default_rng(1)
     content = {}

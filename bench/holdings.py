@@ -42,16 +42,23 @@ class Holding:
         """Parameters that name files and have no value."""
         return [name for name in self._named if self.params[name] == ""]
 
+    @property
+    def paths(self) -> list[str]:
+        """The declared files and folders, from the data root; none where a parameter is unset."""
+        return [] if self.unset else [file.format_map(dict(self.params)) for file in self.dataset.files]
+
+    @property
+    def absent(self) -> bool:
+        """Whether a declared file or folder does not exist; unlike `missing`, it looks into none."""
+        return bool(self.unset) or not all((self.root / name).exists() for name in self.paths)
+
     @cached_property
     def files(self) -> dict[str, int | None]:
         """Bytes of each declared file or folder, by its path from the data root; None if missing.
 
         A folder with no file in it is missing. Raises BenchError where it cannot be looked at.
         """
-        if self.unset:
-            return {}
-        names = [file.format_map(dict(self.params)) for file in self.dataset.files]
-        return {name: self._bytes(name) for name in names}
+        return {name: self._bytes(name) for name in self.paths}
 
     @property
     def missing(self) -> list[str]:

@@ -165,7 +165,7 @@ def _check_there(suite: Suite, found: registry.Registry, root: Path) -> None:
     """Say at once which sets are missing, where they are more than one: each says by itself what it needs."""
     specs = dict.fromkeys(spec for matrix in suite.matrices for spec in matrix.datasets)
     held = {spec.name: holding(found.dataset(spec.name).item, root, spec.params) for spec in specs}
-    missing = [name for name, each in held.items() if not each.complete]
+    missing = [name for name, each in held.items() if each.absent]
     if len(missing) > 1:
         there = ",".join(name for name in held if name not in missing)
         rest = f", or leave them out: --datasets {there}" if there else ""

@@ -204,11 +204,12 @@ def rows(found: Registry, what: str) -> list[dict[str, Any]]:
     if what == "methods":
         return [_method_row(entry.item) for entry in sorted(found.methods.values(), key=_by_kind)]
     if what == "datasets":
-        return [_dataset_row(entry.item) for entry in _by_name(found.datasets)]
+        return [dataset_row(entry.item) for entry in _by_name(found.datasets)]
     return [{"name": e.item.name, "description": e.item.description} for e in _by_name(found.backbones)]
 
 
-def _dataset_row(dataset: Any) -> dict[str, Any]:
+def dataset_row(dataset: Any) -> dict[str, Any]:
+    """What a dataset declares of itself."""
     return {
         "name": dataset.name,
         "shape": list(dataset.shape) if dataset.shape else None,

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bench.render import dataset_row
 from bench.terminal import counted, say
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def as_json(holding: Holding) -> dict[str, Any]:
     """All that is known of a dataset."""
     dataset = holding.dataset
     return {
-        "name": dataset.name,
+        **dataset_row(dataset),
         "state": holding.state,
         "root": str(holding.root),
         "files": holding.files,
@@ -93,13 +94,6 @@ def as_json(holding: Holding) -> dict[str, Any]:
         "size": dataset.size,
         "get": dataset.get,
         "download": dataset.download is not None,
-        "shape": list(dataset.shape) if dataset.shape else None,
-        "classes": dataset.classes,
-        "events": dataset.events,
-        "augmented": list(dataset.augment),
-        "params": {name: vars(setting) for name, setting in dataset.params.items()},
-        "licence": dataset.licence,
-        "source": dataset.source,
     }
 
 

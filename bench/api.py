@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from bench.errors import BenchError, Stopped
 from bench.paths import data_root as find_data_root
 from bench.paths import default_results
-from bench.store import Record, Store, writable
+from bench.store import OK, Record, Store, writable
 from bench.suite import load_suite
+from bench.timings import Timing, Timings
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bench.engines.local import Listener
+    from bench.engines.serial import TimesListener
     from bench.plan import Plan, Planned
+    from bench.times import Measurement
+
+    class RunListener(Listener, TimesListener, Protocol):
+        """Who is told of a whole run."""
 
 
 class Silent:
@@ -29,6 +35,12 @@ class Silent:
         """Say nothing."""
 
     def ended(self, planned: Planned, record: Record) -> None:
+        """Say nothing."""
+
+    def timing(self, measurement: Measurement, number: int, total: int) -> None:
+        """Say nothing."""
+
+    def timed(self, measurement: Measurement, timing: Timing, number: int, total: int) -> None:
         """Say nothing."""
 
 
@@ -45,7 +57,8 @@ def run(
     jobs: int | None = None,
     timeout: float | None = None,
     retry: bool = False,
-    listener: Listener | None = None,
+    times: bool = True,
+    listener: RunListener | None = None,
 ) -> pd.DataFrame:
     """Run what is missing of a suite, write its tables, and return the accuracy table.
 
@@ -62,8 +75,9 @@ def run(
         plugins=plugins,
         device=device,
         retry=retry,
+        times=times,
     )
-    execute(plan, jobs=jobs, timeout=timeout, listener=listener or Silent())
+    execute(plan, jobs=jobs, timeout=timeout, retry=retry, listener=listener or Silent())
     return leaderboard(suite, results=results)
 
 
@@ -78,13 +92,16 @@ def make_plan(
     plugins: Iterable[Path | str] = (),
     device: str | None = None,
     retry: bool = False,
+    times: bool = True,
 ) -> Plan:
-    """What `run` would do; starts and writes nothing.
+    """What `run` would do; starts and writes nothing. times: False leaves out the phase of that name.
 
     Raises BenchError at the first thing that is wrong.
     """
     files = tuple(Path(p) for p in plugins)
     chosen = load_suite(suite)
+    if not times:
+        chosen = chosen.model_copy(update={"times": False})
     store = Store(Path(results) if results is not None else default_results(), chosen.name)
     writable(store.results)
     root = find_data_root(Path(data_root) if data_root is not None else None)
@@ -107,18 +124,34 @@ def make_plan(
     )
 
 
-def execute(plan: Plan, *, jobs: int | None = None, timeout: float | None = None, listener: Listener) -> None:
-    """Run the pending cells of a plan and write the suite's tables.
+def execute(
+    plan: Plan,
+    *,
+    jobs: int | None = None,
+    timeout: float | None = None,
+    retry: bool = False,
+    listener: RunListener,
+) -> None:
+    """Run the pending cells of a plan, time what is to be timed, and write the suite's tables.
 
-    Raises BenchError if the results folder is taken or not writable, Stopped if writing fails.
+    retry: timings that failed are made again. Raises BenchError if the results folder is taken or not
+    writable, Stopped if writing fails.
     """
-    from bench.engines import local
+    from bench import times
+    from bench.engines import local, serial
 
     with plan.store.lock():
         try:
             local.run(
                 plan,
                 jobs=jobs or local.default_jobs(plan.suite.profile.threads),
+                timeout=timeout or plan.suite.timeout,
+                listener=listener,
+            )
+            worked = [record["id"] for record in plan.store.records() if record["status"] == OK]
+            serial.run(
+                plan,
+                times.pending(plan, worked=worked, retry=retry),
                 timeout=timeout or plan.suite.timeout,
                 listener=listener,
             )
@@ -142,6 +175,19 @@ def leaderboard(suite: str, *, results: Path | str | None = None) -> pd.DataFram
     return leaderboards.accuracy_table(store.records(), chosen.baseline)
 
 
+def tables(suite: str, *, results: Path | str | None = None) -> dict[str, pd.DataFrame]:
+    """Write the tables of a suite anew, and return all of them by name.
+
+    Raises BenchError if there are no records.
+    """
+    from bench import leaderboards
+
+    chosen = load_suite(suite)
+    store = Store(Path(results) if results is not None else default_results(), chosen.name)
+    write_tables(store, chosen.baseline)
+    return leaderboards.tables(store.records(), chosen.baseline, Timings(store.results, store.suite).all())
+
+
 def write_tables(store: Store, baseline: str) -> list[Path]:
     """Write the CSV files of a suite.
 
@@ -156,7 +202,8 @@ def write_tables(store: Store, baseline: str) -> list[Path]:
             f"`spikegrad run {store.suite}` makes them"
         )
     try:
-        return leaderboards.write(records, store.leaderboards, baseline)
+        timings = Timings(store.results, store.suite).all()
+        return leaderboards.write(records, store.leaderboards, baseline, timings)
     except OSError as problem:
         why = problem.strerror or problem
         raise Stopped(f"cannot write the tables to {store.leaderboards}: {why}") from None

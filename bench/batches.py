@@ -15,8 +15,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from bench.data import Split
+from bench.data import Dataset, Split
 from bench.frames import Stored
+from bench.suite import Profile
 
 RESIDENT = 2 * 2**30
 """Bytes that a split may take on the device to be kept there whole."""
@@ -71,3 +72,9 @@ class Batches:
         if self.ahead and self._device.type == "cuda":
             x = x.pin_memory()
         return x.to(self._device, non_blocking=True), self._y[there], self._ids[there]
+
+
+def as_input(x: Tensor, dataset: Dataset, profile: Profile) -> Tensor:
+    """Samples as the network takes them: normalised as the dataset says, in the profile's dtype."""
+    x = dataset.normalise(x) if dataset.normalise is not None else x
+    return x.to(getattr(torch, profile.dtype))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
-from bench import cli_data
+from bench import cli_data, cli_latency, cli_show
 from bench.errors import BenchError, Stopped
 from bench.terminal import STOPPED_BY_USER, DataRoot, Json, console, print_json, say, warn_broken
 
@@ -30,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(cli_data.app, name="data")
+app.command()(cli_latency.latency)
 
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A shipped suite, or a path to a TOML file.")]
 Results = Annotated[Path | None, typer.Option("--results", help="Results folder (default: results/local).")]
@@ -46,6 +47,10 @@ Device = Annotated[
     Literal["auto", "cpu", "cuda"] | None, typer.Option("--device", help="Instead of the suite's own.")
 ]
 Retry = Annotated[bool, typer.Option("--retry", help="Run cells again that have failed or diverged.")]
+Times = Annotated[
+    bool,
+    typer.Option("--times/--no-times", help="Time inference and training steps after the trainings."),
+]
 Jobs = Annotated[
     int | None, typer.Option("--jobs", min=1, help="Trainings at a time (default: cores / threads).")
 ]
@@ -53,6 +58,7 @@ Timeout = Annotated[
     float | None,
     typer.Option("--timeout", min=1, help="Seconds a cell may take, instead of the suite's own."),
 ]
+Table = Literal["accuracy", "gradients", "latency", "cost", "anytime", "runs"]
 Kind = Literal["methods", "datasets", "backbones", "suites"]
 
 
@@ -84,12 +90,13 @@ def run(
     jobs: Jobs = None,
     timeout: Timeout = None,
     retry: Retry = False,
+    times: Times = True,
     as_json: Json = False,
 ) -> None:
     """Run what is missing of a suite; show progress; write and show the leaderboard."""
     from bench import api, progress, render
 
-    plan = _plan(suite, results, data_root, methods, datasets, seeds, plugin, device, retry)
+    plan = _plan(suite, results, data_root, methods, datasets, seeds, plugin, device, retry, times)
     talk = console(stderr=True)
     warn_broken(talk, plan.found)
     pending = len(plan.pending)
@@ -99,7 +106,7 @@ def run(
         f"{pending} to run; results in {plan.store.results}",
     )
     with progress.listener(talk, pending) as listener:
-        api.execute(plan, jobs=jobs, timeout=timeout, listener=listener)
+        api.execute(plan, jobs=jobs, timeout=timeout, retry=retry, listener=listener)
     outcome = render.outcome(plan)
     if as_json:
         print_json(outcome.as_json())
@@ -280,27 +287,35 @@ def new(
     say(console(), f"wrote {file}\ncheck it: spikegrad {check}\nrun it:   spikegrad {run}")
 
 
+app.command("show")(cli_show.show)
+
+
 @app.command()
 def leaderboard(
     suite: SuiteName,
     results: Results = None,
+    which: Annotated[Table, typer.Option("--table", help="Which one to show.")] = "accuracy",
     form: Annotated[
         Literal["table", "csv", "markdown"], typer.Option("--format", help="What to print.")
     ] = "table",
     as_json: Json = False,
 ) -> None:
-    """Make the tables of a suite anew from its records, and show the accuracy table."""
-    from bench import api, leaderboards, readable, render
+    """Make the tables of a suite anew from its records, and show one of them."""
+    from bench import api, columns, readable, render, render_tables
 
-    table = api.leaderboard(suite, results=results)
+    table = api.tables(suite, results=results)[which]
     if as_json:
         print_json(render.table_as_json(table))
     elif form == "csv":
-        sys.stdout.write(leaderboards.csv(table))
+        sys.stdout.write(columns.csv(table))
     elif form == "markdown":
-        sys.stdout.write(readable.markdown(table))
-    else:
+        sys.stdout.write(
+            readable.markdown(table) if which == "accuracy" else render_tables.markdown(which, table)
+        )
+    elif which == "accuracy":
         render.show_accuracy(table, console())
+    else:
+        render_tables.show(which, table, console())
 
 
 def _plan(
@@ -313,6 +328,7 @@ def _plan(
     plugin: list[Path] | None,
     device: str | None,
     retry: bool,
+    times: bool = True,
 ) -> Plan:
     from bench import api
 
@@ -326,6 +342,7 @@ def _plan(
         plugins=plugin or (),
         device=device,
         retry=retry,
+        times=times,
     )
 
 

@@ -10,8 +10,9 @@ from typing import Literal
 
 import pandas as pd
 
+from bench.columns import ACCURACIES, COUNTS, DECIMALS, KEY, WHOLE, printed
 from bench.errors import BenchError
-from bench.leaderboards import ACCURACIES, ACCURACY_COLUMNS, COUNTS, DECIMALS, KEY, WHOLE, printed
+from bench.leaderboards import ACCURACY_COLUMNS
 
 Verdict = Literal["identical", "within", "outside", "unjudged"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,7 @@ import altair as alt
 import pandas as pd
 import torch
 
-from bench.errors import BenchError
-from bench.files import write_atomic
+from bench import figure_files
 from bench.probe import Probe, facts, repeatable
 from bench.registry import Registry, missing_packages
 from bench.surrogate import REFERENCE_THRESHOLD, Method
@@ -21,7 +19,6 @@ COLUMNS = 7
 REACH = 4 * REFERENCE_THRESHOLD
 BOTTOM, TOP = -1.1, 2.2
 """Of the common scale; what is outside is cut off there, and its number says how high it is."""
-FORMATS = (".svg", ".png", ".pdf", ".html")
 
 
 def picture(found: Registry) -> alt.VConcatChart:
@@ -62,19 +59,7 @@ def save(found: Registry, file: Path) -> None:
 
     Raises BenchError for another ending, or where the file cannot be written.
     """
-    form = file.suffix.lower()
-    if form not in FORMATS:
-        raise BenchError(f"--figure {file}: the name must end in one of {', '.join(FORMATS)}")
-    if not file.parent.is_dir():
-        raise BenchError(f"--figure {file} cannot be written: there is no folder {file.parent}")
-    try:
-        # By way of a folder of its own: nothing half-written is left under the name.
-        with tempfile.TemporaryDirectory() as folder:
-            made = Path(folder) / f"figure{form}"
-            picture(found).save(made)
-            write_atomic(file, made.read_bytes())
-    except OSError as problem:
-        raise BenchError(f"--figure {file} cannot be written: {problem.strerror or problem}") from None
+    figure_files.save(lambda: picture(found), file)
 
 
 def _curve(method: Method) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bench.surrogate import Statistics, Surrogate, overrides
+from bench.surrogate import Statistics, Surrogate, Values, overrides
 
 NeuronKind = Literal["lif", "plif"]
 Reset = Literal["zero", "subtract"]
@@ -36,15 +36,33 @@ class Step(NamedTuple):
     u: Tensor
 
 
+class Moment(NamedTuple):
+    """What an observer of a layer sees of time step t; tensors are [B, ...].
+
+    u: the potential before reset, or the current where an activation replaces the neuron. threshold,
+    params, noise: what the spike was computed with. s: the spike, or what the activation gives. out:
+    what the next layer sees.
+    """
+
+    t: int
+    u: Tensor
+    threshold: float | Tensor
+    params: Values
+    noise: Tensor | None
+    s: Tensor
+    out: Tensor
+
+
 class SpikingNeuron(nn.Module):
     """A layer of LIF or PLIF neurons under one surrogate.
 
     Keeps the dtype of its input. `statistics` holds those of the last training pass where the
-    surrogate asks for them, else None. recurrent: V, for currents [T, B, units]; None for a layer
-    without recurrence.
+    surrogate asks for them, else None. `observer`, where one is set, is called at every step. recurrent:
+    V, for currents [T, B, units]; None for a layer without recurrence.
     """
 
     statistics: Statistics | None
+    observer: Callable[[Moment], None] | None
 
     def __init__(
         self,
@@ -63,6 +81,7 @@ class SpikingNeuron(nn.Module):
         self.detach_reset = detach_reset
         self.recurrent = recurrent
         self.statistics = None
+        self.observer = None
         self._decay = decay
         if kind == "plif":
             self.w = nn.Parameter(torch.tensor(-math.log(1 / decay - 1)))
@@ -86,7 +105,10 @@ class SpikingNeuron(nn.Module):
             # A method may learn its threshold: through the reset is through that too.
             drop = threshold * r
             v = u - (drop.detach() if self.detach_reset else drop)
-        return Step(self.surrogate.emit(s, t), v, u)
+        out = self.surrogate.emit(s, t)
+        if self.observer is not None:
+            self.observer(Moment(t, u, threshold, params, noise, s, out))
+        return Step(out, v, u)
 
     def forward(self, current: Tensor) -> Tensor:
         """Input currents [T, B, ...] to spikes [T, B, ...]."""
@@ -112,11 +134,14 @@ class SpikingNeuron(nn.Module):
         return torch.stack(out)
 
     def _activate(self, activation: Callable[[Tensor], Tensor], current: Tensor) -> Tensor:
-        if self.recurrent is None:
+        if self.recurrent is None and self.observer is None:
             return activation(current)
         out: list[Tensor] = []
-        for i in current.unbind(0):
-            out.append(activation(self._with_recurrence(i, out)))
+        for t, i in enumerate(current.unbind(0)):
+            i = self._with_recurrence(i, out)
+            out.append(activation(i))
+            if self.observer is not None:
+                self.observer(Moment(t, i, 0.0, {}, None, out[-1], out[-1]))
         return torch.stack(out)
 
     def _with_recurrence(self, current: Tensor, emitted: list[Tensor]) -> Tensor:

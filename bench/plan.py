@@ -109,7 +109,14 @@ def make_plan(
             _check_augment(dataset, matrix.recipe)
             # A still image is the same however long it is looked at.
             key = (d, t if dataset.events else 0)
-            fixed = {"dataset": d, "backbone": b, "timesteps": t, "recipe": matrix.recipe, "profile": profile}
+            fixed = {
+                "dataset": d,
+                "backbone": b,
+                "timesteps": t,
+                "recipe": matrix.recipe,
+                "profile": profile,
+                "measure": suite.measure,
+            }
             if dataset.shape is not None and dataset.classes is not None:
                 # Before anything is read: what cannot fit need not be loaded.
                 first = Cell(method=_complete(found, _methods(suite, found)[0], b), seed=0, **fixed)

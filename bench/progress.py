@@ -10,9 +10,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from bench.store import OK, Record
+from bench.timings import Timing
 
 if TYPE_CHECKING:
     from bench.plan import Planned
+    from bench.times import Measurement
 
 
 class Estimate:
@@ -103,6 +105,14 @@ class Lines:
         self.estimate.end(planned)
         self._say(f"{title(planned)}: {outcome(record)}")
 
+    def timing(self, measurement: Measurement, number: int, total: int) -> None:
+        """Nothing to say yet."""
+
+    def timed(self, measurement: Measurement, timing: Timing, number: int, total: int) -> None:
+        """One line."""
+        line = f"[times {number}/{total}] {measurement.title}: {took(timing)}"
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
     def _say(self, what: str) -> None:
         e = self.estimate
         left = f", {e.text()}" if e.text() else ""
@@ -127,6 +137,7 @@ class Bars:
         )
         self.whole = self.progress.add_task("cells", total=total, note="")
         self.tasks: dict[str, TaskID] = {}
+        self.times: TaskID | None = None
 
     def __enter__(self) -> Self:
         self.progress.start()
@@ -167,6 +178,32 @@ class Bars:
             )
         self.estimate.end(planned)
         self.progress.update(self.whole, advance=1, note=self.estimate.text())
+
+    def timing(self, measurement: Measurement, number: int, total: int) -> None:
+        """One bar for all of them."""
+        if self.times is None:
+            self.progress.update(self.whole, visible=False)
+            self.times = self.progress.add_task("times", total=total, note="")
+        self.progress.update(self.times, note=measurement.title)
+
+    def timed(self, measurement: Measurement, timing: Timing, number: int, total: int) -> None:
+        """One step of the bar."""
+        assert self.times is not None
+        self.progress.update(self.times, completed=number)
+        if timing["status"] != OK:
+            line = f"{measurement.title}: {took(timing)}"
+            self.progress.console.print(line, markup=False, highlight=False, style="red", soft_wrap=True)
+
+
+def took(timing: Timing) -> str:
+    """What was timed, or why not, for people."""
+    found = timing["metrics"]
+    if timing["status"] != OK:
+        return f"{timing['status'].upper()}: {timing['error']}"
+    if timing["kind"] == "inference":
+        one, many = (found[f"inference_ms_p50_batch{batch}"] for batch in (1, 100))
+        return f"{one:.2f} ms for one sample, {many:.2f} ms for a hundred"
+    return f"{found['train_step_ms_p50']:.2f} ms, {found['peak_memory_mb']:.0f} MB at most"
 
 
 def listener(console: Console, total: int) -> Lines | Bars:

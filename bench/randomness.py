@@ -9,11 +9,19 @@ Shapes: B samples in a batch, D draws per sample.
 
 from __future__ import annotations
 
+import hashlib
+
 import torch
 from torch import Tensor
 
 GOLDEN = 0x9E3779B97F4A7C15
 """splitmix64's increment: 2**64 divided by the golden ratio, odd."""
+
+
+def derive(seed: int, *purpose: str | int) -> int:
+    """A seed for one purpose of one cell: streams of different purposes never overlap in use."""
+    text = ":".join(str(part) for part in (seed, *purpose))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
 
 
 def uniform(seed: int, epoch: int, ids: Tensor, draws: int) -> Tensor:

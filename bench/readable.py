@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.leaderboards import COUNTS, DECLARED, DELTAS, TASK, VERDICTS, text
+from bench.columns import COUNTS, DECLARED, DELTAS, TASK, text
+from bench.leaderboards import VERDICTS
 from bench.suite import BackboneSpec
 
 OPTIONS = {*BackboneSpec.model_fields, "backbone.width", "subset", "cuda", "float64"} - {"name", "width"}

@@ -80,6 +80,7 @@ def outcome(plan: Plan) -> RunOutcome:
             *leaderboards.design_note(records, plan.suite.baseline),
             *against_shipped(plan),
             *_unfinished(own),
+            *_unmeasured(own),
         ],
         files=sorted(plan.store.leaderboards.glob("*.csv")),
     )
@@ -99,19 +100,32 @@ def _unfinished(records: Sequence[Any]) -> list[str]:
     ]
 
 
+def _unmeasured(records: Sequence[Any]) -> list[str]:
+    """What could not be looked at in trainings that worked, and why."""
+    runs: Counter[tuple[str, ...]] = Counter()
+    for record in records:
+        for what, why in record.get("unmeasured", {}).items():
+            cell = record["cell"]
+            runs[what, cell["method"]["name"], cell["dataset"]["name"], str(why)] += 1
+    return [
+        f"not measured: {what} of {method} on {dataset}, {n} run{'s' * (n > 1)}: {why}"
+        for (what, method, dataset, why), n in sorted(runs.items())
+    ]
+
+
 def against_shipped(plan: Plan) -> list[str]:
     """How this table compares with the one that the project ships.
 
     Nothing where it ships none, or where this one has not all of its rows and seeds.
     """
-    from bench import diff, leaderboards
+    from bench import columns, diff
 
     shipped = shipped_leaderboard(plan.suite.name) / "accuracy.csv"
     mine = plan.store.leaderboards / "accuracy.csv"
     if not shipped.is_file() or shipped.resolve() == mine.resolve():
         return []
     old, new = diff.read(shipped), diff.read(mine)
-    key = [*leaderboards.KEY, "n_seeds"]
+    key = [*columns.KEY, "n_seeds"]
     whole = set(old[key].itertuples(index=False, name=None)) <= set(
         new[key].itertuples(index=False, name=None)
     )
@@ -150,11 +164,19 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
         "results": str(plan.store.results),
         "counts": {state: sum(p.state == state for p in plan.cells) for state in STATES},
         "estimated_cpu_seconds": _estimate(plan),
+        "to_time": _to_time(plan),
         "cells": [
             {"id": p.id, "configuration": p.configuration, "state": p.state, **p.cell.model_dump(mode="json")}
             for p in plan.cells
         ],
     }
+
+
+def _to_time(plan: Plan) -> int:
+    """How many timings are missing, if all trainings work."""
+    from bench import times
+
+    return len(times.pending(plan, worked=[planned.id for planned in plan.cells]))
 
 
 def show_plan(plan: Plan, console: Console) -> None:
@@ -186,6 +208,7 @@ def show_plan(plan: Plan, console: Console) -> None:
         else f"{duration(seconds)} of one worker's time"
     )
     console.print(f"\n{len(plan.cells)} cells, {len(plan.pending)} to run: {time}", highlight=False)
+    console.print(f"{_to_time(plan)} things to time after that, one at a time", highlight=False)
     stale: set[tuple[str, str]] = set()
     for planned in plan.cells:
         if planned.state == "stale":

@@ -64,17 +64,20 @@ class Store:
         found = (self.read(path.name) for path in sorted(self.runs.iterdir()) if path.is_dir())
         return [record for record in found if record is not None]
 
-    def write(self, record: Record, epochs: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Write what a cell left behind. Raises OSError; then the cell counts as not run."""
-        folder = self.folder(record["id"])
-        if epochs:
-            import pandas as pd
+    def write(self, record: Record, tables: Mapping[str, Sequence[Mapping[str, Any]]] | None = None) -> None:
+        """Write what a cell left behind; tables: rows by name, for NAME.parquet.
 
-            buffer = BytesIO()
-            pd.DataFrame(list(epochs)).to_parquet(buffer, index=False)
-            write_atomic(folder / "epochs.parquet", buffer.getvalue())
+        Raises OSError; then the cell counts as not run.
+        """
+        folder = self.folder(record["id"])
+        files = {folder / f"{name}.parquet": rows for name, rows in (tables or {}).items() if rows}
+        for file, rows in files.items():
+            write_atomic(file, _parquet(rows))
         text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n"
         write_atomic(folder / "record.json", text.encode())
+        # What an earlier record of this cell had beside it is not this one's.
+        for file in set(folder.glob("*.parquet")) - files.keys():
+            file.unlink()
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -102,6 +105,14 @@ class Store:
             yield
         finally:
             lock.release()
+
+
+def _parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    import pandas as pd
+
+    buffer = BytesIO()
+    pd.DataFrame(list(rows)).to_parquet(buffer, index=False)
+    return buffer.getvalue()
 
 
 def writable(folder: Path) -> None:

@@ -31,7 +31,7 @@ from pydantic_core import ErrorDetails
 from bench.errors import BenchError
 from bench.paths import suites_folder
 
-RECORD_SCHEMA = 2
+RECORD_SCHEMA = 3
 """Part of every id: records of another schema are never mixed with these."""
 
 
@@ -130,6 +130,20 @@ class Profile(Spec):
     tf32: bool = False
 
 
+class Measure(Spec):
+    """What is looked at beside accuracy; it changes no training.
+
+    probe: when gradients are looked at, layer by layer: before training and after every epoch ("all"),
+    before and after training ("ends"), or never ("off"). descent: whether a step along the surrogate
+    gradient is tried, before and after training: some 40 passes over 256 samples in float64 on the CPU.
+    finite_differences: whether the gradient is also compared with differences of the loss: 128 more.
+    """
+
+    probe: Literal["all", "ends", "off"] = "ends"
+    descent: bool = True
+    finite_differences: bool = False
+
+
 class Cell(Spec):
     """One training. method.params and dataset.params hold every parameter, defaults filled in."""
 
@@ -139,6 +153,7 @@ class Cell(Spec):
     timesteps: int = Field(ge=1)
     recipe: Recipe
     profile: Profile
+    measure: Measure = Measure()
     seed: Seed
 
     def configuration(self, checksum: str) -> str:
@@ -201,6 +216,7 @@ class Suite(Spec):
     for an entry with each of its values. The method "all" stands for every installed one. Where
     datasets want backbones or recipes of their own, `tasks` stands in for datasets, backbones and
     timesteps. baseline: the method that the others are compared with. timeout: seconds a cell may take.
+    times: whether a run ends with a phase that measures latency, one network at a time.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -215,6 +231,8 @@ class Suite(Spec):
     timeout: float = Field(3600, gt=0)
     recipe: Recipe
     profile: Profile = Profile()
+    measure: Measure = Measure()
+    times: bool = True
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
@@ -394,6 +412,7 @@ KEYS = [
     *Suite.model_fields,
     *(f"recipe.{key}" for key in Recipe.model_fields),
     *(f"profile.{key}" for key in Profile.model_fields),
+    *(f"measure.{key}" for key in Measure.model_fields),
 ]
 """Every key with a fixed place, for suggestions."""
 INSIDE: dict[str, type[Spec]] = {

@@ -8,7 +8,6 @@ that asks for the best test epoch looks at it earlier; what it finds is one more
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 import os
 import time
@@ -21,12 +20,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.backbone import Network, build_network
-from bench.batches import Batches
-from bench.data import Dataset, Facts, Prepared, Split
+from bench.batches import Batches, as_input
+from bench.data import Facts, Prepared, Split
 from bench.layers import NeuronOptions
+from bench.metrics.accuracy import timesteps_to_99
+from bench.metrics.gradients import RELU
+from bench.metrics.looks import Looks
+from bench.randomness import derive
 from bench.registry import Registry
-from bench.suite import Cell, Recipe
-from bench.surrogate import SearchContext, Surrogate, overrides
+from bench.suite import Cell, Profile, Recipe
+from bench.surrogate import Method, SearchContext, Surrogate, overrides
 
 EVALUATION_BATCH = 256
 """The most samples of a batch in evaluation."""
@@ -42,22 +45,23 @@ class Diverged(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished training leaves: the metrics of its record, and a row per epoch."""
+    """What a finished training leaves: the metrics of its record, and two long tables.
+
+    epochs: a row per epoch. layers: a row per look at the gradients, spiking layer and time step; see
+    `bench.metrics.gradients`. unmeasured: what could not be looked at, with the reason.
+    """
 
     metrics: dict[str, Any]
     epochs: list[dict[str, Any]]
+    layers: list[dict[str, Any]]
+    unmeasured: dict[str, str]
 
 
-def derive(seed: int, *purpose: str | int) -> int:
-    """A seed for one purpose of one cell: streams of different purposes never overlap in use."""
-    text = ":".join(str(part) for part in (seed, *purpose))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
-
-
-def build(cell: Cell, registry: Registry, known: Facts) -> Network:
+def build(cell: Cell, registry: Registry, known: Facts, instead: Method | None = None) -> Network:
     """The network of a cell with its initial weights, on the CPU, in the cell's dtype.
 
-    known: the facts of its data.
+    known: the facts of its data. instead: a method, at its defaults, in place of the cell's; the
+    initial weights are the same.
     Raises BenchError where method, backbone and data do not fit.
     """
     b = cell.backbone
@@ -65,8 +69,8 @@ def build(cell: Cell, registry: Registry, known: Facts) -> Network:
     torch.manual_seed(derive(cell.seed, "weights"))
     network = build_network(
         registry.backbone(b.name).item,
-        registry.method(cell.method.name).item,
-        cell.method.params,
+        instead or registry.method(cell.method.name).item,
+        {} if instead else cell.method.params,
         options,
         shape=known.shape,
         classes=known.classes,
@@ -83,9 +87,11 @@ def train(cell: Cell, registry: Registry, data: Prepared, notify: Notify) -> Out
 
     Raises Diverged; whatever a method raises comes through.
     """
-    _set_profile(cell)
+    set_profile(cell.profile)
     network = build(cell, registry, data).to(cell.profile.device)
     trainer = _Trainer(cell, data, network)
+    looks = Looks(cell, data, network, lambda: build(cell, registry, data, RELU).to(cell.profile.device))
+    looks.before()
     history: list[dict[str, Any]] = []
     best_accuracy, best_epoch, best_state = -1.0, -1, copy.deepcopy(network.state_dict())
     tested: list[float] = []
@@ -96,10 +102,12 @@ def train(cell: Cell, registry: Registry, data: Prepared, notify: Notify) -> Out
             best_accuracy, best_epoch, best_state = accuracy, epoch, copy.deepcopy(network.state_dict())
         if cell.recipe.best_test_epoch:
             tested.append(trainer.accuracies(data.test)[-1])
+        looks.after(epoch)
         notify(epoch, accuracy)
     last = trainer.accuracies(data.test)
     network.load_state_dict(best_state)
     best = trainer.accuracies(data.test)
+    looks.at_cost(lambda: trainer.accuracies(data.test))
     metrics = {
         "test_accuracy": best[-1],
         "test_accuracy_last": last[-1],
@@ -107,6 +115,7 @@ def train(cell: Cell, registry: Registry, data: Prepared, notify: Notify) -> Out
         "val_accuracy": best_accuracy,
         "best_epoch": best_epoch,
         "anytime_accuracy": best,
+        "timesteps_to_99": timesteps_to_99(best),
         "train_loss": history[-1]["train_loss"],
         "train_seconds": round(sum(row["train_seconds"] for row in history), 3),
         "search_seconds": round(sum(row["search_seconds"] for row in history), 3),
@@ -115,8 +124,9 @@ def train(cell: Cell, registry: Registry, data: Prepared, notify: Notify) -> Out
         "train_samples": len(data.train),
         "val_samples": len(data.val),
         "test_samples": len(data.test),
+        **looks.metrics(),
     }
-    return Outcome(metrics, history)
+    return Outcome(metrics, history, looks.layers, looks.unmeasured)
 
 
 class _Trainer:
@@ -206,7 +216,7 @@ class _Trainer:
         for x, y, ids in self.batches[id(split)].of(_chunks(order, self.cell.recipe.batch_size)):
             if augment is not None:
                 x = augment(x, ids, epoch, seed)
-            yield _as_input(x, self.data.dataset, self.cell), y
+            yield as_input(x, self.data.dataset, self.cell.profile), y
 
     def accuracies(self, split: Split) -> list[float]:
         """Percent correct when the output is averaged over the first t steps, t = 1..T.
@@ -227,7 +237,7 @@ class _Trainer:
         chunks = torch.arange(len(split)).split(size)
         for x, y, _ in self.batches[id(split)].of(chunks):
             # On a GPU cumsum has no deterministic form; these are few numbers. [T, B, K]
-            logits = self.network(_as_input(x, self.data.dataset, self.cell)).cpu()
+            logits = self.network(as_input(x, self.data.dataset, self.cell.profile)).cpu()
             if not torch.isfinite(logits).all():
                 raise Diverged("the network's output became NaN or infinite in evaluation")
             # Dividing by t would not change which logit is largest.
@@ -272,18 +282,14 @@ def _chunks(order: Tensor, size: int) -> list[Tensor]:
     return batches
 
 
-def _as_input(x: Tensor, dataset: Dataset, cell: Cell) -> Tensor:
-    x = dataset.normalise(x) if dataset.normalise is not None else x
-    return x.to(getattr(torch, cell.profile.dtype))
-
-
-def _set_profile(cell: Cell) -> None:
-    torch.set_num_threads(cell.profile.threads)
+def set_profile(profile: Profile) -> None:
+    """Make this process compute as the profile says: threads, determinism, TF32."""
+    torch.set_num_threads(profile.threads)
     # What cuBLAS wants for reproducible products; read when CUDA starts in this process.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(cell.profile.deterministic)
-    torch.backends.cuda.matmul.allow_tf32 = cell.profile.tf32
-    torch.backends.cudnn.allow_tf32 = cell.profile.tf32
+    torch.use_deterministic_algorithms(profile.deterministic)
+    torch.backends.cuda.matmul.allow_tf32 = profile.tf32
+    torch.backends.cudnn.allow_tf32 = profile.tf32
 
 
 def _optimizer(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

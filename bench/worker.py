@@ -40,7 +40,7 @@ TRACEBACK_LINES = 50
 class Job:
     """What a worker is given: cells of one configuration, and where to look and to write.
 
-    known: the facts of the data that the cells were planned with.
+    known: the facts of the data that the cells were planned with. workers: how many run at a time.
     """
 
     cells: tuple[Cell, ...]
@@ -49,23 +49,25 @@ class Job:
     suite: str
     plugins: tuple[Path, ...]
     data_root: Path
+    workers: int = 1
 
 
 def work(job: Job, pipe: Connection, log: Path) -> None:
     """Entry point of the process."""
     os.setsid()
-    _send_output_to(log)
-    _end_with(pipe)
+    send_output_to(log)
+    end_with(pipe)
     store = Store(job.results, job.suite)
     found = registry.load(job.plugins)
     for cell in job.cells:
         cell_id = cell.id(job.known.checksum)
         pipe.send(("start", cell_id))
         outcome = attempt(cell, job, found, partial(_tell, pipe, cell_id))
-        epochs = outcome.pop("epochs")
-        record = make_record(cell, job.known, found) | outcome | {"suite": job.suite}
+        tables = {name: outcome.pop(name) for name in ("epochs", "layers")}
+        record = make_record(cell, job.known, found) | outcome
+        record |= {"suite": job.suite, "workers": job.workers}
         try:
-            store.write(record, epochs)
+            store.write(record, tables)
         except OSError as problem:
             pipe.send(("unwritable", cell_id, problem.strerror or str(problem)))
             return
@@ -80,21 +82,24 @@ def attempt(cell: Cell, job: Job, found: registry.Registry, notify: Notify) -> d
     """Train one cell, whatever happens; the part of its record that the outcome decides."""
     from bench.train import Diverged, train
 
-    outcome: dict[str, Any] = {"error": None, "traceback": None, "metrics": {}, "epochs": []}
+    outcome: dict[str, Any] = {"error": None, "traceback": None, "metrics": {}, "unmeasured": {}}
+    outcome |= {"epochs": [], "layers": []}
     outcome["started"] = now()
     began = time.perf_counter()
     try:
         prepared = _data(job, found, cell)
         trained = train(cell, found, prepared, notify)
-        outcome |= {"status": "ok", "metrics": trained.metrics, "epochs": trained.epochs}
+        unmeasured = {what: encodable(why) for what, why in trained.unmeasured.items()}
+        outcome |= {"status": "ok", "metrics": trained.metrics, "unmeasured": unmeasured}
+        outcome |= {"epochs": trained.epochs, "layers": trained.layers}
     except Diverged as problem:
         outcome |= {"status": "diverged", "error": str(problem)}
     except Exception as problem:
         lines = "".join(traceback.format_exception(problem)).splitlines()
         outcome |= {
-            "status": "oom" if _is_memory(problem) else "failed",
-            "error": _encodable(f"{type(problem).__name__}: {problem}"),
-            "traceback": [_encodable(line) for line in lines[-TRACEBACK_LINES:]],
+            "status": "oom" if is_memory(problem) else "failed",
+            "error": encodable(f"{type(problem).__name__}: {problem}"),
+            "traceback": [encodable(line) for line in lines[-TRACEBACK_LINES:]],
         }
     return outcome | {"ended": now(), "seconds": round(time.perf_counter() - began, 3)}
 
@@ -150,18 +155,20 @@ def _data(job: Job, found: registry.Registry, cell: Cell) -> data.Prepared:
     return prepared
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
     """The text without what no file can hold: lone surrogates, as in names of odd files."""
     return text.encode(errors="backslashreplace").decode()
 
 
-def _is_memory(problem: Exception) -> bool:
+def is_memory(problem: Exception) -> bool:
+    """Whether memory ran out, on the CPU or on the device."""
     import torch
 
     return isinstance(problem, MemoryError | torch.cuda.OutOfMemoryError)
 
 
-def _send_output_to(log: Path) -> None:
+def send_output_to(log: Path) -> None:
+    """Whatever this process and its children print goes there from now on."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb", buffering=0) as file:
         os.dup2(file.fileno(), 1)
@@ -169,7 +176,7 @@ def _send_output_to(log: Path) -> None:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
 
-def _end_with(pipe: Connection) -> None:
+def end_with(pipe: Connection) -> None:
     """End this process and its group when the engine's end of the pipe is gone, however it died."""
 
     def watch() -> None:

@@ -1,6 +1,6 @@
-"""Writes README's leaderboard and picture anew from results/: `tox run -e readme`.
+"""Writes what README and docs/gradients.md say of results/ anew: `tox run -e readme`.
 
-Everything between the two markers in README.md is replaced; nothing there is typed by hand.
+Everything between the two markers in a file is replaced; nothing there is typed by hand.
 """
 
 from __future__ import annotations
@@ -18,6 +18,13 @@ from bench.suite import load_suite
 ROOT = Path(__file__).resolve().parents[1]
 SUITE = "quick"
 BEGIN, END = "<!-- leaderboard: begin -->", "<!-- leaderboard: end -->"
+QUICK_BEGIN, QUICK_END = "<!-- quick: begin -->", "<!-- quick: end -->"
+COMPARED = {
+    "available_fraction": "available fraction",
+    "participation": "participation",
+    "vanishing_slope": "vanishing slope, decades a layer",
+    "descent_gain_1e-2": "descent gain, step of 1 %",
+}
 KIND_COLOURS = {"adaptive": "#d1495b", "fixed": "#30638e", "library": "#7a9e7e", "reference": "#8d8d8d"}
 
 
@@ -25,6 +32,33 @@ def section(records: list[Record], table: pd.DataFrame) -> str:
     """The Markdown between the markers."""
     notes = "\n".join(f"- {note}" for note in leaderboards.design_note(records, load_suite(SUITE).baseline))
     return f"{BEGIN}\n\n{readable.markdown(table)}\n{notes}\n- {measured_on(records)}\n\n{END}"
+
+
+def gradients_section(table: pd.DataFrame, method: str = "mpd-agl", baseline: str = "rectangle") -> str:
+    """The Markdown between the markers of docs/gradients.md: a method against the baseline."""
+    lines = [
+        f"| data | after training | {method} | {baseline} | difference | 95 % interval |",
+        "|---|---|---|---|---|---|",
+    ]
+    verdicts = []
+    for dataset, rows in table.groupby("dataset"):
+        mine, base = (rows[rows["method"] == name].iloc[0] for name in (method, baseline))
+        told: dict[str, list[str]] = {"above": [], "below": [], "not to be told apart": []}
+        for column, words in COMPARED.items():
+            low, high = mine[f"{column}_delta_ci_low"], mine[f"{column}_delta_ci_high"]
+            cells = (mine[f"{column}_mean"], base[f"{column}_mean"], mine[f"{column}_delta"])
+            numbers = " | ".join(f"{cell:+.4f}" if i == 2 else f"{cell:.4f}" for i, cell in enumerate(cells))
+            lines.append(f"| {dataset} | {words} | {numbers} | {low:+.4f} to {high:+.4f} |")
+            side = "above" if low > 0 else "below" if high < 0 else "not to be told apart"
+            told[side].append(words.partition(",")[0])
+        found = [f"{' and '.join(names)} {side}" for side, names in told.items() if names]
+        verdicts.append(f"On {dataset}, {method} is, against {baseline}: {'; '.join(found)}.")
+    seeds = " or ".join(str(n) for n in sorted(set(table["n_seeds"].astype(int))))
+    intro = (
+        f"## {method} and {baseline} in the suite {SUITE}\n\n{seeds} seeds, paired; t-intervals, "
+        "not adjusted for there being several. Above and below mean that the interval leaves out 0."
+    )
+    return "\n".join([QUICK_BEGIN, "", intro, "", *lines, "", *(f"- {v}" for v in verdicts), "", QUICK_END])
 
 
 def measured_on(records: list[Record]) -> str:
@@ -75,10 +109,16 @@ def main() -> None:
         sys.exit(f"no records in {store.runs}: `spikegrad run {SUITE} --results results` makes them")
     table = diff.read(store.leaderboards / "accuracy.csv")
     picture(table).save(ROOT / "docs" / f"{SUITE}.svg")
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    before, after = text[: text.index(BEGIN)], text[text.index(END) + len(END) :]
-    readme.write_text(before + section(records, table) + after, encoding="utf-8")
+    replace(ROOT / "README.md", section(records, table), BEGIN, END)
+    gradients = pd.read_csv(store.leaderboards / "gradients.csv")
+    replace(ROOT / "docs" / "gradients.md", gradients_section(gradients), QUICK_BEGIN, QUICK_END)
+
+
+def replace(file: Path, section: str, begin: str, end: str) -> None:
+    """Put the section in the place of what is between two markers, these included."""
+    text = file.read_text(encoding="utf-8")
+    before, after = text[: text.index(begin)], text[text.index(end) + len(end) :]
+    file.write_text(before + section + after, encoding="utf-8")
 
 
 if __name__ == "__main__":

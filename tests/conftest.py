@@ -18,6 +18,8 @@ TINY = {
     "timesteps": [2],
     "seeds": [0],
     "timeout": 60,
+    "times": False,
+    "measure": {"probe": "off", "descent": False},
     "recipe": {"epochs": 2, "batch_size": 32, "learning_rate": 0.01},
     "profile": {"device": "cpu"},
 }

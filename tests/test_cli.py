@@ -63,15 +63,20 @@ def test_a_new_method_of_ten_lines_stands_in_the_table(smoke):
     assert (table["test_accuracy_mean"] > 90).all()
     runs = pd.read_csv(folder / "results/local/leaderboards/smoke/runs.csv")
     assert set(runs["status"]) == {"ok"}
-    assert [Path(path).name for path in found["files"]] == ["accuracy.csv", "runs.csv"]
+    assert [Path(path).name for path in found["files"]] == [
+        f"{name}.csv" for name in ("accuracy", "anytime", "cost", "gradients", "latency", "runs")
+    ]
     assert all((folder / path).is_file() for path in found["files"])
 
 
 def test_a_run_says_what_it_does_as_it_goes(smoke):
     lines = smoke[1].stderr.splitlines()
     assert lines[0] == "smoke: 4 cells, 0 finished before, 4 to run; results in results/local"
-    assert [line.split()[0] for line in lines[1:]] == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
-    assert all("% test accuracy in" in line for line in lines[1:])
+    assert [line.split()[0] for line in lines[1:5]] == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
+    assert all("% test accuracy in" in line for line in lines[1:5])
+    # Inference of spikes and of the network without them, and a training step of each method.
+    assert [line.split("]")[0] for line in lines[5:]] == [f"[times {i}/6" for i in range(1, 7)]
+    assert all(" ms" in line for line in lines[5:])
 
 
 def test_a_run_leaves_nothing_outside_its_results(smoke):
@@ -135,6 +140,7 @@ def test_records_copied_to_another_folder_in_another_order_give_the_same_bytes(s
     for path in sorted(records.iterdir(), reverse=True):
         if path.is_dir():
             shutil.copytree(path, tmp_path / "runs/smoke" / path.name)
+    shutil.copytree(folder / "results/local/latency", tmp_path / "latency")
     api.leaderboard("smoke", results=tmp_path)
     assert files(tmp_path / "leaderboards") == regenerated[0]
 

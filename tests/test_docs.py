@@ -11,7 +11,7 @@ import torch
 from bench import api, conformance, data, registry, train
 from bench.backbone import build_network
 from bench.layers import NeuronOptions
-from bench.suite import BackboneSpec, Profile, Recipe, Suite, load_suite, shipped_suites
+from bench.suite import BackboneSpec, Measure, Profile, Recipe, Suite, load_suite, shipped_suites
 from bench.surrogate import Changes, Fidelity, Kind, Law, Surrogate
 from bench.surrogate import method as declare
 
@@ -159,7 +159,7 @@ def test_a_suite_of_the_guide_can_be_planned(text, tmp_path, make_plan):
 
 def test_the_tables_of_keys_are_complete():
     text = (ROOT / "docs/suites.md").read_text()
-    for spec in (Suite, BackboneSpec, Recipe, Profile):
+    for spec in (Suite, BackboneSpec, Recipe, Profile, Measure):
         missing = [k for k in spec.model_fields if f"`{k}`" not in text and f"`[{k}]`" not in text]
         assert missing == [], spec.__name__
 

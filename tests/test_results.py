@@ -4,6 +4,7 @@ import importlib.util
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from bench import api, diff, registry
@@ -11,15 +12,19 @@ from bench.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
+MEASURED = ("anytime", "cost", "gradients", "latency")
 SUITES = sorted(path.name for path in (RESULTS / "leaderboards").iterdir())
 
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_tables_are_made_from_the_records_beside_them(suite, tmp_path):
-    shutil.copytree(RESULTS / "runs" / suite, tmp_path / "runs" / suite)
+    for what in ("runs", "latency"):
+        shutil.copytree(RESULTS / what / suite, tmp_path / what / suite)
     api.leaderboard(suite, results=tmp_path)
-    for table in (RESULTS / "leaderboards" / suite).glob("*.csv"):
-        assert (tmp_path / "leaderboards" / suite / table.name).read_bytes() == table.read_bytes()
+    shipped = {table.name: table.read_bytes() for table in (RESULTS / "leaderboards" / suite).iterdir()}
+    made = {table.name: table.read_bytes() for table in (tmp_path / "leaderboards" / suite).iterdir()}
+    assert made == shipped
+    assert set(made) >= {f"{name}.csv" for name in ("accuracy", "runs", *MEASURED)}
 
 
 @pytest.mark.parametrize("suite", ["quick"])
@@ -48,6 +53,23 @@ def test_quick_shows_what_it_is_there_to_show():
         assert digits["ann-relu"] >= digits[method] >= 97
 
 
+@pytest.mark.parametrize("table", MEASURED)
+def test_quick_has_measured_all_there_is_to_measure(table):
+    frame = pd.read_csv(RESULTS / "leaderboards" / "quick" / f"{table}.csv")
+    rows = frame[frame["backbone"] != "neuron"]
+    assert rows["method"].nunique() >= 10
+    # What is a fact of each row, whatever its method.
+    facts = {
+        "anytime": ["anytime_accuracy_mean"],
+        "cost": ["spikes_per_sample_mean", "sops_per_sample_mean", "macs_per_sample_mean", "energy_uj_mean"],
+        "gradients": ["available_fraction_mean", "vanishing_slope_mean", "descent_gain_1e-2_mean"],
+        "latency": ["inference_ms_p50_batch1", "train_step_ms_p50", "peak_memory_mb"],
+    }
+    assert rows[facts[table]].notna().all(axis=None)
+    records = Store(RESULTS, "quick").records()
+    assert {name for record in records for name in record["unmeasured"]} == set()
+
+
 def script(name):
     """The module docs/NAME.py."""
     spec = importlib.util.spec_from_file_location(f"docs_{name}", ROOT / "docs" / f"{name}.py")
@@ -68,3 +90,10 @@ def test_the_readme_shows_the_shipped_table():
     table = diff.read(RESULTS / "leaderboards" / readme.SUITE / "accuracy.csv")
     # If this fails: tox run -e readme.
     assert readme.section(records, table) in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_page_on_gradients_says_what_the_shipped_table_says():
+    readme = script("readme")
+    table = pd.read_csv(RESULTS / "leaderboards" / readme.SUITE / "gradients.csv")
+    # If this fails: tox run -e readme.
+    assert readme.gradients_section(table) in (ROOT / "docs" / "gradients.md").read_text(encoding="utf-8")

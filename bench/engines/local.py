@@ -8,31 +8,22 @@ leaves a row that says how; the cells after it go on in a new worker.
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import os
 import shutil
-import signal
-import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol
 
-from bench.errors import Stopped
+from bench.engines.process import died, end, start, unwritable
 from bench.plan import Plan, Planned
 from bench.store import LOGS, Record
 from bench.worker import TRACEBACK_LINES, Job, make_record, now, work
-
-PRELOADED = ["bench.worker", "bench.train", "torch._inductor"]
-"""torch imports its compiler where a setting of it is touched, seconds that every worker would pay."""
 
 
 class Listener(Protocol):
@@ -65,7 +56,7 @@ def run(plan: Plan, *, jobs: int, timeout: float, listener: Listener) -> None:
         plan.store.runs.mkdir(parents=True, exist_ok=True)
         logs = Path(tempfile.mkdtemp(prefix=LOGS, dir=plan.store.runs))
     except OSError as problem:
-        raise _unwritable(plan, problem.strerror or str(problem)) from None
+        raise unwritable(plan.store.results, problem.strerror or str(problem)) from None
     engine = _Local(plan, jobs, timeout, listener, logs)
     try:
         engine.run()
@@ -75,13 +66,6 @@ def run(plan: Plan, *, jobs: int, timeout: float, listener: Listener) -> None:
     finally:
         engine.close()
         shutil.rmtree(logs, ignore_errors=True)
-
-
-def _unwritable(plan: Plan, why: str) -> Stopped:
-    return Stopped(
-        f"cannot write results to {plan.store.results}: {why}; what had finished is kept, "
-        "the same command goes on from there"
-    )
 
 
 @dataclass
@@ -95,14 +79,7 @@ class _Worker:
 
     def end(self) -> None:
         """End the whole process group."""
-        pid = self.process.pid
-        try:
-            assert pid is not None
-            os.killpg(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            # It has ended already, or has not yet become the leader of its group.
-            self.process.kill()
-        self.process.join()
+        end(self.process)
 
 
 class _Local:
@@ -118,9 +95,6 @@ class _Local:
         )
         self.workers: list[_Worker] = []
         self.count = itertools.count()
-        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-        self.context: Any = multiprocessing.get_context(method)
-        self.context.set_forkserver_preload(PRELOADED)
 
     def run(self) -> None:
         while self.queue or self.workers:
@@ -146,7 +120,6 @@ class _Local:
         self.workers.clear()
 
     def _start(self, cells: deque[Planned]) -> _Worker:
-        ours, theirs = self.context.Pipe()
         log = self.logs / f"{next(self.count)}.log"
         job = Job(
             tuple(planned.cell for planned in cells),
@@ -155,12 +128,9 @@ class _Local:
             self.plan.suite.name,
             tuple(path.resolve() for path in self.plan.plugins),
             self.plan.data_root,
+            self.jobs,
         )
-        process = self.context.Process(target=work, args=(job, theirs, log), daemon=False)
-        with _no_main_module(), _no_ctrl_c():
-            process.start()
-        theirs.close()
-        return _Worker(process, ours, log, cells)
+        return _Worker(*start(work, job, log), log, cells)
 
     def _wait(self) -> None:
         """Until a worker has something to say, has ended, or is at its time limit."""
@@ -196,7 +166,7 @@ class _Local:
                 self.listener.ended(worker.current, record)
                 worker.current = None
             case ("unwritable", _, why):
-                raise _unwritable(self.plan, why)
+                raise unwritable(self.plan.store.results, why)
 
     def _buried(self, worker: _Worker) -> None:
         """A worker has ended: as it should, or in the middle of a cell."""
@@ -206,12 +176,7 @@ class _Local:
             # It did not even begin: that must cost a cell too, or it would be tried for ever.
             worker.current, worker.began = worker.waiting.popleft(), time.monotonic()
         if worker.current is not None:
-            if code in (-signal.SIGKILL, -signal.SIGTERM):
-                why = f"ended from outside by {signal.Signals(-code).name}, as when memory runs out"
-                self._write(worker, "interrupted", why)
-            else:
-                how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-                self._write(worker, "failed", f"the process ended with {how}")
+            self._write(worker, *died(code))
         self._dismiss(worker)
 
     def _dismiss(self, worker: _Worker) -> None:
@@ -234,10 +199,12 @@ class _Local:
         seconds = time.monotonic() - worker.began
         record = make_record(planned.cell, planned.known, self.plan.found) | {
             "suite": self.plan.suite.name,
+            "workers": self.jobs,
             "status": status,
             "error": error,
             "traceback": tail,
             "metrics": {},
+            "unmeasured": {},
             "started": now(ago=seconds),
             "ended": now(),
             "seconds": round(seconds, 3),
@@ -245,36 +212,6 @@ class _Local:
         try:
             self.plan.store.write(record)
         except OSError as problem:
-            raise _unwritable(self.plan, problem.strerror or str(problem)) from None
+            raise unwritable(self.plan.store.results, problem.strerror or str(problem)) from None
         worker.current = None
         self.listener.ended(planned, record)
-
-
-@contextmanager
-def _no_ctrl_c() -> Iterator[None]:
-    """Start processes deaf to Ctrl-C, which a terminal sends to all: the engine ends them itself.
-
-    The fork server would otherwise die of it, with a traceback, while it imports torch.
-    """
-    # Where it does not run yet, starting it would let SIGINT through again.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def _no_main_module() -> Iterator[None]:
-    """Start processes without importing the user's script in them again.
-
-    Nothing that a worker is given lives there, and a script without a `__main__` guard would
-    otherwise start itself anew in every worker.
-    """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main

@@ -14,6 +14,7 @@ from bench import registry
 from bench.backbone import build_network, picture, scaled
 from bench.errors import BenchError
 from bench.layers import NeuronOptions, SpikeBlock, TdBN
+from bench.neuron import SpikingNeuron
 from bench.surrogate import Surrogate, method
 
 FOUND = registry.load()
@@ -177,6 +178,63 @@ def test_what_is_before_the_first_spike_is_computed_once_with_the_same_results(b
     assert seen == [4] * 4
     network(torch.rand(4, 3, *SHAPE, dtype=torch.float64))
     assert seen[4:] == [12]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "name", "remembers"),
+    [
+        ("mlp", "rectangle", True),
+        ("rsnn", "rectangle", True),
+        ("convnet", "mpd-agl", True),
+        ("mlp", "ann-relu", False),
+        ("resnet18", "ann-relu", False),
+        ("rsnn", "ann-relu", True),
+    ],
+)
+def test_a_network_has_memory_where_it_spikes_or_recurs(backbone, name, remembers):
+    assert build(backbone, name).has_memory == remembers
+
+
+def test_neurons_are_those_of_the_sites():
+    network = build("resnet18", "rectangle")
+    assert network.neurons == tuple(m for m in network.modules() if isinstance(m, SpikingNeuron))
+    assert [n.surrogate for n in network.neurons] == list(network.surrogates)
+
+
+@pytest.mark.parametrize(("shape", "ndim"), [((2, 16, 16), 3), ((18,), 1)])
+def test_events_have_one_dimension_more(shape, ndim):
+    network = build("mlp", "rectangle", shape=shape)
+    assert network.sample_ndim == ndim
+    assert network.is_events(torch.zeros(4, 3, *shape))
+    assert not network.is_events(torch.zeros(4, *shape))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("norm", ["tdbn", "bn", "none"])
+@every_backbone
+def test_without_spikes_a_still_image_is_computed_once_with_the_same_results(backbone, norm, training):
+    network = build(backbone, "ann-relu", norm=norm).double()
+    image = torch.rand(4, *SHAPE, dtype=torch.float64)
+    with torch.no_grad():
+        for _ in range(2):
+            # Running statistics of some data, else there is nothing to evaluate with.
+            network(image[:, None].expand(-1, 3, *SHAPE))
+    other = copy.deepcopy(network)
+    steps = []
+    network.neurons[-1].register_forward_hook(lambda _, given, out: steps.append(len(out)))
+    film = image[:, None].repeat(1, 3, 1, 1, 1)
+    once, at_every_step = network.train(training)(image), other.train(training)(film)
+    assert once.shape == (3, 4, 5)
+    assert steps == [3 if network.has_memory else 1]
+    torch.testing.assert_close(once, at_every_step, rtol=1e-12, atol=1e-12)
+    upstream = torch.randn(3, 4, 5, dtype=torch.float64)
+    ours, theirs = (
+        torch.autograd.grad(out, list(n.parameters()), upstream)
+        for out, n in ((once, network), (at_every_step, other))
+    )
+    for one, each in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, each, rtol=1e-10, atol=1e-11)
+    assert any(one.any() for one in ours)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -1,14 +1,17 @@
 """Batches come in the order asked for, from memory and from a file, with any number of readers."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.batches import Batches
+from bench.batches import Batches, as_input
 from bench.data import Request, Split
 from bench.frames import Part, frames
+from bench.suite import Profile
 
 COUNT = 50
 CPU = torch.device("cpu")
@@ -70,6 +73,20 @@ def test_reading_stops_when_nobody_wants_more(stored):
 def test_a_fault_while_reading_reaches_the_reader(stored):
     with pytest.raises(IndexError):
         list(Batches(stored, CPU).of([torch.tensor([0]), torch.tensor([COUNT])]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_network_takes_what_is_normalised_in_the_dtype_of_the_profile(dtype):
+    profile = Profile(dtype=str(dtype).removeprefix("torch."))
+    x = torch.arange(6, dtype=torch.uint8).view(2, 3)
+    # Before the dtype changes: a dataset normalises what it stores.
+    halves = SimpleNamespace(normalise=lambda given: given // 2)
+    given = as_input(x, halves, profile)
+    assert given.dtype == dtype
+    assert given.tolist() == [[0, 0, 1], [1, 2, 2]]
+    plain = as_input(x, SimpleNamespace(normalise=None), profile)
+    assert plain.dtype == dtype
+    assert torch.equal(plain, x.to(dtype))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import diff, leaderboards
+from bench import columns, diff, leaderboards
 from bench.errors import BenchError
 
 NAN = math.nan
@@ -17,10 +17,10 @@ NAN = math.nan
 def table(*rows: tuple[str, float, float, float], n: int = 3) -> pd.DataFrame:
     """Rows of (method, mean, low, high); the columns that a comparison does not look at are empty."""
     lines = [
-        dict(zip(leaderboards.KEY, ("digits", "convnet", 4, method, "default"), strict=True))
-        | dict.fromkeys(leaderboards.DECLARED, "fixed")
+        dict(zip(columns.KEY, ("digits", "convnet", 4, method, "default"), strict=True))
+        | dict.fromkeys(columns.DECLARED, "fixed")
         | {"n_seeds": n, "n_failed": 0, "n_incomplete": 0}
-        | dict(zip(leaderboards.ACCURACIES, (mean, 0.1, low, high, mean, mean), strict=True))
+        | dict(zip(columns.ACCURACIES, (mean, 0.1, low, high, mean, mean), strict=True))
         for method, mean, low, high in rows
     ]
     return pd.DataFrame(lines, columns=list(leaderboards.ACCURACY_COLUMNS))
@@ -106,7 +106,7 @@ def test_a_table_survives_the_disk(tmp_path: Path) -> None:
     """A method named NA is not a missing value, and an empty cell is one."""
     made = table(OLD, ("NA", 1 / 3, NAN, NAN))
     path = tmp_path / "accuracy.csv"
-    leaderboards.printed(made).to_csv(path, index=False)
+    columns.printed(made).to_csv(path, index=False)
     read = diff.read(path)
     assert read["method"].tolist() == ["erf", "NA"]
     assert read["test_accuracy_ci_low"].isna().tolist() == [False, True]

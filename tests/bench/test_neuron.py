@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bench import shapes
-from bench.neuron import SpikingNeuron
+from bench.neuron import Moment, SpikingNeuron
 from bench.surrogate import FixedSurrogate, Site
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
@@ -339,3 +339,102 @@ def test_a_detached_soft_reset_gives_no_gradient_to_a_learned_threshold(detach):
     step = neuron.step(torch.ones(3, requires_grad=True), None, 0)
     step.v.sum().backward()
     assert made.theta.grad == (None if detach else -3)
+
+
+# --- observers ---
+
+
+class Telling(Doubling):
+    """A threshold and parameters that differ from step to step, and noise that raises x."""
+
+    def threshold(self, u, t):
+        return 0.5 + 0.1 * t
+
+    def params(self, u, t):
+        return {"width": 1.0 + t}
+
+    def noise(self, shape, like):
+        return torch.linspace(0, 0.2, shape.numel(), dtype=like.dtype).view(shape)
+
+    def spike(self, x, t, params, noise):
+        return super().spike(x + noise, t, params, None)
+
+
+def told(neuron, current):
+    """What an observer hears of one pass, and what comes out of it."""
+    moments = []
+    neuron.observer = moments.append
+    out = neuron(current)
+    neuron.observer = None
+    return moments, out
+
+
+@every_option
+def test_an_observer_is_told_of_every_step(options):
+    neuron = make(options, surrogate=Telling)
+    current = torch.randn(4, 3, 5, dtype=torch.float64)
+    moments, out = told(neuron, current)
+    noise = neuron.surrogate.noise(current.shape, current)
+    assert [moment.t for moment in moments] == [0, 1, 2, 3]
+    v = torch.zeros_like(current[0])
+    for t, moment in enumerate(moments):
+        assert isinstance(moment, Moment)
+        u, threshold = neuron.decay * v + current[t], 0.5 + 0.1 * t
+        s = (u - threshold + noise[t] >= 0).double()
+        torch.testing.assert_close(moment.u, u)
+        assert (moment.threshold, moment.params) == (threshold, {"width": 1.0 + t})
+        assert torch.equal(moment.noise, noise[t])
+        assert torch.equal(moment.s, s)
+        assert torch.equal(moment.out, 2 * s)
+        assert torch.equal(out[t], moment.out)
+        v = u * (1 - s) if options["reset"] == "zero" else u - threshold * s
+    assert 0 < out.mean() < 2
+
+
+@pytest.mark.parametrize("surrogate", [Doubling, Rectified, Telling, WithPenalty])
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_an_observer_changes_nothing(surrogate, recurrent):
+    options = {"kind": "plif"}
+    neuron = recurrent_neuron(options, surrogate) if recurrent else make(options, surrogate=surrogate)
+    results = []
+    for observer in (None, lambda moment: None):
+        neuron.observer = observer
+        current = torch.linspace(-1, 2, 4 * 3 * 6, dtype=torch.float64).view(4, 3, 6).requires_grad_()
+        out = neuron(current)
+        used = [p for p in neuron.parameters() if surrogate is not Rectified or p.ndim]
+        results.append((out, *torch.autograd.grad(out.square().sum(), [current, *used])))
+    for alone, watched in zip(*results, strict=True):
+        assert torch.equal(alone, watched)
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_under_an_activation_an_observer_is_told_of_currents(recurrent):
+    neuron = (
+        recurrent_neuron({"kind": "lif"}, Rectified)
+        if recurrent
+        else make({"kind": "lif"}, "arctan", Rectified)
+    )
+    current = torch.randn(3, 4, 6, dtype=torch.float64)
+    moments, out = told(neuron, current)
+    for t, moment in enumerate(moments):
+        past = neuron.recurrent(out[t - 1]) if recurrent and t else 0
+        torch.testing.assert_close(moment.u, current[t] + past)
+        assert torch.equal(moment.s, moment.u.relu())
+        assert torch.equal(moment.out, moment.s)
+        assert torch.equal(out[t], moment.out)
+        assert (moment.t, moment.threshold, moment.params, moment.noise) == (t, 0.0, {}, None)
+    assert len(moments) == 3
+
+
+def test_gradients_go_through_what_an_observer_sees():
+    neuron = make({"kind": "lif"})
+    current = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
+    moments, _ = told(neuron, current)
+    (gradient,) = torch.autograd.grad(moments[1].u.sum(), current)
+    assert gradient[1].eq(1).all()
+
+
+def test_an_observer_is_no_part_of_the_state():
+    neuron = make({"kind": "plif"})
+    neuron.observer = print
+    assert list(neuron.state_dict()) == ["w"]

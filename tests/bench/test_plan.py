@@ -7,7 +7,7 @@ import pytest
 from bench import registry
 from bench.errors import BenchError
 from bench.plan import digests
-from bench.suite import RECORD_SCHEMA, Suite
+from bench.suite import RECORD_SCHEMA, Measure, Suite
 
 BUMP = """
 @method("bump", paper="none", width=Param(1.0, per_threshold=True), height=Param(2.0), shift=Param(None))
@@ -159,6 +159,15 @@ def test_all_stands_for_every_installed_method_and_keeps_what_is_listed(tiny, ma
     assert "needy" in methods
     assert set(names(plan)) == {n for n, e in methods.items() if not registry.missing_packages(e.item)}
     assert [p.cell.method.params["height"] for p in plan.cells if p.cell.method.name == "bump"] == [2, 3]
+
+
+def test_what_a_suite_measures_is_part_of_its_cells(tiny, make_plan):
+    asked = {"probe": "all", "descent": False, "finite_differences": True}
+    plain, more = (make_plan(tiny(measure=measure)).cells[0] for measure in ({}, asked))
+    assert plain.cell.measure == Measure()
+    assert more.cell.measure == Measure(**asked)
+    assert plain.id != more.id
+    assert make_plan(tiny(measure={}, times=True)).cells[0].id == plain.id, "times are taken beside the cells"
 
 
 def test_a_baseline_that_is_left_out_is_no_error(tiny, make_plan):

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.randomness import _output, uniform
+from bench.randomness import _output, derive, uniform
 
 MASK = 2**64 - 1
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -93,3 +93,10 @@ def test_looks_uniform_and_independent(vary):
     assert abs(values.var() - 1 / 12) < error * 180**-0.5
     assert abs(np.corrcoef(values[:-1], values[1:])[0, 1]) < error
     assert len(np.unique(values)) > 0.99 * len(values)
+
+
+def test_streams_of_different_purposes_have_different_seeds():
+    purposes = [("weights",), ("method",), ("order", 0), ("order", 1), ("search", 0)]
+    seeds = [derive(s, *p) for s in (0, 1, 10) for p in purposes]
+    assert len(set(seeds)) == len(seeds)
+    assert derive(0, "weights") == 15930457594142475  # published seeds must stay what they are

@@ -24,10 +24,16 @@ def store(tmp_path):
 
 
 def test_what_is_written_is_read(store):
-    store.write(record(), [{"epoch": 0, "train_loss": 1.5}])
+    store.write(record(), {"epochs": [{"epoch": 0, "train_loss": 1.5}], "layers": []})
     assert store.read("abc") == record()
     epochs = pd.read_parquet(store.folder("abc") / "epochs.parquet")
     assert epochs.to_dict("records") == [{"epoch": 0, "train_loss": 1.5}]
+    assert sorted(p.name for p in store.folder("abc").iterdir()) == ["epochs.parquet", "record.json"]
+
+
+def test_a_record_has_no_tables_of_the_one_before(store):
+    store.write(record(), {"epochs": [{"epoch": 0}], "layers": [{"epoch": 0, "layer": 0}]})
+    store.write(record(status="failed"), {"epochs": [{"epoch": 0}]})
     assert sorted(p.name for p in store.folder("abc").iterdir()) == ["epochs.parquet", "record.json"]
 
 
@@ -77,7 +83,7 @@ def test_a_full_disk_leaves_the_old_record(store, monkeypatch):
     store.write(record())
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        store.write(record(status="failed"), [{"epoch": 0}])
+        store.write(record(status="failed"), {"epochs": [{"epoch": 0}]})
     assert store.read("abc") == record()
     assert [p.name for p in store.folder("abc").iterdir()] == ["record.json"]
 

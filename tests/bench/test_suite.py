@@ -10,7 +10,18 @@ from pydantic import ValidationError
 from bench import suite
 from bench.errors import BenchError
 from bench.paths import suites_folder
-from bench.suite import BackboneSpec, Cell, DatasetSpec, MethodSpec, Profile, Recipe, load_suite, variant
+from bench.suite import (
+    BackboneSpec,
+    Cell,
+    DatasetSpec,
+    Measure,
+    MethodSpec,
+    Profile,
+    Recipe,
+    Suite,
+    load_suite,
+    variant,
+)
 
 CELL = {
     "method": {"name": "rectangle", "params": {"width": 1.0, "height": None}},
@@ -19,6 +30,7 @@ CELL = {
     "timesteps": 2,
     "recipe": {"epochs": 2, "batch_size": 32, "learning_rate": 0.01},
     "profile": {"device": "cpu"},
+    "measure": {},
     "seed": 0,
 }
 OTHER = {
@@ -50,6 +62,9 @@ OTHER = {
     ("profile", "threads"): 2,
     ("profile", "deterministic"): False,
     ("profile", "tf32"): True,
+    ("measure", "probe"): "all",
+    ("measure", "descent"): False,
+    ("measure", "finite_differences"): True,
     ("seed",): 1,
 }
 """A second value for each field of a cell, by its place."""
@@ -114,6 +129,9 @@ def toml(changes):
         ({'"rectangle"': '{ name = "rectangle", params = { width = nan } }'}, "methods.1.params.width"),
         ({'"rectangle"': '{ name = "rectangle", width = 2.0 }'}, "unknown key 'methods.1.width'"),
         ({"[recipe]": "[recipe"}, "is not valid TOML"),
+        ({"[recipe]": "[measure]\nprob = 'all'\n[recipe]"}, "did you mean 'measure.probe'?"),
+        ({"[recipe]": "[measure]\nprobe = 'some'\n[recipe]"}, "measure.probe: .* got 'some'"),
+        ({"[recipe]": "[measure]\ndescent = 'perhaps'\n[recipe]"}, "measure.descent: .* got 'perhaps'"),
     ],
 )
 def test_what_is_wrong_with_a_suite_is_said_in_one_sentence(tmp_path, changes, message):
@@ -199,7 +217,7 @@ def test_an_id_changes_with_the_schema(monkeypatch):
 
 def test_an_id_is_pinned():
     # It is the name of a folder in everybody's results: it must not change by accident.
-    assert cell().id("data") == "9e5fd3b4733b2e5d"
+    assert cell().id("data") == "f454a117c993aa7b"
 
 
 @given(st.permutations(list(CELL)), st.permutations(list(CELL["recipe"])), st.booleans())
@@ -269,6 +287,13 @@ def test_a_list_as_an_option_stands_for_an_entry_with_each_value(tmp_path):
     ]
 
 
+def test_what_is_measured_is_at_its_defaults_where_a_suite_does_not_say(tiny):
+    asked = tiny(measure={"probe": "off"}).measure
+    assert (asked.probe, asked.descent, asked.finite_differences) == ("off", True, False)
+    assert Suite.model_validate(tiny().model_dump() | {"measure": {}}).measure.probe == "ends"
+    assert Suite.model_fields["times"].default is True
+
+
 def test_a_suite_without_tasks_is_one_matrix():
     (only,) = load_suite("smoke").matrices
     assert only.recipe == load_suite("smoke").recipe and only.timesteps == (2,)
@@ -336,6 +361,7 @@ def test_specs_are_frozen():
     for spec in (
         BackboneSpec(name="mlp"),
         Profile(),
+        Measure(),
         Recipe(epochs=1, batch_size=2, learning_rate=1),
         cell(),
     ):

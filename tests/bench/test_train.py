@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import math
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,12 @@ from torch import nn
 from torch.nn import functional
 
 from bench import data, registry, train
-from bench.backbone import Network
+from bench.metrics.gradients import RELU
 from bench.registry import Entry
 from bench.suite import Cell
 from bench.surrogate import Surrogate, method
 
-TIMES = ("train_seconds", "search_seconds")
+TIMES = ("train_seconds", "search_seconds", "probe_seconds")
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +44,7 @@ def cell(tiny):
             "dataset": suite.datasets[0],
             "backbone": suite.backbones[0],
             "timesteps": 2,
+            "measure": suite.measure,
             "seed": 0,
         }
         for part in ("recipe", "profile"):
@@ -101,6 +103,14 @@ def test_methods_start_from_the_same_weights(cell, digits):
         assert all(torch.equal(v, states["rectangle"][k]) for k, v in shared.items()), name
 
 
+def test_another_method_instead_starts_from_the_same_weights_at_its_defaults(cell, digits):
+    made = cell(method={"name": "rectangle", "params": {"width": 3.0}})
+    network = train.build(made, registry.load(), digits, RELU)
+    assert {type(surrogate) for surrogate in network.surrogates} == {RELU.surrogate}
+    expected = train.build(made, registry.load(), digits).state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in network.state_dict().items())
+
+
 def test_what_a_method_draws_while_it_is_built_follows_the_seed_and_the_layer(cell, digits):
     def gains(seed):
         network = train.build(cell("greedy", seed=seed), found_with(Greedy), digits)
@@ -118,22 +128,21 @@ def test_seeds_start_from_other_weights(cell, digits):
 
 @pytest.fixture
 def batches(monkeypatch):
-    """Every batch that a network in training sees, as it comes."""
+    """Every batch that a step of training takes, as it comes."""
     seen = []
-    forward = Network.forward
+    step = train.step
 
-    def spy(self, x):
-        if self.training:
-            seen.append(x.clone())
-        return forward(self, x)
+    def spy(network, optimizers, x, y):
+        seen.append(x.clone())
+        return step(network, optimizers, x, y)
 
-    monkeypatch.setattr(Network, "forward", spy)
+    monkeypatch.setattr(train, "step", spy)
     return seen
 
 
 def test_methods_see_the_same_batches_in_the_same_order(cell, digits, batches):
     for name in ("rectangle", "mpd-agl", "greedy"):
-        run(cell(name), digits, Greedy)
+        run(cell(name, measure={}), digits, Greedy)
     third = len(batches) // 3
     assert third == 2 * len(digits.train) // 32
     for a, b, c in zip(batches[:third], batches[third : 2 * third], batches[2 * third :], strict=True):
@@ -152,8 +161,9 @@ def test_an_epoch_shows_each_training_sample_once_in_an_order_of_its_own(cell, d
 
 @pytest.mark.parametrize("name", ["rectangle", "mpd-agl", "ann-relu", "greedy"])
 def test_the_same_cell_twice_is_the_same_bit_for_bit(cell, digits, name):
-    first, second, other = (run(cell(name, seed=s), digits, Greedy) for s in (3, 3, 4))
+    first, second, other = (run(cell(name, seed=s, measure={}), digits, Greedy) for s in (3, 3, 4))
     assert without_times(first) == without_times(second)
+    assert first.layers == second.layers != other.layers
     assert first.metrics["train_loss"] != other.metrics["train_loss"]
 
 
@@ -191,9 +201,10 @@ def test_an_epoch_of_zero_accuracy_can_be_the_best(cell, digits, monkeypatch):
 
 
 def test_test_data_is_looked_at_after_training_only(cell, digits, monkeypatch):
-    script = Script(monkeypatch, [1.0] * 5)
+    script = Script(monkeypatch, [1.0] * 6)
     run(cell(epochs=3), digits)
-    assert [split is digits.test for split, _ in script.asked] == [False, False, False, True, True]
+    # The last weights, the best ones, and these once more to count what they cost.
+    assert [split is digits.test for split, _ in script.asked] == [False, False, False, True, True, True]
     assert all(split is digits.val for split, _ in script.asked[:3])
 
 
@@ -206,7 +217,7 @@ def test_the_best_test_epoch_is_one_more_number_and_chooses_nothing(cell, digits
         "test_accuracy_best_epoch": 0
     }
     # val, test of three epochs; then the last and the best epoch's weights.
-    Script(monkeypatch, [10.0, 91.0, 30.0, 93.0, 20.0, 92.0, 92.0, 93.0])
+    Script(monkeypatch, [10.0, 91.0, 30.0, 93.0, 20.0, 92.0, 92.0, 93.0, 93.0])
     metrics = run(cell(epochs=3, best_test_epoch=True), digits).metrics
     assert (metrics["test_accuracy_best_epoch"], metrics["best_epoch"]) == (93.0, 1)
 
@@ -229,6 +240,23 @@ def test_the_last_of_the_anytime_accuracies_is_the_test_accuracy(cell, digits):
     metrics = run(cell(timesteps=3), digits).metrics
     assert len(metrics["anytime_accuracy"]) == 3
     assert metrics["anytime_accuracy"][-1] == metrics["test_accuracy"]
+
+
+def test_an_outcome_has_metrics_and_long_tables(cell, digits):
+    outcome = run(cell(timesteps=3, measure={}), digits)
+    assert [row["epoch"] for row in outcome.epochs] == [0, 1]
+    # Before training and after it, two layers, three time steps.
+    places = [(row["epoch"], row["layer"], row["t"]) for row in outcome.layers]
+    assert places == [(e, layer, t) for e in (0, 2) for layer in (0, 1) for t in range(3)]
+    assert outcome.unmeasured == {}
+    anytime = outcome.metrics["anytime_accuracy"]
+    assert outcome.metrics["timesteps_to_99"] == 1 + next(
+        t for t in range(3) if anytime[t] >= 0.99 * anytime[-1]
+    )
+    assert outcome.metrics["sops_per_sample"] > 0
+    for value in outcome.metrics.values():
+        assert value is None or isinstance(value, int | float | list)
+        assert not isinstance(value, float) or math.isfinite(value)
 
 
 def test_evaluation_changes_nothing(cell, digits):
@@ -398,7 +426,8 @@ def test_augmentation_is_for_training_only_and_normalisation_comes_after(cell, d
     run(cell(augment=recipe, seed=5), dataclasses.replace(digits, dataset=dataset), found=registry.load())
     steps = -(-len(digits.train) // 32)
     assert sum(normalised) == (2 * steps if wanted else 0)
-    assert len(normalised) == 2 * steps + 2 + 2 * -(-len(digits.test) // (4 * 32))
+    # The test set for the last weights, for the best, and to count what these cost.
+    assert len(normalised) == 2 * steps + 2 + 3 * -(-len(digits.test) // (4 * 32))
     assert [(e, s) for _, e, s in augmented] == [(e, 5) for e in (0, 1) for _ in range(steps)] * wanted
     for e in range(2 * wanted):
         ids = torch.cat([ids for ids, epoch, _ in augmented if epoch == e])
@@ -484,10 +513,3 @@ def test_no_batch_is_left_with_a_single_sample(samples, sizes):
     batches = train._chunks(order, 4)
     assert [len(batch) for batch in batches] == sizes
     assert torch.equal(torch.cat(batches), order)
-
-
-def test_streams_of_different_purposes_have_different_seeds():
-    purposes = [("weights",), ("method",), ("order", 0), ("order", 1), ("search", 0)]
-    seeds = [train.derive(s, *p) for s in (0, 1, 10) for p in purposes]
-    assert len(set(seeds)) == len(seeds)
-    assert train.derive(0, "weights") == 15930457594142475  # published seeds must stay what they are

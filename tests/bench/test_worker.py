@@ -43,6 +43,14 @@ class Nan(Surrogate):
 @method("no-text", paper="none")
 class NoText(Sick):
     def fail(self): raise ValueError("\\udcff")
+
+@method("shy", paper="none")
+class Shy(Surrogate):
+    shape = staticmethod(torch.ones_like)
+    def spike(self, x, t, params, noise):
+        if self.site.neuron.observer is not None or x.dtype == torch.float64:
+            raise ValueError("\\udcff")
+        return super().spike(x, t, params, noise)
 """
 
 
@@ -57,7 +65,7 @@ def attempt(tiny, make_plan, write_plugin):
     """attempt("raises") -> (the planned cell, its outcome)."""
 
     def make(name, checksum=None):
-        plan = make_plan(tiny(methods=[name]), plugins=[write_plugin(SICK)])
+        plan = make_plan(tiny(methods=[name], measure={}), plugins=[write_plugin(SICK)])
         (planned,) = plan.cells
         store = plan.store
         job = worker.Job(
@@ -78,6 +86,8 @@ def test_a_finished_cell(attempt):
     assert (outcome["status"], outcome["error"], outcome["traceback"]) == ("ok", None, None)
     assert 0 <= outcome["metrics"]["test_accuracy"] <= 100
     assert [row["epoch"] for row in outcome["epochs"]] == [0, 1]
+    assert {row["epoch"] for row in outcome["layers"]} == {0, 2}
+    assert outcome["unmeasured"] == {}
     assert outcome["started"] <= outcome["ended"]
     assert outcome["seconds"] > 0
     json.dumps(outcome, allow_nan=False)
@@ -97,7 +107,7 @@ def test_what_goes_wrong_has_a_status_and_a_reason(attempt, name, status, error)
     _, outcome = attempt(name)
     assert outcome["status"] == status
     assert outcome["error"].startswith(error)
-    assert outcome["metrics"] == {}
+    assert (outcome["metrics"], outcome["epochs"], outcome["layers"]) == ({}, [], [])
     if status == "diverged":
         assert outcome["traceback"] is None
     else:
@@ -110,6 +120,14 @@ def test_a_reason_that_is_no_text_can_still_be_written(attempt):
     _, outcome = attempt("no-text")
     outcome["error"].encode()
     "".join(outcome["traceback"]).encode()
+
+
+def test_what_could_not_be_looked_at_is_said_in_a_record_that_is_ok(attempt):
+    _, outcome = attempt("shy")
+    assert outcome["status"] == "ok"
+    assert outcome["metrics"]["test_accuracy"] > 0
+    assert outcome["unmeasured"] == dict.fromkeys(("gradients", "descent", "cost"), "ValueError: \\udcff")
+    assert outcome["layers"] == []
 
 
 def test_data_that_changed_since_the_plan_is_a_failure(attempt):

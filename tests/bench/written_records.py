@@ -48,7 +48,9 @@ def runs(
             "metrics": {} if isinstance(outcome, str) else metrics(outcome),
             "seconds": 6.1 + seed,
             "ended": f"2025-01-0{1 + seed % 9}",
-            "environment": {"cpu": "AMD EPYC"},
+            "environment": {"cpu": "AMD EPYC", "threads": 1, "gpu": None},
+            "unmeasured": {},
+            "workers": 2,
         }
         for seed, outcome in enumerate(outcomes)
     ]

@@ -1,0 +1,84 @@
+"""`spikegrad show`: one run for the eye, as a picture or as JSON; or the runs to choose from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.errors import BenchError
+from bench.terminal import Json, console, counted, print_json, say
+
+if TYPE_CHECKING:
+    from bench.show import Listing
+
+
+def show(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="An id or its beginning, the path of a run, or a suite.")
+    ],
+    results: Annotated[
+        Path | None, typer.Option("--results", help="Results folder (default: results/local).")
+    ] = None,
+    method: Annotated[str | None, typer.Option("--method", help="Only runs of this method.")] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", help="Only runs on this dataset.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Only runs with this seed.")] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option("--figure", help="Draw the run into this .svg, .png, .pdf or .html instead."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show one run: curves, the gradient in each layer, cost; of a suite, list the runs."""
+    from bench import paths, show
+
+    listing = show.find(run, results or paths.default_results(), method=method, dataset=dataset, seed=seed)
+    if listing.chosen is None:
+        if figure is not None:
+            raise BenchError(
+                f"--figure draws one run and {run} has {counted(len(listing.found), 'run')} of that kind: "
+                "give an id, or narrow it with --method, --dataset and --seed"
+            )
+        _list(listing, as_json)
+        return
+    chosen = show.read(listing.chosen)
+    if figure is not None:
+        from bench import show_figure
+
+        show_figure.save(chosen, figure)
+        say(console(stderr=True), f"wrote {figure}")
+    if as_json:
+        print_json({"record": chosen.record, "epochs": chosen.epochs, "layers": chosen.layers})
+    elif figure is None:
+        from bench import show_terminal
+
+        show_terminal.show(chosen, console())
+
+
+def _list(listing: Listing, as_json: bool) -> None:
+    from bench import show_terminal
+
+    for damaged in listing.damaged:
+        say(console(stderr=True), f"warning: {damaged}")
+    if as_json:
+        print_json([_row(each.record) for each in listing.found])
+        return
+    show_terminal.show_list(listing.found, console())
+    number, first = counted(len(listing.found), "run"), listing.found[0].record["id"]
+    say(console(stderr=True), f"\n{number}; one of them: spikegrad show {first[:8]}")
+
+
+def _row(record: dict[str, Any]) -> dict[str, Any]:
+    cell = record["cell"]
+    return {
+        "id": record["id"],
+        "dataset": cell["dataset"]["name"],
+        "backbone": cell["backbone"]["name"],
+        "timesteps": cell["timesteps"],
+        "method": cell["method"]["name"],
+        "variant": record["variant"],
+        "seed": cell["seed"],
+        "status": record["status"],
+        "test_accuracy": record["metrics"].get("test_accuracy"),
+    }

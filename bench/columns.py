@@ -1,0 +1,69 @@
+"""What the columns of all tables share: the key, types, and how a value stands on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+Line = dict[str, Any]
+
+TASK = ("dataset", "backbone", "timesteps")
+KEY = (*TASK, "method", "variant")
+DECLARED = ("kind", "changes", "fidelity")
+COUNTS = ("n_seeds", "n_failed", "n_incomplete")
+ACCURACIES = tuple(
+    f"test_accuracy_{what}" for what in ("mean", "sd", "ci_low", "ci_high", "last_mean", "best_epoch_mean")
+)
+DELTAS = ("delta_vs_baseline", "delta_ci_low", "delta_ci_high")
+P_VALUES = ("p_adjusted", "p_permutation")
+RUN_ACCURACIES = ("test_accuracy", "test_accuracy_last", "test_accuracy_best_epoch", "val_accuracy")
+ANYTIME = ("anytime_accuracy_mean", "anytime_accuracy_sd")
+
+DECIMALS = dict.fromkeys((*ACCURACIES, *DELTAS, *RUN_ACCURACIES, *ANYTIME), 4) | dict.fromkeys(P_VALUES, 6)
+"""Digits after the point on disk. Other numbers have six digits that count, or one after the point."""
+WHOLE = ("timesteps", "seed", "best_epoch", "rank", "t", "n_vanished", "n_unmeasured", *COUNTS)
+TEXTS = (*KEY, *DECLARED, "status", "error", "id", "hardware", "workers", "indistinguishable_from_best")
+
+
+def named(names: Sequence[str], values: Iterable[Any]) -> Line:
+    """A line of a table, or a part of one."""
+    return dict(zip(names, values, strict=True))
+
+
+def frame(lines: list[Line], columns: Sequence[str]) -> pd.DataFrame:
+    """The table of these lines; what a line lacks is unknown."""
+    types = {
+        name: "Int64" if name in WHOLE else float for name in columns if name in WHOLE or name not in TEXTS
+    }
+    return pd.DataFrame(lines, columns=list(columns)).astype(types)
+
+
+def csv(table: pd.DataFrame) -> str:
+    """The text of a table's file."""
+    return printed(table).to_csv(index=False, lineterminator="\n")
+
+
+def printed(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as it stands on disk: every value as one line of text, what is unknown as ""."""
+    texts = {str(name): [text(str(name), value) for value in table[name]] for name in table.columns}
+    return pd.DataFrame(texts, dtype=object)
+
+
+def text(column: str, value: Any) -> str:
+    """A value of a column as it stands on disk; "" where it is unknown."""
+    if pd.isna(value):
+        return ""
+    if column in WHOLE:
+        return str(int(value))
+    if column in DECIMALS:
+        # Adding 0 turns -0.0 into 0.0.
+        return f"{round(float(value), DECIMALS[column]) + 0:.{DECIMALS[column]}f}"
+    if column in TEXTS:
+        return " ".join(str(value).split())
+    return f"{float(value) + 0:.6g}" if abs(value) < LARGE else f"{float(value):.1f}"
+
+
+LARGE = 1e5
+"""From here on a number is printed with all digits before the point."""

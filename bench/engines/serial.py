@@ -1,0 +1,78 @@
+"""Times things one at a time, each in a process of its own, with nothing else at work."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from bench.engines.process import died, end, start, unwritable
+from bench.metrics.latency import USUAL, Rounds
+from bench.plan import Plan
+from bench.store import LOGS
+from bench.times import Measurement, TimingJob, measure_in_process
+from bench.timings import Timing, Timings
+from bench.worker import now
+
+
+class TimesListener(Protocol):
+    """Who is told what happens, as it happens."""
+
+    def timing(self, measurement: Measurement, number: int, total: int) -> None:
+        """One begins; they count from 1."""
+
+    def timed(self, measurement: Measurement, timing: Timing, number: int, total: int) -> None:
+        """One has ended, in whatever way, and is written."""
+
+
+def run(
+    plan: Plan,
+    measurements: Sequence[Measurement],
+    *,
+    timeout: float,
+    listener: TimesListener,
+    rounds: Rounds = USUAL,
+) -> None:
+    """Time them all; returns when each has left a file.
+
+    timeout: seconds that one may take. Raises Stopped if results cannot be written, and
+    KeyboardInterrupt after ending the process; what was timed is kept in both cases.
+    """
+    kept = Timings(plan.store.results, plan.suite.name)
+    plugins = tuple(path.resolve() for path in plan.plugins)
+    try:
+        logs = Path(tempfile.mkdtemp(prefix=LOGS, dir=plan.store.runs))
+        try:
+            for number, measurement in enumerate(measurements, 1):
+                listener.timing(measurement, number, len(measurements))
+                job = TimingJob(measurement, plugins, rounds)
+                timing = measurement.timing(_outcome(job, logs / "times.log", timeout))
+                kept.write(timing)
+                listener.timed(measurement, timing, number, len(measurements))
+        finally:
+            shutil.rmtree(logs, ignore_errors=True)
+    except OSError as problem:
+        raise unwritable(plan.store.results, problem.strerror or str(problem)) from None
+
+
+def _outcome(job: TimingJob, log: Path, timeout: float) -> dict[str, Any]:
+    started, began = now(), time.perf_counter()
+    process, pipe = start(measure_in_process, job, log)
+    outcome: dict[str, Any] = {"started": started, "metrics": {}}
+    try:
+        if pipe.poll(timeout):
+            outcome |= pipe.recv()
+        else:
+            outcome |= {"status": "timeout", "error": f"took longer than {timeout:g} s"}
+    except EOFError:
+        process.join()
+        status, why = died(process.exitcode or 0)
+        outcome |= {"status": status, "error": why}
+    finally:
+        # Whatever it has started ends with it.
+        end(process)
+        pipe.close()
+    return outcome | {"ended": now(), "seconds": round(time.perf_counter() - began, 3)}

@@ -1,0 +1,139 @@
+"""Gradient health, cost and accuracy against time steps: means over the seeds of a configuration.
+
+Each row's n_seeds counts the runs that are ok and have the numbers; see docs/tables.md for the columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from bench import statistics
+from bench.columns import ANYTIME, DECLARED, KEY, Line, frame, named
+from bench.rows import Record, Row, base, rows, settings
+
+GRADIENTS = (
+    "available_fraction",
+    "available_fraction_min",
+    "available_fraction_before",
+    "participation",
+    "participation_min",
+    "participation_before",
+    "gain",
+    "vanishing_slope",
+    "vanishing_slope_before",
+    "vanishing_slope_ann",
+    "vanishing_slope_excess",
+    "vanishing_slope_excess_before",
+    "first_to_last",
+    "dead_layers",
+    "silent_fraction",
+    "gradient_zero_fraction",
+    "vanish_onset_epoch",
+    *(f"descent_gain_{step}{when}" for step in ("1e-3", "1e-2") for when in ("", "_before")),
+    *(f"descent_gain_random_{step}{when}" for step in ("1e-3", "1e-2") for when in ("", "_before")),
+    *(f"finite_difference_agreement{when}" for when in ("", "_before")),
+)
+COMPARED = ("available_fraction", "participation", "vanishing_slope", "descent_gain_1e-2")
+"""What is compared with the baseline, paired by seed."""
+COSTS = ("spikes_per_sample", "sops_per_sample", "macs_per_sample", "energy_uj")
+SPREAD = ("mean", "sd")
+DELTA = ("delta", "delta_ci_low", "delta_ci_high")
+
+
+def _spread(metric: str) -> tuple[str, ...]:
+    return tuple(f"{metric}_{what}" for what in SPREAD)
+
+
+def _delta(metric: str) -> tuple[str, ...]:
+    return tuple(f"{metric}_{what}" for what in DELTA)
+
+
+GRADIENTS_COLUMNS = (
+    *(*KEY, *DECLARED, "n_seeds", "n_unmeasured", "n_vanished"),
+    *(column for metric in GRADIENTS for column in _spread(metric)),
+    *(column for metric in COMPARED for column in _delta(metric)),
+)
+COST_COLUMNS = (
+    *(*KEY, *DECLARED, "n_seeds", "test_accuracy_mean"),
+    *(column for metric in COSTS for column in _spread(metric)),
+)
+ANYTIME_COLUMNS = (*KEY, *DECLARED, "n_seeds", "t", *ANYTIME, "timesteps_to_99_mean")
+
+
+def gradients_table(records: Iterable[Record], baseline: str = "rectangle") -> pd.DataFrame:
+    """A row per configuration; differences to the row that accuracy.csv compares it with, too."""
+    lines: list[Line] = []
+    for of in settings(with_excess(records)):
+        against = base(of, baseline)
+        lines += [_gradients(row, against if row is not against else None) for row in of]
+    return frame(sorted(lines, key=_place), GRADIENTS_COLUMNS)
+
+
+def cost_table(records: Iterable[Record]) -> pd.DataFrame:
+    """A row per configuration: what one inference costs."""
+    lines = []
+    for row in rows(records):
+        accuracy = {"test_accuracy_mean": statistics.mean(_values(row, "test_accuracy"))}
+        lines.append(row.identity() | _counted(row, COSTS[0]) | accuracy | _means(row, COSTS))
+    return frame(lines, COST_COLUMNS)
+
+
+def anytime_table(records: Iterable[Record]) -> pd.DataFrame:
+    """A row per configuration and t: accuracy when the output is averaged over the first t steps."""
+    lines: list[Line] = []
+    for row in rows(records):
+        curves = [r["metrics"]["anytime_accuracy"] for r in row.records if "anytime_accuracy" in r["metrics"]]
+        arrived = {"timesteps_to_99_mean": statistics.mean(_values(row, "timesteps_to_99"))}
+        for t, of in enumerate(zip(*curves, strict=True), 1):
+            values = np.array(of, float)
+            spread = named(ANYTIME, (statistics.mean(values), statistics.sd(values)))
+            lines.append(row.identity() | {"n_seeds": len(of), "t": t} | spread | arrived)
+    return frame(lines, ANYTIME_COLUMNS)
+
+
+def with_excess(records: Iterable[Record]) -> list[Record]:
+    """The records with the slopes' differences to the same network with ReLU, where both are known."""
+    found: list[Record] = []
+    for record in records:
+        metrics = dict(record["metrics"])
+        healthy = metrics.get("vanishing_slope_ann")
+        for when in ("", "_before"):
+            slope = metrics.get(f"vanishing_slope{when}")
+            if slope is not None and healthy is not None:
+                metrics[f"vanishing_slope_excess{when}"] = slope - healthy
+        found.append({**record, "metrics": metrics})
+    return found
+
+
+def _gradients(row: Row, against: Row | None) -> Line:
+    line = row.identity() | _counted(row, "available_fraction") | _means(row, GRADIENTS)
+    line["n_unmeasured"] = sum(bool(record.get("unmeasured")) for record in row.records)
+    line["n_vanished"] = len(row.measured("vanish_onset_epoch"))
+    for metric in COMPARED if against is not None else ():
+        assert against is not None
+        found = statistics.paired(*row.pairs(against, metric))
+        line |= named(_delta(metric), (found.mean, found.low, found.high))
+    return line
+
+
+def _counted(row: Row, metric: str) -> Line:
+    return {"n_seeds": len(row.measured(metric))}
+
+
+def _means(row: Row, metrics: Sequence[str]) -> Line:
+    line: Line = {}
+    for metric in metrics:
+        values = _values(row, metric)
+        line |= named(_spread(metric), (statistics.mean(values), statistics.sd(values)))
+    return line
+
+
+def _values(row: Row, metric: str) -> statistics.Values:
+    return np.array([*row.measured(metric).values()], float)
+
+
+def _place(line: Line) -> tuple[object, ...]:
+    return tuple(line[name] for name in KEY)

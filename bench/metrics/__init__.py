@@ -1,0 +1,1 @@
+"""What is measured of a network beside its accuracy: one file a family."""

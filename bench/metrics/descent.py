@@ -1,0 +1,153 @@
+"""Whether the surrogate gradient points downhill on the loss of the spiking network itself.
+
+The loss L is that of the task, with spikes that are 0 or 1 and without a method's noise or extra loss,
+batch statistics in the norms, float64 on the CPU. theta are the weights of the synapses, readout
+included: not norms, neurons or what a method learns. g is the surrogate gradient of L there.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bench.backbone import Network
+from bench.metrics.copying import copied
+from bench.neuron import SpikingNeuron
+from bench.randomness import derive
+
+STEPS = {"1e-3": 1e-3, "1e-2": 1e-2}
+"""Lengths of the steps that are tried, in lengths of theta."""
+DIRECTIONS = 64
+SIGMA = 1e-2
+"""Half the distance over which the loss is differenced, in lengths of theta."""
+
+Direction = Sequence[Tensor]
+
+
+def descent_gains(
+    network: Network, batches: Sequence[tuple[Tensor, Tensor]], seed: int
+) -> dict[str, float | None]:
+    """By what share of itself the loss falls along g: (L(theta) - L(theta - eps |theta| g/|g|)) / L(theta).
+
+    Medians over batches, for eps of 1e-3 and 1e-2, and beside each the same for a random direction, one a
+    batch. 0 where g is zero everywhere, since then nothing moves; None where a loss is not finite or
+    already 0. The network is left as it is, and so are all generators.
+    """
+    landscape = _Landscape(network, seed)
+    found: dict[str, list[float]] = {}
+    for number, (x, y) in enumerate(batches):
+        before, gradient = landscape.gradient(x, y)
+        random = landscape.random(derive(seed, "descent", number))
+        for name, direction in (("", gradient), ("random_", random)):
+            for label, step in STEPS.items():
+                after = landscape.loss(x, y, direction, -step)
+                gain = (before - after) / before if before else math.nan
+                found.setdefault(f"descent_gain_{name}{label}", []).append(gain)
+    return {name: _median(gains) for name, gains in found.items()}
+
+
+def finite_difference_agreement(network: Network, x: Tensor, y: Tensor, seed: int) -> float | None:
+    """The correlation, over 64 random directions d of length 1, of g·d with the slope of the loss.
+
+    The slope is (L(theta + s d) - L(theta - s d)) / 2s with s of 1e-2 |theta|. None where one of the two
+    does not vary, or is not finite. Costs 128 forward passes.
+    """
+    landscape = _Landscape(network, seed)
+    _, gradient = landscape.gradient(x, y)
+    told, seen = [], []
+    for k in range(DIRECTIONS):
+        direction = landscape.random(derive(seed, "difference", k))
+        products = [torch.sum(g * d) for g, d in zip(gradient, direction, strict=True)]
+        told.append(float(sum(products)) / _length(direction))
+        ahead, behind = (landscape.loss(x, y, direction, sign * SIGMA) for sign in (1, -1))
+        # Without the constant 2 s: a correlation has no scale.
+        seen.append(ahead - behind)
+    if not (np.isfinite([told, seen]).all() and np.ptp(told) and np.ptp(seen)):
+        return None
+    return float(np.corrcoef(told, seen)[0, 1])
+
+
+def synapses(network: nn.Module) -> list[nn.Parameter]:
+    """Weights of the synapses and the readout: matrices and kernels, but none of a neuron or a method.
+
+    The matrix of a recurrent layer is one of them.
+    """
+    own: set[int] = set()
+    for module in network.modules():
+        if isinstance(module, SpikingNeuron):
+            over_time = module.recurrent.parameters() if module.recurrent is not None else ()
+            own |= {id(p) for p in module.parameters()} - {id(p) for p in over_time}
+    return [p for p in network.parameters() if p.ndim > 1 and id(p) not in own]
+
+
+class _Landscape:
+    """The loss of a network as a function of its weights: a copy that can be set down anywhere."""
+
+    def __init__(self, network: Network, seed: int) -> None:
+        self.network = network
+        self.seed = derive(seed, "landscape")
+        self.twin = copied(network).cpu().double().train()
+        self.weights = synapses(self.twin)
+        self.length = _length([weight.detach() for weight in self.weights])
+        for surrogate in self.twin.surrogates:
+            surrogate.noise = _no_noise  # type: ignore[method-assign]
+            surrogate.spike = _in_its_dtype(surrogate.spike)  # type: ignore[method-assign]
+
+    def gradient(self, x: Tensor, y: Tensor) -> tuple[float, Direction]:
+        """L(theta) on a batch, and g but for its scale: its largest entry is 1, or all are 0."""
+        self._return()
+        loss = self._loss(x, y)
+        found = torch.autograd.grad(loss, self.weights, allow_unused=True)
+        largest = max((float(g.abs().max()) for g in found if g is not None), default=0.0) or 1.0
+        pairs = zip(found, self.weights, strict=True)
+        # Squares of very large or small numbers would not be finite, or 0.
+        return loss.item(), [torch.zeros_like(w) if g is None else g / largest for g, w in pairs]
+
+    def random(self, seed: int) -> Direction:
+        """A direction out of all, each as likely."""
+        generator = torch.Generator().manual_seed(seed)
+        return [torch.randn(w.shape, generator=generator, dtype=w.dtype) for w in self.weights]
+
+    @torch.no_grad()
+    def loss(self, x: Tensor, y: Tensor, direction: Direction, step: float) -> float:
+        """L after a step in a direction; its length is `step` times that of theta."""
+        self._return()
+        length = _length(direction)
+        scale = step * self.length / length if length else 0.0
+        for weight, d in zip(self.weights, direction, strict=True):
+            weight.add_(d, alpha=scale)
+        return self._loss(x, y).item()
+
+    def _return(self) -> None:
+        # With all state: a method may follow in a buffer what passes through.
+        self.twin.load_state_dict(self.network.state_dict())
+
+    def _loss(self, x: Tensor, y: Tensor) -> Tensor:
+        with torch.random.fork_rng([]):
+            # Some libraries' functions draw from it: the same at every point.
+            torch.default_generator.manual_seed(self.seed)
+            return functional.cross_entropy(self.twin(x.cpu().double()).mean(0), y.cpu())
+
+
+def _in_its_dtype(spike: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The same with spikes of the dtype of x: some libraries' are float32 whatever x is."""
+    return lambda x, *rest: spike(x, *rest).to(x.dtype)
+
+
+def _no_noise(shape: torch.Size, like: Tensor) -> None:
+    return None
+
+
+def _length(direction: Direction) -> float:
+    return float(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(d) for d in direction])))
+
+
+def _median(values: Sequence[float]) -> float | None:
+    # NaN has no place in an order.
+    return statistics.median(values) if all(map(math.isfinite, values)) else None

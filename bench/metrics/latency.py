@@ -1,0 +1,139 @@
+"""How long a forward pass and a training step take, and the memory of training, in a process of its own.
+
+Wall times of single calls, after some to warm up, with the device synchronised before and after each.
+"""
+
+from __future__ import annotations
+
+import gc
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.backbone import Network
+from bench.suite import Recipe
+
+BATCHES = (1, 100)
+MILLI = 1e3
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """How often something is timed: until `seconds` have passed, but at least `least` times."""
+
+    warm: int = 3
+    least: int = 7
+    most: int = 2000
+    seconds: float = 0.7
+
+
+USUAL = Rounds()
+
+
+def inference(network: Network, samples: Callable[[int], Tensor], rounds: Rounds) -> dict[str, float]:
+    """Milliseconds of one forward pass in evaluation, at batch 1 and 100, and samples/s at batch 100.
+
+    samples: as many as asked for, as the network takes them.
+    """
+    network.eval()
+    found: dict[str, float] = {}
+    with torch.no_grad():
+        for batch in BATCHES:
+            x = samples(batch)
+            times = timed(lambda x=x: network(x), x.device, rounds)  # type: ignore[misc]
+            for name, percent in (("p50", 50), ("p95", 95)):
+                found[f"inference_ms_{name}_batch{batch}"] = float(np.percentile(times, percent)) * MILLI
+    found["throughput"] = batch / (found[f"inference_ms_p50_batch{batch}"] / MILLI)
+    return found
+
+
+def training(
+    make: Callable[[], Network],
+    samples: Callable[[int], Tensor],
+    classes: int,
+    recipe: Recipe,
+    rounds: Rounds,
+) -> dict[str, float]:
+    """Milliseconds of one training step at the recipe's batch; the most memory that training takes, in MB.
+
+    make: gives the network on its device. Memory is the device's own counter on a GPU; elsewhere the
+    process's high-water mark above what it had before the network was made.
+    """
+    from bench.train import optimizers, step
+
+    x = samples(recipe.batch_size)
+    y = torch.arange(len(x), device=x.device) % classes
+    high = HighWater(x.device)
+    network = make().train()
+    for surrogate in network.surrogates:
+        surrogate.on_epoch(0.0)
+    own = optimizers(network, recipe)
+    times = timed(lambda: step(network, own, x, y), x.device, rounds)
+    return {
+        "train_step_ms_p50": float(np.median(times)) * MILLI,
+        "compile_s": 0.0,
+        "peak_memory_mb": high.mb(),
+    }
+
+
+def timed(
+    action: Callable[[], object],
+    device: torch.device,
+    rounds: Rounds,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Sequence[float]:
+    """Seconds of each call, device synchronised."""
+
+    def wait() -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return clock()
+
+    for _ in range(rounds.warm):
+        action()
+    began, times = wait(), list[float]()
+    while len(times) < rounds.most and (len(times) < rounds.least or clock() - began < rounds.seconds):
+        start = wait()
+        action()
+        times.append(wait() - start)
+    return times
+
+
+class HighWater:
+    """The most memory in use since it was made, over what was in use then."""
+
+    def __init__(self, device: torch.device) -> None:
+        gc.collect()
+        self.device = device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            self.start = torch.cuda.memory_allocated(device) / 2**20
+            return
+        if PROCESS.exists():
+            # Otherwise what was once in use, as for imports, hides what is used now.
+            CLEAR.write_text("5")
+        self.start = self._now()
+
+    def mb(self) -> float:
+        """In MB of 2^20 bytes."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / 2**20 - self.start
+        return self._now() - self.start
+
+    def _now(self) -> float:
+        if PROCESS.exists():
+            fields = dict(line.split(":", 1) for line in PROCESS.read_text().splitlines() if ":" in line)
+            return int(fields["VmHWM"].split()[0]) / 2**10
+        high = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return high / 2**20 if sys.platform == "darwin" else high / 2**10
+
+
+PROCESS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+"""Linux's: VmHWM is the high-water mark, and writing 5 sets it to what is in use."""

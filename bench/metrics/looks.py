@@ -1,0 +1,124 @@
+"""What is looked at beside the training of one cell, and when; it changes nothing of the training.
+
+A look that fails, as for lack of memory, is noted and does not stop the training.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.backbone import Network
+from bench.batches import Batches, as_input
+from bench.data import Prepared
+from bench.metrics import cost, descent, gradients
+from bench.metrics.run_columns import run_columns
+from bench.randomness import derive
+from bench.suite import Cell
+
+SAMPLES = 256
+"""Of the validation set, in one probe batch."""
+BATCHES = 5
+"""The most probe batches, of which gradients take the first and descent all."""
+
+
+class Looks:
+    """The looks at one network in training.
+
+    relu: makes the same network with ReLU in place of its neurons, from the same initial weights.
+    `layers` holds the rows of `bench.metrics.gradients`; `unmeasured` what failed, and why.
+    """
+
+    def __init__(self, cell: Cell, data: Prepared, network: Network, relu: Callable[[], Network]) -> None:
+        self.cell = cell
+        self.network = network
+        self.relu = relu
+        self.layers: list[gradients.Row] = []
+        self.unmeasured: dict[str, str] = {}
+        self.seconds = 0.0
+        self._relu_rows: list[gradients.Row] = []
+        self._found: dict[str, Any] = {}
+        self._rows = probe_rows(len(data.val))
+        self._device = torch.device(cell.profile.device)
+        self._data = data
+
+    def before(self) -> None:
+        """Look at the network before training."""
+        if self.cell.measure.probe != "off":
+            with self._attempt("gradients"):
+                x, y = next(self._batches())
+                self._relu_rows = gradients.look(self.relu(), x, y, 0, self._seed)
+                self.layers += gradients.look(self.network, x, y, 0, self._seed)
+        self._step_along("_before")
+
+    def after(self, epoch: int) -> None:
+        """Look at it after an epoch; they count from 0."""
+        last = epoch == self.cell.recipe.epochs - 1
+        if self.cell.measure.probe == "all" or (last and self.cell.measure.probe == "ends"):
+            with self._attempt("gradients"):
+                x, y = next(self._batches())
+                self.layers += gradients.look(self.network, x, y, epoch + 1, self._seed)
+        if last:
+            self._step_along("")
+
+    def at_cost(self, evaluate: Callable[[], object]) -> None:
+        """Count what the network does while it evaluates the test set."""
+        with self._attempt("cost"):
+            with cost.counting(self.network) as counts:
+                evaluate()
+            self._found |= counts.per_sample()
+
+    def metrics(self) -> dict[str, Any]:
+        """The columns of the record."""
+        found = dict(self._found)
+        if self.layers:
+            with self._attempt("gradients"):
+                found |= run_columns(self.layers, self._relu_rows)
+        return found | {"probe_seconds": round(self.seconds, 3)}
+
+    def _step_along(self, suffix: str) -> None:
+        if self.cell.measure.descent:
+            with self._attempt("descent"):
+                gains = descent.descent_gains(self.network, list(self._batches()), self._seed)
+                self._found |= {f"{name}{suffix}": value for name, value in gains.items()}
+        if self.cell.measure.finite_differences:
+            with self._attempt("finite differences"):
+                x, y = next(self._batches())
+                agreement = descent.finite_difference_agreement(self.network, x, y, self._seed)
+                self._found[f"finite_difference_agreement{suffix}"] = agreement
+
+    @property
+    def _seed(self) -> int:
+        return derive(self.cell.seed, "looks")
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        # From the CPU: the whole split need not be on the device for a few of its samples.
+        for x, y, _ in Batches(self._data.val, torch.device("cpu")).of(self._rows):
+            yield as_input(x.to(self._device), self._data.dataset, self.cell.profile), y.to(self._device)
+
+    @contextmanager
+    def _attempt(self, what: str) -> Iterator[None]:
+        began = time.perf_counter()
+        devices = [self._device] if self._device.type == "cuda" else []
+        try:
+            # Building a network reseeds torch's generator, which some methods draw from in training.
+            with torch.random.fork_rng(devices):
+                yield
+        except Exception as problem:
+            self.unmeasured[what] = f"{type(problem).__name__}: {problem}"
+        self.seconds += time.perf_counter() - began
+
+
+def probe_rows(samples: int) -> list[Tensor]:
+    """Rows of the validation set, a tensor for each probe batch, disjoint; the same for every method.
+
+    All samples in one batch where there are fewer than SAMPLES.
+    """
+    order = torch.randperm(samples, generator=torch.Generator().manual_seed(derive(0, "probe")))
+    whole = max(1, min(BATCHES, samples // SAMPLES))
+    return [order[i * SAMPLES : (i + 1) * SAMPLES] for i in range(whole)]

@@ -1,0 +1,154 @@
+"""Records as the rows of a table: one configuration a row, over its seeds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from bench.columns import DECLARED, KEY, Line, named
+from bench.errors import BenchError
+from bench.statistics import Values
+from bench.store import FAILED, OK
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One configuration: its records, sorted by seed."""
+
+    task: tuple[str, str, int]
+    method: str
+    variant: str
+    configuration: str
+    records: Sequence[Record]
+    checksum: str | None
+
+    @property
+    def setting(self) -> str:
+        """All that a fair comparison of methods holds fixed: recipe, network, profile, their code."""
+        cell, digests = self.records[0]["cell"], self.records[0].get("digests", {})
+        fixed = {name: value for name, value in cell.items() if name not in ("method", "seed")}
+        code = {name: value for name, value in digests.items() if name != "method"}
+        return json.dumps([fixed, code], sort_keys=True)
+
+    @property
+    def words(self) -> list[str]:
+        """The parts of the variant; none for the default."""
+        return [word for word in self.variant.split() if word != "default"]
+
+    @property
+    def seeds(self) -> set[int]:
+        """Of all records, whatever became of them."""
+        return {record["cell"]["seed"] for record in self.records}
+
+    def count(self, *statuses: str) -> int:
+        return sum(record["status"] in statuses for record in self.records)
+
+    @property
+    def incomplete(self) -> int:
+        return len(self.records) - self.count(OK, *FAILED)
+
+    @property
+    def reference(self) -> bool:
+        return bool(self.records[0]["method"]["kind"] == "reference")
+
+    def measured(self, metric: str) -> dict[int, float]:
+        """Seed to value, over the runs that are ok and measured it."""
+        ok = (record for record in self.records if record["status"] == OK)
+        values = {record["cell"]["seed"]: record["metrics"].get(metric) for record in ok}
+        return {seed: float(value) for seed, value in values.items() if value is not None}
+
+    def pairs(self, other: Row, metric: str = "test_accuracy") -> tuple[Values, Values]:
+        """A metric of both rows on the seeds where both measured it; none if their data differ."""
+        mine, theirs = self.measured(metric), other.measured(metric)
+        seeds = sorted(mine.keys() & theirs.keys()) if self.checksum == other.checksum else []
+        return np.array([mine[s] for s in seeds], float), np.array([theirs[s] for s in seeds], float)
+
+    def score(self, chance: float) -> float:
+        """Mean test accuracy with failed runs at chance; NaN for a row that is not ranked."""
+        if self.reference or self.incomplete:
+            return math.nan
+        values = [*self.measured("test_accuracy").values(), *[chance] * self.count(*FAILED)]
+        # The last bits depend on the order of summation, and would break ties.
+        return round(float(np.mean(values)), 9)
+
+    def identity(self) -> Line:
+        """Its key, and what its method declares."""
+        declared = {name: self.records[0]["method"][name] for name in DECLARED}
+        return named(KEY, (*self.task, self.method, self.variant)) | declared
+
+
+def settings(records: Iterable[Record]) -> Iterator[list[Row]]:
+    """The rows of each task and setting, which alone may be compared with each other."""
+
+    def where(row: Row) -> tuple[Any, ...]:
+        return (*row.task, row.setting)
+
+    for _, of in groupby(sorted(rows(records), key=where), key=where):
+        yield list(of)
+
+
+def base(of: Sequence[Row], baseline: str) -> Row | None:
+    """The row that the others of one setting are compared with; None where there is none."""
+    candidates = [row for row in of if row.method == baseline]
+    # In one setting the fewest words are those of the default parameters.
+    return min(candidates, key=lambda row: (len(row.words), row.variant), default=None)
+
+
+def rows(records: Iterable[Record]) -> list[Row]:
+    """A row per configuration, sorted by key; those that share a whole key are told apart by a suffix.
+
+    Records made before and after a change of the code that they depend on are two configurations.
+    """
+    by_configuration: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        by_configuration[_configuration(record)].append(record)
+    by_key: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for configuration, found in by_configuration.items():
+        row = _row(configuration, found)
+        by_key[(*row.task, row.method, row.variant)].append(row)
+    apart = [row for same in by_key.values() for row in (_told_apart(same) if len(same) > 1 else same)]
+    return sorted(apart, key=lambda row: (*row.task, row.method, row.variant))
+
+
+def _configuration(record: Record) -> str:
+    if "digests" not in record:
+        return str(record["configuration"])
+    code = json.dumps([record["configuration"], record["digests"]], sort_keys=True)
+    return hashlib.sha256(code.encode()).hexdigest()[:16]
+
+
+def _row(configuration: str, records: list[Record]) -> Row:
+    records = sorted(records, key=lambda record: record["cell"]["seed"])
+    cell = records[0]["cell"]
+    task = (cell["dataset"]["name"], cell["backbone"]["name"], cell["timesteps"])
+    name = f"configuration {configuration} ({cell['method']['name']} on {cell['dataset']['name']})"
+    seeds = [record["cell"]["seed"] for record in records]
+    if twice := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
+        raise BenchError(f"{name} has two records of seed {twice[0]}: keep one of them")
+    checksums = sorted({found for record in records if (found := data(record, "checksum"))})
+    if len(checksums) > 1:
+        raise BenchError(f"{name} has records of different data ({', '.join(checksums)}): keep those of one")
+    checksum = checksums[0] if checksums else None
+    return Row(task, cell["method"]["name"], records[0]["variant"], configuration, records, checksum)
+
+
+def _told_apart(rows: list[Row]) -> list[Row]:
+    """The same rows, each variant with the first four digits of its configuration, or as many as it takes."""
+    lengths = range(4, max(len(row.configuration) for row in rows) + 1)
+    digits = next(n for n in lengths if len({row.configuration[:n] for row in rows}) == len(rows))
+    return [replace(row, variant=f"{row.variant} #{row.configuration[:digits]}") for row in rows]
+
+
+def data(record: Record, fact: str) -> Any:
+    """A fact about the data; None where the run failed before it had any."""
+    return (record.get("data") or {}).get(fact)

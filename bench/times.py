@@ -1,0 +1,174 @@
+"""What of a plan is to be timed, after all of its trainings: each thing once, one at a time.
+
+Inference is the same computation for all methods that change the gradient alone, so it is timed once for
+each network under a plain rectangle; methods that change it have their own. A training step is timed for
+each configuration with a run that worked.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from bench import data, registry
+from bench.environment import describe
+from bench.metrics.latency import USUAL, Rounds
+from bench.plan import Plan, digests
+from bench.shapes import rectangle
+from bench.store import OK
+from bench.suite import Cell, Profile
+from bench.surrogate import Method, Param
+from bench.timings import (
+    TIMING_SCHEMA,
+    Forward,
+    Kind,
+    Timing,
+    Timings,
+    forward_kind,
+    hardware,
+    timed,
+    timing_id,
+)
+from bench.worker import encodable, end_with, is_memory, now, send_output_to
+
+SPIKING = Method("spiking", rectangle, "control", "gradient", "paper", "", "", "", (), {"width": Param(1.0)})
+"""Stands for every method whose forward pass is that of plain spikes."""
+FINAL = (OK, "failed")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One thing to be timed. cell: one of those that it is for; id: that of its file."""
+
+    kind: Kind
+    forward: Forward
+    cell: Cell
+    known: data.Facts
+    id: str
+    hardware: str
+    digests: dict[str, str]
+    environment: dict[str, Any]
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        cell = self.cell
+        who = {"spiking": "spiking", "reference": "without spikes"}.get(self.forward, cell.method.name)
+        what = f"inference, {who}" if self.kind == "inference" else f"training step, {cell.method.name}"
+        return f"{cell.dataset.name} {cell.backbone.name} T={cell.timesteps} {what}"
+
+    def what(self) -> dict[str, Any]:
+        """The parts of the cell that decide what is timed."""
+        return timed(self.kind, self.cell.model_dump(mode="json"), self.forward)
+
+    def timing(self, outcome: dict[str, Any]) -> Timing:
+        """Its file's content."""
+        return {
+            "schema": TIMING_SCHEMA,
+            "id": self.id,
+            "hardware": self.hardware,
+            "digests": self.digests,
+            "environment": self.environment,
+            **self.what(),
+            **outcome,
+        }
+
+
+@dataclass(frozen=True)
+class TimingJob:
+    """What a process is given."""
+
+    measurement: Measurement
+    plugins: tuple[Path, ...]
+    rounds: Rounds = USUAL
+
+
+def pending(plan: Plan, *, worked: Sequence[str], retry: bool = False) -> list[Measurement]:
+    """What has no final timing of this code yet, inference first. worked: ids of cells with an ok record.
+
+    retry: what failed counts as not there.
+    """
+    kept = Timings(plan.store.results, plan.suite.name)
+    found: dict[str, Measurement] = {}
+    there = set(worked)
+    # Describing it asks for the versions of all packages: once is enough.
+    environments: dict[tuple[Profile, tuple[str, ...]], dict[str, Any]] = {}
+    for kind in ("inference", "training"):
+        for planned in plan.cells if plan.suite.times else ():
+            if planned.id not in there:
+                continue
+            place = (planned.cell.profile, plan.found.method(planned.cell.method.name).item.requires)
+            if place not in environments:
+                environments[place] = describe(*place)
+            each = _measurement(kind, plan, planned.cell, planned.known, environments[place])
+            timing = kept.read(each.id)
+            final = (OK,) if retry else FINAL
+            if timing and timing["status"] in final and timing["digests"] == each.digests:
+                continue
+            found.setdefault(each.id, each)
+    return list(found.values())
+
+
+def _measurement(
+    kind: Kind, plan: Plan, cell: Cell, known: data.Facts, environment: dict[str, Any]
+) -> Measurement:
+    method = plan.found.method(cell.method.name).item
+    forward = forward_kind({"kind": method.kind, "changes": method.changes})
+    code = digests(cell, plan.found)
+    if kind == "inference" and forward == "spiking":
+        del code["method"]
+    on = hardware(environment)
+    what = timed(kind, cell.model_dump(mode="json"), forward)
+    return Measurement(kind, forward, cell, known, timing_id(what, on), on, code, environment)
+
+
+def measure_in_process(job: TimingJob, pipe: Connection, log: Path) -> None:
+    """Entry point of the process; sends what the outcome decides of a timing."""
+    os.setsid()
+    send_output_to(log)
+    end_with(pipe)
+    pipe.send(attempt(job))
+
+
+def attempt(job: TimingJob) -> dict[str, Any]:
+    """Time it, whatever happens."""
+    outcome: dict[str, Any] = {"started": now(), "status": OK, "error": None, "metrics": {}}
+    try:
+        outcome["metrics"] = measure(job.measurement, registry.load(job.plugins), job.rounds)
+    except Exception as problem:
+        outcome["status"] = "oom" if is_memory(problem) else "failed"
+        outcome["error"] = encodable(f"{type(problem).__name__}: {problem}")
+    return outcome | {"ended": now(), "rounds": asdict(job.rounds)}
+
+
+def measure(m: Measurement, found: registry.Registry, rounds: Rounds) -> dict[str, float]:
+    """The times, in this process; on random samples of the data's shape.
+
+    What a network computes takes as long whatever the samples are.
+    """
+    import torch
+
+    from bench.metrics import latency
+    from bench.train import build, set_profile
+
+    set_profile(m.cell.profile)
+    device = torch.device(m.cell.profile.device)
+    dtype = getattr(torch, m.cell.profile.dtype)
+    steps = (m.cell.timesteps,) if found.dataset(m.cell.dataset.name).item.events else ()
+
+    def samples(count: int) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(0)
+        x = torch.rand((count, *steps, *m.known.shape), generator=generator)
+        # Events are counts, and most are 0.
+        return (x > 0.9 if steps else x).to(device, dtype)
+
+    instead = SPIKING if m.kind == "inference" and m.forward == "spiking" else None
+    if m.kind == "inference":
+        return latency.inference(build(m.cell, found, m.known, instead).to(device), samples, rounds)
+    return latency.training(
+        lambda: build(m.cell, found, m.known).to(device), samples, m.known.classes, m.cell.recipe, rounds
+    )

@@ -1,0 +1,81 @@
+"""What was timed apart from the trainings, on disk: <results>/latency/<suite>/<id>.json.
+
+Inference is timed once for all methods whose forward pass is the same, a training step once for each
+configuration. The id is a hash of what was timed and of the hardware: times of two machines never meet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.files import write_atomic
+
+TIMING_SCHEMA = 1
+Timing = dict[str, Any]
+Kind = Literal["inference", "training"]
+Forward = Literal["spiking", "reference", "own"]
+
+
+def forward_kind(method: Mapping[str, Any]) -> Forward:
+    """Whose forward pass a method has, by its declared `kind` and `changes`.
+
+    spiking: that of every method that changes the gradient alone; reference: that of the network
+    without spikes; own: its own.
+    """
+    if method["kind"] == "reference":
+        return "reference"
+    return "spiking" if method["changes"] == "gradient" else "own"
+
+
+def timed(kind: Kind, cell: Mapping[str, Any], forward: Forward) -> dict[str, Any]:
+    """The parts of a cell (as a record has it) that decide what is timed."""
+    left_out = {"seed", "measure"} | ({"recipe"} if kind == "inference" else set())
+    parts = {name: value for name, value in cell.items() if name not in left_out}
+    if kind == "inference" and forward == "spiking":
+        parts["method"] = None
+    return {"kind": kind, "forward": forward, "cell": parts}
+
+
+def hardware(environment: Mapping[str, Any]) -> str:
+    """The class of hardware that times may be compared within, from a record's environment."""
+    if environment.get("gpu"):
+        return str(environment["gpu"]["name"])
+    threads = environment["threads"]
+    return f"{environment['cpu']}, {threads} thread{'s' * (threads > 1)}"
+
+
+def timing_id(what: Mapping[str, Any], on: str) -> str:
+    """A hash of what is timed and of the hardware."""
+    content = {"schema": TIMING_SCHEMA, "hardware": on, **what}
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+class Timings:
+    """The timings of one suite under one results folder."""
+
+    def __init__(self, results: Path, suite: str) -> None:
+        self.folder = results / "latency" / suite
+
+    def read(self, timing: str) -> Timing | None:
+        """One of them; None where there is none, or it cannot be read."""
+        try:
+            found = json.loads((self.folder / f"{timing}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        known = isinstance(found, dict) and found.get("schema") == TIMING_SCHEMA
+        return found if known and found.get("id") == timing else None
+
+    def all(self) -> list[Timing]:
+        """Every readable one, by id."""
+        found = (self.read(file.stem) for file in sorted(self.folder.glob("*.json")))
+        return [timing for timing in found if timing is not None]
+
+    def write(self, timing: Timing) -> None:
+        """Raises OSError; then it counts as not there."""
+        text = json.dumps(timing, indent=1, sort_keys=True, allow_nan=False) + "\n"
+        write_atomic(self.folder / f"{timing['id']}.json", text.encode())

@@ -1,0 +1,69 @@
+"""Timing: how many rounds there are, and what memory is seen."""
+
+import pytest
+import torch
+
+from bench.metrics.latency import HighWater, Rounds, inference, timed
+
+CPU = torch.device("cpu")
+
+
+class Clock:
+    """Moves on by a second whenever the action is called."""
+
+    def __init__(self):
+        self.now, self.calls = 0.0, 0
+
+    def __call__(self):
+        return self.now
+
+    def action(self):
+        self.calls += 1
+        self.now += 1.0
+
+
+@pytest.mark.parametrize(
+    ("rounds", "expected"),
+    [
+        (Rounds(warm=3, least=5, most=100, seconds=2.5), 5),
+        (Rounds(warm=0, least=5, most=100, seconds=20.0), 20),
+        (Rounds(warm=2, least=1, most=7, seconds=1e9), 7),
+    ],
+)
+def test_rounds(rounds, expected):
+    clock = Clock()
+    times = timed(clock.action, CPU, rounds, clock)
+    assert times == [1.0] * expected
+    assert clock.calls == expected + rounds.warm
+
+
+def test_inference_gives_percentiles_of_both_batches(monkeypatch):
+    asked = []
+    times = {1: [0.001 * i for i in range(1, 101)], 100: [0.01 * i for i in range(1, 101)]}
+
+    def scripted(action, device, rounds):
+        action()
+        return times[asked[-1]]
+
+    monkeypatch.setattr("bench.metrics.latency.timed", scripted)
+
+    def samples(count):
+        asked.append(count)
+        return torch.zeros(count, 3)
+
+    network = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Dropout())
+    found = inference(network.train(), samples, Rounds())
+    assert asked == [1, 100] and not network.training
+    assert found["inference_ms_p50_batch1"] == pytest.approx(50.5)
+    assert found["inference_ms_p95_batch1"] == pytest.approx(95.05)
+    assert found["inference_ms_p50_batch100"] == pytest.approx(505)
+    assert found["throughput"] == pytest.approx(100 / 0.505)
+
+
+def test_the_high_water_mark_sees_what_was_in_use_and_is_no_longer():
+    high = HighWater(CPU)
+    before = high.mb()
+    x = torch.ones(50 * 2**20)
+    del x
+    # 200 MB; what else the process does meanwhile is small.
+    assert 195 < high.mb() - before < 260

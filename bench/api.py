@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from bench import layer_times
 from bench.errors import BenchError, Stopped
 from bench.paths import data_root as find_data_root
 from bench.paths import default_results
@@ -185,7 +186,7 @@ def tables(suite: str, *, results: Path | str | None = None) -> dict[str, pd.Dat
     chosen = load_suite(suite)
     store = Store(Path(results) if results is not None else default_results(), chosen.name)
     write_tables(store, chosen.baseline)
-    return leaderboards.tables(store.records(), chosen.baseline, Timings(store.results, store.suite).all())
+    return leaderboards.tables(store.records(), chosen.baseline, *_timed(store))
 
 
 def write_tables(store: Store, baseline: str) -> list[Path]:
@@ -202,8 +203,12 @@ def write_tables(store: Store, baseline: str) -> list[Path]:
             f"`spikegrad run {store.suite}` makes them"
         )
     try:
-        timings = Timings(store.results, store.suite).all()
-        return leaderboards.write(records, store.leaderboards, baseline, timings)
+        return leaderboards.write(records, store.leaderboards, baseline, *_timed(store))
     except OSError as problem:
         why = problem.strerror or problem
         raise Stopped(f"cannot write the tables to {store.leaderboards}: {why}") from None
+
+
+def _timed(store: Store) -> tuple[list[Timing], list[dict[str, Any]]]:
+    """What was timed apart from the trainings: networks of the suite, and layers."""
+    return Timings(store.results, store.suite).all(), layer_times.read(store.results)

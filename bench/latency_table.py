@@ -24,22 +24,35 @@ INFERENCE = (
 )
 TRAINING = ("train_step_ms_p50", "compile_s", "peak_memory_mb")
 OF_RUNS = ("train_seconds", "search_seconds", "probe_seconds")
+PARTS = ("forward", "backward", "step")
+LAYER_TASK = {"dataset": "none", "backbone": "neuron"}
+"""What stands for data and network in the row of a layer of neurons that was timed alone."""
 LATENCY_COLUMNS = (
     *(*KEY, *DECLARED, "hardware", "n_seeds", *INFERENCE, *TRAINING),
+    *(f"layer_{part}_ms_p50" for part in PARTS),
     *(f"{metric}_{what}" for metric in OF_RUNS for what in ("mean", "sd")),
     "workers",
     "error",
 )
 
 
-def latency_table(records: Iterable[Record], timings: Sequence[Timing] = ()) -> pd.DataFrame:
+def latency_table(
+    records: Iterable[Record],
+    timings: Sequence[Timing] = (),
+    layer_times: Iterable[Mapping[str, Any]] = (),
+) -> pd.DataFrame:
     """A row per configuration and class of hardware: timings, and what its runs took.
 
-    Inference that methods share stands in the row of each of them.
+    Inference that methods share stands in the row of each of them. layer_times: rows of
+    `bench.layer_times.read`; those of methods that no record has are left out.
     """
+    of = rows(records)
     found = {(_key(t), t["hardware"]): t for t in timings}
     machines = sorted({t["hardware"] for t in timings})
-    return frame([line for row in rows(records) for line in _lines(row, found, machines)], LATENCY_COLUMNS)
+    declared = {row.method: row.identity() for row in of}
+    lines = [line for row in of for line in _lines(row, found, machines)]
+    lines += [_layer(declared[time["method"]], time) for time in layer_times if time["method"] in declared]
+    return frame(sorted(lines, key=_place), LATENCY_COLUMNS)
 
 
 def _lines(row: Row, found: Mapping[tuple[str, str], Timing], machines: Sequence[str]) -> Iterable[Line]:
@@ -54,6 +67,11 @@ def _lines(row: Row, found: Mapping[tuple[str, str], Timing], machines: Sequence
         there = [part for part in parts if part is not None]
         if there or ran:
             yield row.identity() | {"hardware": machine, "n_seeds": len(ran)} | _timed(there) | _took(ran)
+
+
+def _layer(identity: Line, time: Mapping[str, Any]) -> Line:
+    there = {name: time[name] for name in ("variant", "timesteps", "hardware", "compile_s")}
+    return identity | LAYER_TASK | there | {f"layer_{part}_ms_p50": time[f"{part}_ms_p50"] for part in PARTS}
 
 
 def _timed(parts: Sequence[Timing]) -> Line:
@@ -71,6 +89,10 @@ def _took(ran: Sequence[Record]) -> Line:
         line |= named(columns, (statistics.mean(seconds), statistics.sd(seconds)))
     workers = sorted({r["workers"] for r in ran if r.get("workers")})
     return line | {"workers": "/".join(str(n) for n in workers)}
+
+
+def _place(line: Line) -> tuple[object, ...]:
+    return tuple(line[name] for name in (*KEY, "hardware"))
 
 
 def _key(what: Mapping[str, Any]) -> str:

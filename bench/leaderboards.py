@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -64,9 +65,12 @@ def design_note(records: Iterable[Record], baseline: str = "rectangle") -> list[
 
 
 def tables(
-    records: Iterable[Record], baseline: str = "rectangle", timings: Sequence[Timing] = ()
+    records: Iterable[Record],
+    baseline: str = "rectangle",
+    timings: Sequence[Timing] = (),
+    layer_times: Iterable[Mapping[str, Any]] = (),
 ) -> dict[str, pd.DataFrame]:
-    """Every table by name; timings: what was timed apart from the trainings."""
+    """Every table by name; timings, layer_times: of networks and of layers, apart from the trainings."""
     records = list(records)
     return {
         "runs": runs_table(records),
@@ -74,18 +78,23 @@ def tables(
         "gradients": measured_tables.gradients_table(records, baseline),
         "cost": measured_tables.cost_table(records),
         "anytime": measured_tables.anytime_table(records),
-        "latency": latency_table(records, timings),
+        "latency": latency_table(records, timings, layer_times),
     }
 
 
 def write(
-    records: Iterable[Record], folder: Path, baseline: str = "rectangle", timings: Sequence[Timing] = ()
+    records: Iterable[Record],
+    folder: Path,
+    baseline: str = "rectangle",
+    timings: Sequence[Timing] = (),
+    layer_times: Iterable[Mapping[str, Any]] = (),
 ) -> list[Path]:
     """Write the tables, NAME.csv, each whole or not at all. Raises OSError, as on a full disk."""
-    made = {f"{name}.csv": table for name, table in tables(records, baseline, timings).items()}
-    for name, table in made.items():
-        write_atomic(folder / name, csv(table).encode("utf-8", "backslashreplace"))
-    return [folder / name for name in made]
+    made = tables(records, baseline, timings, layer_times)
+    files = {folder / f"{name}.csv": csv(table) for name, table in made.items()}
+    for file, content in files.items():
+        write_atomic(file, content.encode("utf-8", "backslashreplace"))
+    return [*files]
 
 
 class _Task:

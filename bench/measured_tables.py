@@ -1,6 +1,7 @@
 """Gradient health, cost and accuracy against time steps: means over the seeds of a configuration.
 
-Each row's n_seeds counts the runs that are ok and have the numbers; see docs/tables.md for the columns.
+Each row's n_seeds counts the runs that are ok and have some of its numbers; see docs/tables.md for the
+columns.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import pandas as pd
 from bench import statistics
 from bench.columns import ANYTIME, DECLARED, KEY, Line, frame, named
 from bench.rows import Record, Row, base, rows, settings
+from bench.store import OK
 
 GRADIENTS = (
     "available_fraction",
@@ -77,7 +79,7 @@ def cost_table(records: Iterable[Record]) -> pd.DataFrame:
     lines = []
     for row in rows(records):
         accuracy = {"test_accuracy_mean": statistics.mean(_values(row, "test_accuracy"))}
-        lines.append(row.identity() | _counted(row, COSTS[0]) | accuracy | _means(row, COSTS))
+        lines.append(row.identity() | _counted(row, COSTS) | accuracy | _means(row, COSTS))
     return frame(lines, COST_COLUMNS)
 
 
@@ -85,7 +87,8 @@ def anytime_table(records: Iterable[Record]) -> pd.DataFrame:
     """A row per configuration and t: accuracy when the output is averaged over the first t steps."""
     lines: list[Line] = []
     for row in rows(records):
-        curves = [r["metrics"]["anytime_accuracy"] for r in row.records if "anytime_accuracy" in r["metrics"]]
+        ok = [record["metrics"] for record in row.records if record["status"] == OK]
+        curves = [metrics["anytime_accuracy"] for metrics in ok if metrics.get("anytime_accuracy")]
         arrived = {"timesteps_to_99_mean": statistics.mean(_values(row, "timesteps_to_99"))}
         for t, of in enumerate(zip(*curves, strict=True), 1):
             values = np.array(of, float)
@@ -109,18 +112,24 @@ def with_excess(records: Iterable[Record]) -> list[Record]:
 
 
 def _gradients(row: Row, against: Row | None) -> Line:
-    line = row.identity() | _counted(row, "available_fraction") | _means(row, GRADIENTS)
-    line["n_unmeasured"] = sum(bool(record.get("unmeasured")) for record in row.records)
-    line["n_vanished"] = len(row.measured("vanish_onset_epoch"))
-    for metric in COMPARED if against is not None else ():
-        assert against is not None
+    line = row.identity() | _counted(row, GRADIENTS) | _means(row, GRADIENTS)
+    line["n_unmeasured"] = sum(bool(set(r.get("unmeasured") or ()) - {"cost"}) for r in row.records)
+    # Where nobody looked, it is unknown whether anything has vanished.
+    looked = row.measured("available_fraction")
+    line["n_vanished"] = len(row.measured("vanish_onset_epoch")) if looked else None
+    return line | (_differences(row, against) if against else {})
+
+
+def _differences(row: Row, against: Row) -> Line:
+    line: Line = {}
+    for metric in COMPARED:
         found = statistics.paired(*row.pairs(against, metric))
         line |= named(_delta(metric), (found.mean, found.low, found.high))
     return line
 
 
-def _counted(row: Row, metric: str) -> Line:
-    return {"n_seeds": len(row.measured(metric))}
+def _counted(row: Row, metrics: Sequence[str]) -> Line:
+    return {"n_seeds": len(set[int]().union(*(row.measured(metric) for metric in metrics)))}
 
 
 def _means(row: Row, metrics: Sequence[str]) -> Line:

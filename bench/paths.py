@@ -37,6 +37,7 @@ def numerical_core() -> list[Path]:
         "metrics/gradients",
         "metrics/looks",
         "metrics/run_columns",
+        "metrics/spike_counts",
         "neuron",
         "pictures",
         "primitives",

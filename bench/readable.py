@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,24 +34,40 @@ class Block:
 
 
 def blocks(table: pd.DataFrame) -> Iterator[Block]:
-    """The tasks of an accuracy table, in its order; networks and data of other options are other tasks.
+    """The tasks of an accuracy table, in its order; networks and data of other options are other tasks."""
+    for title, rows in tasks(table):
+        yield Block(title, [_readable(line) for line in rows.to_dict("records")])
 
-    What the variants of all rows share stands once, in the title.
+
+def tasks(table: pd.DataFrame, *within: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Title and rows of each task of any table, and within it of each value of these columns.
+
+    What the variants of all rows share stands once, in the title, and `method` names what is a row's own.
     """
     options = [" ".join(filter(_is_option, _words(variant))) for variant in table["variant"]]
-    for (dataset, backbone, timesteps, _), rows in table.groupby([*TASK, pd.Series(options, table.index)]):
+    for place, rows in table.groupby([*TASK, pd.Series(options, table.index), *within]):
+        dataset, backbone, timesteps, _, *rest = map(str, place)
         words = [_words(variant) for variant in rows["variant"]]
         shared = [word for word in words[0] if all(word in other for other in words)]
-        title = " · ".join([str(dataset), str(backbone), f"T = {timesteps}", *shared])
-        yield Block(title, [_readable(line, shared) for line in rows.to_dict("records")])
+        own = [" ".join(word for word in of if word not in shared) for of in words]
+        names = zip(rows["method"], own, strict=True)
+        named = rows.assign(method=[f"{method} ({of})" if of else method for method, of in names])
+        yield " · ".join([dataset, backbone, f"T = {timesteps}", *shared, *rest]), named
 
 
 def markdown(table: pd.DataFrame) -> str:
     """An accuracy table as GitHub Markdown: one pipe table a task."""
-    head = f"| {' | '.join(HEADINGS.values())} |\n|{' --- |' * len(HEADINGS)}"
-    return "\n".join(
-        "\n".join([f"### {block.title}\n", head, *map(_pipes, block.lines), ""]) for block in blocks(table)
+    heads = [*HEADINGS.values()]
+    found = (
+        pipe_table(block.title, heads, [[*line.values()] for line in block.lines]) for block in blocks(table)
     )
+    return "\n".join(found)
+
+
+def pipe_table(title: str, heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table of GitHub Markdown below its title."""
+    rows = [heads, ["---"] * len(heads), *([cell.replace("|", r"\|") for cell in line] for line in lines)]
+    return "\n".join([f"### {title}\n", *(f"| {' | '.join(row)} |" for row in rows), ""])
 
 
 def _is_option(word: str) -> bool:
@@ -63,21 +79,16 @@ def _words(variant: str) -> list[str]:
     return [] if variant == "default" else variant.split(" ")
 
 
-def _readable(line: Mapping[Any, Any], shared: list[str]) -> dict[str, str]:
-    own = " ".join(word for word in _words(line["variant"]) if word not in shared)
+def _readable(line: Mapping[Any, Any]) -> dict[str, str]:
     best, rank = (text(column, line[column]) for column in VERDICTS)
     return {
         "rank": rank,
-        "method": f"{line['method']} ({own})" if own else str(line["method"]),
+        "method": str(line["method"]),
         **{fact: str(line[fact]) for fact in DECLARED},
         "accuracy": _accuracy(line),
         "delta": _delta(line),
         "best": best,
     }
-
-
-def _pipes(line: Mapping[str, str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line.values())} |"
 
 
 def _accuracy(line: Mapping[Any, Any]) -> str:

@@ -153,7 +153,8 @@ def show_accuracy(table: pd.DataFrame, console: Console) -> None:
 
 def table_as_json(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows of a table; what is unknown is null."""
-    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=6))
+    # pandas counts digits after the point, of which a small number needs many.
+    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=15))
     return rows
 
 

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.columns import TASK, text
+from bench.columns import text
+from bench.readable import pipe_table, tasks
 
 SHOWN: Mapping[str, Mapping[str, str]] = {
     "gradients": {
@@ -32,6 +33,9 @@ SHOWN: Mapping[str, Mapping[str, str]] = {
         "throughput": "samples/s",
         "train_step_ms_p50": "training step, ms",
         "peak_memory_mb": "peak memory, MB",
+        "layer_forward_ms_p50": "layer forward, ms",
+        "layer_backward_ms_p50": "backward, ms",
+        "layer_step_ms_p50": "both, ms",
         "train_seconds_mean": "training, s",
         "error": "error",
     },
@@ -80,23 +84,15 @@ def show(which: str, table: pd.DataFrame, console: Console) -> None:
 
 def markdown(which: str, table: pd.DataFrame) -> str:
     """One of the tables of SHOWN as GitHub Markdown: one pipe table a task."""
-    parts = []
-    for title, heads, lines in _blocks(which, table):
-        rows = [list(heads.values()), ["---"] * len(heads), *lines]
-        pipes = "\n".join(
-            f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows
-        )
-        parts.append(f"### {title}\n\n{pipes}\n")
-    return "\n".join(parts)
+    return "\n".join(
+        pipe_table(title, [*heads.values()], lines) for title, heads, lines in _blocks(which, table)
+    )
 
 
 def _blocks(which: str, table: pd.DataFrame) -> list[tuple[str, dict[str, str], list[list[str]]]]:
     """Title, headings by column, and lines of each task; without columns that are empty everywhere."""
-    where = [*TASK, "variant", *(["hardware"] if which == "latency" else [])]
     found = []
-    for place, rows in table.groupby(where, sort=True):
-        dataset, backbone, timesteps, variant, *machine = map(str, place)
-        title = " · ".join([dataset, backbone, f"T = {timesteps}", variant, *machine])
+    for title, rows in tasks(table, *(["hardware"] if which == "latency" else [])):
         there = {name: head for name, head in SHOWN[which].items() if any(text(name, v) for v in rows[name])}
         lines = [[_short(name, line[name]) for name in there] for line in rows.to_dict("records")]
         found.append((title, there, lines))

@@ -57,8 +57,11 @@ def mean(values: Values) -> float:
 
 
 def sd(values: Values) -> float:
-    """Sample standard deviation (n - 1 below the line); NaN below two values."""
-    return float(values.std(ddof=1)) if values.size > 1 else math.nan
+    """Sample standard deviation (n - 1 below the line); exactly 0 of equal values, NaN below two."""
+    if values.size < 2:
+        return math.nan
+    # The mean of equal values can be another number than they are, by rounding.
+    return float(values.std(ddof=1)) if np.ptp(values) else 0.0
 
 
 def t_interval(values: Values, level: float = LEVEL) -> Interval:

@@ -74,12 +74,15 @@ def finite_difference_agreement(network: Network, x: Tensor, y: Tensor, seed: in
 
 
 def synapses(network: nn.Module) -> list[nn.Parameter]:
-    """Weights of the synapses and the readout: matrices and kernels, but none of a neuron or a method.
+    """Weights of synapses and readout: matrices and kernels, but none of a norm, a neuron or a method.
 
     The matrix of a recurrent layer is one of them.
     """
     own: set[int] = set()
     for module in network.modules():
+        if isinstance(module, nn.LayerNorm | nn.RMSNorm):
+            # Over several dimensions their weights are no vectors.
+            own |= {id(p) for p in module.parameters()}
         if isinstance(module, SpikingNeuron):
             over_time = module.recurrent.parameters() if module.recurrent is not None else ()
             own |= {id(p) for p in module.parameters()} - {id(p) for p in over_time}

@@ -52,8 +52,8 @@ class Looks:
         if self.cell.measure.probe != "off":
             with self._attempt("gradients"):
                 x, y = next(self._batches())
-                self._relu_rows = gradients.look(self.relu(), x, y, 0, self._seed)
                 self.layers += gradients.look(self.network, x, y, 0, self._seed)
+                self._relu_rows = gradients.look(self.relu(), x, y, 0, self._seed)
         self._step_along("_before")
 
     def after(self, epoch: int) -> None:

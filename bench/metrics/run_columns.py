@@ -18,11 +18,11 @@ VANISHED = 1e-3
 def run_columns(rows: Sequence[Row], relu: Sequence[Row]) -> Columns:
     """The columns of one run from its rows; relu: those of the same network with ReLU, untrained.
 
-    At the last look unless the name says otherwise; see docs/tables.md. None where there is no such
-    number, as a slope over one layer.
+    At the last look that there is unless the name says otherwise; see docs/tables.md. None where there is
+    no such number, as a slope over one layer.
     """
     looks = {epoch: list(of) for epoch, of in groupby(rows, key=lambda row: int(row["epoch"]))}
-    first, last = looks[min(looks)], looks[max(looks)]
+    first, last = looks.get(0, []), looks[max(looks)]
     layers = _layers(last)
     norms = [norm for _, norm in layers]
     live = [norm for norm in norms if norm]

@@ -419,6 +419,9 @@ class Careless(Surrogate):
         return self.last
 
     def emit(self, s, t):
+        # Once a step, in a pass and a look, however often the derivative is asked for beside it.
+        assert self.calls in (t + 1, t + 3)
+        assert len(self.history) == self.calls
         return self.times_gain(s)
 
 

@@ -109,7 +109,8 @@ def paired(a: Values, b: Values, level: float = LEVEL) -> Paired:
     n, centre, spread = found.size, mean(found), sd(found)
     if n < 2:
         return Paired(n, centre, spread, math.nan, math.nan, math.nan, "one pair" if n else "no pairs")
-    if np.ptp(found) == 0:
+    # Also where differences vary by so little that their squares are 0.
+    if spread == 0:
         zero = centre == 0
         return Paired(
             n, centre, 0.0, centre, centre, 1.0 if zero else math.nan, "" if zero else "no variance"

@@ -80,6 +80,17 @@ def test_paired_without_variance_has_no_p() -> None:
     assert found.mean == found.low == found.high == pytest.approx(1 / 3.6)
 
 
+def test_differences_whose_squares_vanish_have_no_variance() -> None:
+    found = statistics.paired(np.array([0.0, 0.0, 0.0, 1.7e-227]), np.zeros(4))
+    assert found.note == "no variance" and math.isnan(found.p)
+    assert found.mean == found.low == found.high > 0
+
+
+@given(st.floats(-1e6, 1e6), st.integers(2, 9))
+def test_equal_values_do_not_vary(value: float, n: int) -> None:
+    assert statistics.sd(np.full(n, value)) == 0
+
+
 def test_a_small_real_variance_is_not_taken_for_rounding() -> None:
     a, b = np.array([98.0, 98.0, 98.00001]), np.array([97.0, 97.0, 97.0])
     assert statistics.paired(a, b).p == pytest.approx(stats.ttest_rel(a, b).pvalue)

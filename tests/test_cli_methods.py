@@ -180,6 +180,8 @@ datasets = [{ name = "digits", subset = 150 }]
 backbones = [{ name = "mlp", width = 0.125, neuron = "plif" }]
 timesteps = [2]
 seeds = [0]
+# A minute for so many methods, and what is timed has tests of its own.
+times = false
 
 [recipe]
 epochs = 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from bench import layer_times
 from bench.errors import BenchError, Stopped
@@ -168,12 +168,7 @@ def leaderboard(suite: str, *, results: Path | str | None = None) -> pd.DataFram
 
     Raises BenchError if there are no records.
     """
-    from bench import leaderboards
-
-    chosen = load_suite(suite)
-    store = Store(Path(results) if results is not None else default_results(), chosen.name)
-    write_tables(store, chosen.baseline)
-    return leaderboards.accuracy_table(store.records(), chosen.baseline)
+    return tables(suite, results=results)["accuracy"]
 
 
 def tables(suite: str, *, results: Path | str | None = None) -> dict[str, pd.DataFrame]:
@@ -181,16 +176,13 @@ def tables(suite: str, *, results: Path | str | None = None) -> dict[str, pd.Dat
 
     Raises BenchError if there are no records.
     """
-    from bench import leaderboards
-
     chosen = load_suite(suite)
     store = Store(Path(results) if results is not None else default_results(), chosen.name)
-    write_tables(store, chosen.baseline)
-    return leaderboards.tables(store.records(), chosen.baseline, *_timed(store))
+    return write_tables(store, chosen.baseline)
 
 
-def write_tables(store: Store, baseline: str) -> list[Path]:
-    """Write the CSV files of a suite.
+def write_tables(store: Store, baseline: str) -> dict[str, pd.DataFrame]:
+    """Write the CSV files of a suite; the tables by name.
 
     Raises BenchError if there are no records, Stopped if the files cannot be written.
     """
@@ -202,13 +194,11 @@ def write_tables(store: Store, baseline: str) -> list[Path]:
             f"no records of the suite {store.suite} in {store.results}: "
             f"`spikegrad run {store.suite}` makes them"
         )
+    timings = Timings(store.results, store.suite).all()
+    made = leaderboards.tables(records, baseline, timings, layer_times.read(store.results))
     try:
-        return leaderboards.write(records, store.leaderboards, baseline, *_timed(store))
+        leaderboards.save(made, store.leaderboards)
     except OSError as problem:
         why = problem.strerror or problem
         raise Stopped(f"cannot write the tables to {store.leaderboards}: {why}") from None
-
-
-def _timed(store: Store) -> tuple[list[Timing], list[dict[str, Any]]]:
-    """What was timed apart from the trainings: networks of the suite, and layers."""
-    return Timings(store.results, store.suite).all(), layer_times.read(store.results)
+    return made

@@ -16,7 +16,17 @@ import typer
 
 from bench import cli_data, cli_latency, cli_show
 from bench.errors import BenchError, Stopped
-from bench.terminal import STOPPED_BY_USER, DataRoot, Json, console, print_json, say, warn_broken
+from bench.terminal import (
+    STOPPED_BY_USER,
+    DataRoot,
+    Json,
+    Results,
+    console,
+    names_in,
+    print_json,
+    say,
+    warn_broken,
+)
 
 if TYPE_CHECKING:
     from bench.plan import Plan
@@ -33,7 +43,6 @@ app.add_typer(cli_data.app, name="data")
 app.command()(cli_latency.latency)
 
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A shipped suite, or a path to a TOML file.")]
-Results = Annotated[Path | None, typer.Option("--results", help="Results folder (default: results/local).")]
 Methods = Annotated[str | None, typer.Option("--methods", help="Only these, separated by commas.")]
 Datasets = Annotated[str | None, typer.Option("--datasets", help="Only these, separated by commas.")]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="Only these, separated by commas.")]
@@ -347,12 +356,7 @@ def _plan(
 
 
 def _names(text: str | None) -> list[str] | None:
-    if text is None:
-        return None
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise BenchError(f"{text!r} names nothing: give names separated by commas")
-    return names
+    return None if text is None else names_in(text)
 
 
 def _numbers(text: str | None) -> list[int] | None:

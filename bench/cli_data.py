@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.errors import BenchError
-from bench.terminal import STOPPED_BY_USER, DataRoot, Json, console, print_json, say, warn_broken
+from bench.terminal import STOPPED_BY_USER, DataRoot, Json, Plugins, console, print_json, say, warn_broken
 
 if TYPE_CHECKING:
     from bench.holdings import Holding
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List, fetch and check datasets.", no_args_is_help=True)
 
-Plugins = Annotated[
-    list[Path] | None,
-    typer.Option("--plugin", help="A Python file, or a folder of them; repeatable."),
-]
 Timesteps = Annotated[int, typer.Option("--timesteps", min=1, help="Time steps; only events depend on it.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter; repeatable.")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from bench.errors import BenchError, Stopped
-from bench.terminal import Json, console, print_json, say, warn_broken
+from bench.terminal import Json, Plugins, Results, console, names_in, print_json, say, warn_broken
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,11 +32,6 @@ LAWS = {"eager": "loop", "compiled": "compile"}
 Methods = Annotated[
     str | None,
     typer.Option("--methods", help="Only these, separated by commas (default: every installed one)."),
-]
-Results = Annotated[Path | None, typer.Option("--results", help="Results folder (default: results/local).")]
-Plugins = Annotated[
-    list[Path] | None,
-    typer.Option("--plugin", help="A Python file, or a folder of them; repeatable."),
 ]
 
 
@@ -154,9 +149,7 @@ def _chosen(methods: str | None, found: Registry) -> list[str]:
 
     if methods is None:
         return [name for name, entry in found.methods.items() if not missing_packages(entry.item)]
-    names = list(dict.fromkeys(name.strip() for name in methods.split(",") if name.strip()))
-    if not names:
-        raise BenchError(f"--methods: {methods!r} names nothing: give names separated by commas")
+    names = names_in(methods, "--methods")
     for name in names:
         found.method(name)
     return names

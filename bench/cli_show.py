@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.errors import BenchError
-from bench.terminal import Json, console, counted, print_json, say
+from bench.terminal import Json, Results, console, counted, print_json, say
 
 if TYPE_CHECKING:
     from bench.show import Listing
@@ -18,9 +18,7 @@ def show(
     run: Annotated[
         str, typer.Argument(metavar="RUN", help="An id or its beginning, the path of a run, or a suite.")
     ],
-    results: Annotated[
-        Path | None, typer.Option("--results", help="Results folder (default: results/local).")
-    ] = None,
+    results: Results = None,
     method: Annotated[str | None, typer.Option("--method", help="Only runs of this method.")] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", help="Only runs on this dataset.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Only runs with this seed.")] = None,
@@ -62,23 +60,8 @@ def _list(listing: Listing, as_json: bool) -> None:
     for damaged in listing.damaged:
         say(console(stderr=True), f"warning: {damaged}")
     if as_json:
-        print_json([_row(each.record) for each in listing.found])
+        print_json([each.summary() for each in listing.found])
         return
     show_terminal.show_list(listing.found, console())
     number, first = counted(len(listing.found), "run"), listing.found[0].record["id"]
     say(console(stderr=True), f"\n{number}; one of them: spikegrad show {first[:8]}")
-
-
-def _row(record: dict[str, Any]) -> dict[str, Any]:
-    cell = record["cell"]
-    return {
-        "id": record["id"],
-        "dataset": cell["dataset"]["name"],
-        "backbone": cell["backbone"]["name"],
-        "timesteps": cell["timesteps"],
-        "method": cell["method"]["name"],
-        "variant": record["variant"],
-        "seed": cell["seed"],
-        "status": record["status"],
-        "test_accuracy": record["metrics"].get("test_accuracy"),
-    }

@@ -90,7 +90,11 @@ def write(
     layer_times: Iterable[Mapping[str, Any]] = (),
 ) -> list[Path]:
     """Write the tables, NAME.csv, each whole or not at all. Raises OSError, as on a full disk."""
-    made = tables(records, baseline, timings, layer_times)
+    return save(tables(records, baseline, timings, layer_times), folder)
+
+
+def save(made: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
+    """Write tables as `write` does."""
     files = {folder / f"{name}.csv": csv(table) for name, table in made.items()}
     for file, content in files.items():
         write_atomic(file, content.encode("utf-8", "backslashreplace"))

@@ -45,6 +45,21 @@ class Found(NamedTuple):
         cell: Row = self.record["cell"]
         return cell
 
+    def summary(self) -> Row:
+        """Its line in a list of runs."""
+        record, cell = self.record, self.cell
+        return {
+            "id": record["id"],
+            "dataset": cell["dataset"]["name"],
+            "backbone": cell["backbone"]["name"],
+            "timesteps": cell["timesteps"],
+            "method": cell["method"]["name"],
+            "variant": record["variant"],
+            "seed": cell["seed"],
+            "status": record["status"],
+            "test_accuracy": record["metrics"].get("test_accuracy"),
+        }
+
     def __str__(self) -> str:
         return f"{self.record['id']} ({self.name})"
 

@@ -79,18 +79,9 @@ def show_list(found: Sequence[Found], console: Console) -> None:
 
 def _list_texts(found: Found) -> dict[str, str]:
     """What stands in each column of the list of runs."""
-    record, cell = found.record, found.cell
-    texts = {
-        "id": record["id"],
-        "dataset": cell["dataset"]["name"],
-        "backbone": cell["backbone"]["name"],
-        "T": cell["timesteps"],
-        "method": cell["method"]["name"],
-        "variant": record["variant"],
-        "seed": cell["seed"],
-        "status": record["status"],
-        ACCURACY: text(record["metrics"].get("test_accuracy"), ".2f"),
-    }
+    heads = {"timesteps": "T", "test_accuracy": ACCURACY}
+    texts = {heads.get(name, name): value for name, value in found.summary().items()}
+    texts[ACCURACY] = text(texts[ACCURACY], ".2f")
     return {name: plain(value) for name, value in texts.items()}
 
 

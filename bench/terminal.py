@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.errors import BenchError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -20,6 +22,11 @@ DataRoot = Annotated[
     typer.Option("--data-root", help="Where data sets are (default: $SPIKEGRAD_DATA or ~/.cache/spikegrad)."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of tables.")]
+Results = Annotated[Path | None, typer.Option("--results", help="Results folder (default: results/local).")]
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", help="A Python file, or a folder of them; repeatable."),
+]
 STOPPED_BY_USER = 130
 """What typer makes of Ctrl-C, as shells do."""
 
@@ -47,6 +54,17 @@ def say(to: Console, text: str) -> None:
 def print_json(content: Any) -> None:
     """To stdout."""
     sys.stdout.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def names_in(text: str, option: str = "") -> list[str]:
+    """The names in a text that separates them by commas, each once.
+
+    option: what the text was given as, for the message. Raises BenchError if there is none.
+    """
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise BenchError(f"{option and f'{option}: '}{text!r} names nothing: give names separated by commas")
+    return names
 
 
 def table_width(columns: Sequence[Sequence[str]]) -> int:

@@ -9,15 +9,8 @@ import torch
 from bench import registry
 from bench.layers import Layers, NeuronOptions
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 T, N = 4, 2_000_000
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def neuron(method):

@@ -2,51 +2,12 @@
 
 import pytest
 import torch
-from torch.nn import functional
+from trained_networks import FOUND, network_of, training_step
 
-from bench import registry
 from bench.api import load_suite
-from bench.backbone import build_network
-from bench.layers import NeuronOptions
 
-FOUND = registry.load()
+pytestmark = pytest.mark.usefixtures("one_thread")
 NARROW = {"cifarnet": 1 / 16, "resnet18": 1 / 8, "resnet19": 1 / 16, "vggsnn": 1 / 8}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def network_of(backbone, method, shape, width, timesteps):
-    return build_network(
-        FOUND.backbone(backbone).item,
-        FOUND.method(method).item,
-        {},
-        NeuronOptions(),
-        shape=shape,
-        classes=10,
-        width=width,
-        timesteps=timesteps,
-    )
-
-
-def training_step(network, x):
-    """A function that takes one step on these samples."""
-    optimizer = torch.optim.AdamW(network.parameters())
-    y = torch.randint(10, (len(x),))
-
-    def step():
-        optimizer.zero_grad(set_to_none=True)
-        loss = functional.cross_entropy(network(x).mean(0), y)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return step
 
 
 @pytest.mark.benchmark(group="training step of quick's convnet on digits")

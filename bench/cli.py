@@ -108,13 +108,8 @@ def run(
     plan = _plan(suite, results, data_root, methods, datasets, seeds, plugin, device, retry, times)
     talk = console(stderr=True)
     warn_broken(talk, plan.found)
-    pending = len(plan.pending)
-    say(
-        talk,
-        f"{plan.suite.name}: {len(plan.cells)} cells, {len(plan.cells) - pending} finished before, "
-        f"{pending} to run; results in {plan.store.results}",
-    )
-    with progress.listener(talk, pending) as listener:
+    say(talk, render.announcement(plan, retry=retry))
+    with progress.listener(talk, len(plan.pending)) as listener:
         api.execute(plan, jobs=jobs, timeout=timeout, retry=retry, listener=listener)
     outcome = render.outcome(plan)
     if as_json:
@@ -148,9 +143,9 @@ def plan(
     made = _plan(suite, results, data_root, methods, datasets, seeds, plugin, device, retry)
     warn_broken(console(stderr=True), made.found)
     if as_json:
-        print_json(render.plan_as_json(made))
+        print_json(render.plan_as_json(made, retry=retry))
     else:
-        render.show_plan(made, console())
+        render.show_plan(made, console(), retry=retry)
 
 
 @app.command("list")

@@ -199,11 +199,11 @@ def took(timing: Timing) -> str:
     """What was timed, or why not, for people."""
     found = timing["metrics"]
     if timing["status"] != OK:
-        return f"{timing['status'].upper()}: {timing['error']}"
+        return f"{timing['status'].upper()}: {' '.join(str(timing['error']).split())}"
     if timing["kind"] == "inference":
         one, many = (found[f"inference_ms_p50_batch{batch}"] for batch in (1, 100))
         return f"{one:.2f} ms for one sample, {many:.2f} ms for a hundred"
-    return f"{found['train_step_ms_p50']:.2f} ms, {found['peak_memory_mb']:.0f} MB at most"
+    return f"{found['train_step_ms_p50']:.2f} ms a training step, {found['peak_memory_mb']:.0f} MB at most"
 
 
 def listener(console: Console, total: int) -> Lines | Bars:

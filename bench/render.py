@@ -158,14 +158,30 @@ def table_as_json(table: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def plan_as_json(plan: Plan) -> dict[str, Any]:
-    """A plan, JSON-ready."""
+def announcement(plan: Plan, *, retry: bool = False) -> str:
+    """What a run is about to do, in a line."""
+    from bench import times
+
+    to_run, to_time = len(plan.pending), times.expected(plan, retry=retry)
+    todo = f"{to_run} to run" + f", {to_time} to time" * plan.suite.times
+    if not to_run and not to_time:
+        todo = "nothing left to do"
+    return (
+        f"{plan.suite.name}: {len(plan.cells)} cells, {len(plan.cells) - to_run} finished before, {todo}; "
+        f"results in {plan.store.results}"
+    )
+
+
+def plan_as_json(plan: Plan, *, retry: bool = False) -> dict[str, Any]:
+    """A plan, JSON-ready. retry: also what failed to be timed is to be timed."""
+    from bench import times
+
     return {
         "suite": plan.suite.name,
         "results": str(plan.store.results),
         "counts": {state: sum(p.state == state for p in plan.cells) for state in STATES},
         "estimated_cpu_seconds": _estimate(plan),
-        "to_time": _to_time(plan),
+        "to_time": times.expected(plan, retry=retry),
         "cells": [
             {"id": p.id, "configuration": p.configuration, "state": p.state, **p.cell.model_dump(mode="json")}
             for p in plan.cells
@@ -173,15 +189,10 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _to_time(plan: Plan) -> int:
-    """How many timings are missing, if all trainings work."""
+def show_plan(plan: Plan, console: Console, *, retry: bool = False) -> None:
+    """A line a configuration: its seeds by state. retry: as in `plan_as_json`."""
     from bench import times
 
-    return len(times.pending(plan, worked=[planned.id for planned in plan.cells]))
-
-
-def show_plan(plan: Plan, console: Console) -> None:
-    """A line a configuration: its seeds by state."""
     drawn = Table(box=None, pad_edge=False)
     for column in ("dataset", "backbone", "T", "method", "variant", "seeds", "state"):
         drawn.add_column(column, no_wrap=column == "method")
@@ -209,7 +220,9 @@ def show_plan(plan: Plan, console: Console) -> None:
         else f"{duration(seconds)} of one worker's time"
     )
     console.print(f"\n{len(plan.cells)} cells, {len(plan.pending)} to run: {time}", highlight=False)
-    console.print(f"{_to_time(plan)} things to time after that, one at a time", highlight=False)
+    if plan.suite.times:
+        to_time = times.expected(plan, retry=retry)
+        console.print(f"{to_time} to time after the trainings, one at a time", highlight=False)
     stale: set[tuple[str, str]] = set()
     for planned in plan.cells:
         if planned.state == "stale":

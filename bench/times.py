@@ -8,15 +8,15 @@ each configuration with a run that worked.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench import data, registry
 from bench.environment import describe
-from bench.metrics.latency import USUAL, Rounds
+from bench.metrics.latency import BATCHES, USUAL, Rounds
 from bench.plan import Plan, digests
 from bench.shapes import rectangle
 from bench.store import OK
@@ -33,7 +33,12 @@ from bench.timings import (
     timed,
     timing_id,
 )
-from bench.worker import encodable, end_with, is_memory, now, send_output_to
+from bench.worker import encodable, end_with, is_memory, send_output_to
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from bench.backbone import Network
 
 SPIKING = Method("spiking", rectangle, "control", "gradient", "paper", "", "", "", (), {"width": Param(1.0)})
 """Stands for every method whose forward pass is that of plain spikes."""
@@ -44,6 +49,7 @@ FINAL = (OK, "failed")
 class Measurement:
     """One thing to be timed. cell: one of those that it is for; id: that of its file."""
 
+    suite: str
     kind: Kind
     forward: Forward
     cell: Cell
@@ -58,7 +64,7 @@ class Measurement:
         """For people."""
         cell = self.cell
         who = {"spiking": "spiking", "reference": "without spikes"}.get(self.forward, cell.method.name)
-        what = f"inference, {who}" if self.kind == "inference" else f"training step, {cell.method.name}"
+        what = f"inference, {who}" if self.kind == "inference" else cell.method.name
         return f"{cell.dataset.name} {cell.backbone.name} T={cell.timesteps} {what}"
 
     def what(self) -> dict[str, Any]:
@@ -70,6 +76,7 @@ class Measurement:
         return {
             "schema": TIMING_SCHEMA,
             "id": self.id,
+            "suite": self.suite,
             "hardware": self.hardware,
             "digests": self.digests,
             "environment": self.environment,
@@ -84,6 +91,7 @@ class TimingJob:
 
     measurement: Measurement
     plugins: tuple[Path, ...]
+    data_root: Path
     rounds: Rounds = USUAL
 
 
@@ -113,6 +121,12 @@ def pending(plan: Plan, *, worked: Sequence[str], retry: bool = False) -> list[M
     return list(found.values())
 
 
+def expected(plan: Plan, *, retry: bool = False) -> int:
+    """How many things a run would time, if all of its trainings work."""
+    there = [planned.id for planned in plan.cells if planned.pending or planned.state == "done"]
+    return len(pending(plan, worked=there, retry=retry))
+
+
 def _measurement(
     kind: Kind, plan: Plan, cell: Cell, known: data.Facts, environment: dict[str, Any]
 ) -> Measurement:
@@ -123,7 +137,9 @@ def _measurement(
         del code["method"]
     on = hardware(environment)
     what = timed(kind, cell.model_dump(mode="json"), forward)
-    return Measurement(kind, forward, cell, known, timing_id(what, on), on, code, environment)
+    return Measurement(
+        plan.suite.name, kind, forward, cell, known, timing_id(what, on), on, code, environment
+    )
 
 
 def measure_in_process(job: TimingJob, pipe: Connection, log: Path) -> None:
@@ -136,39 +152,61 @@ def measure_in_process(job: TimingJob, pipe: Connection, log: Path) -> None:
 
 def attempt(job: TimingJob) -> dict[str, Any]:
     """Time it, whatever happens."""
-    outcome: dict[str, Any] = {"started": now(), "status": OK, "error": None, "metrics": {}}
+    outcome: dict[str, Any] = {"status": OK, "error": None, "metrics": {}}
     try:
-        outcome["metrics"] = measure(job.measurement, registry.load(job.plugins), job.rounds)
+        outcome["metrics"] = measure(job)
     except Exception as problem:
         outcome["status"] = "oom" if is_memory(problem) else "failed"
         outcome["error"] = encodable(f"{type(problem).__name__}: {problem}")
-    return outcome | {"ended": now(), "rounds": asdict(job.rounds)}
+    return outcome
 
 
-def measure(m: Measurement, found: registry.Registry, rounds: Rounds) -> dict[str, float]:
-    """The times, in this process; on random samples of the data's shape.
-
-    What a network computes takes as long whatever the samples are.
-    """
+def measure(job: TimingJob) -> dict[str, float]:
+    """The times, in this process, of a network with its initial weights, on training samples."""
     import torch
 
     from bench.metrics import latency
     from bench.train import build, set_profile
 
+    m, found = job.measurement, registry.load(job.plugins)
     set_profile(m.cell.profile)
-    device = torch.device(m.cell.profile.device)
-    dtype = getattr(torch, m.cell.profile.dtype)
-    steps = (m.cell.timesteps,) if found.dataset(m.cell.dataset.name).item.events else ()
-
-    def samples(count: int) -> torch.Tensor:
-        generator = torch.Generator().manual_seed(0)
-        x = torch.rand((count, *steps, *m.known.shape), generator=generator)
-        # Events are counts, and most are 0.
-        return (x > 0.9 if steps else x).to(device, dtype)
-
     instead = SPIKING if m.kind == "inference" and m.forward == "spiking" else None
+
+    def make(progress: float) -> Network:
+        network = build(m.cell, found, m.known, instead).to(torch.device(m.cell.profile.device))
+        for surrogate in network.surrogates:
+            # Training calls it before the first batch: a method may rely on it.
+            surrogate.on_epoch(progress)
+        return network
+
+    samples = _samples(job, found)
     if m.kind == "inference":
-        return latency.inference(build(m.cell, found, m.known, instead).to(device), samples, rounds)
-    return latency.training(
-        lambda: build(m.cell, found, m.known).to(device), samples, m.known.classes, m.cell.recipe, rounds
-    )
+        return latency.inference(make(1.0), lambda count: samples(count)[0], job.rounds)
+    x, y = samples(m.cell.recipe.batch_size)
+    return latency.training(lambda: make(0.0), x, y, m.cell.recipe, job.rounds)
+
+
+def _samples(job: TimingJob, found: registry.Registry) -> Callable[[int], tuple[Tensor, Tensor]]:
+    """samples(count) -> (x [count, ...] as the network takes it, labels [count]), on the device.
+
+    They come again where the training set has fewer.
+    """
+    import torch
+
+    from bench.batches import as_input
+
+    cell = job.measurement.cell
+    dataset = found.dataset(cell.dataset.name).item
+    request = data.Request(job.data_root, cell.timesteps, cell.dataset.params)
+    train = data.prepare(dataset, request, cell.dataset.subset).train
+    most = torch.arange(min(len(train), max(*BATCHES, cell.recipe.batch_size)))
+    # The rest of the data need not be held while memory is measured.
+    few = train.take(most)
+    x, y = few.x[torch.arange(len(few))], few.y
+    device = torch.device(cell.profile.device)
+
+    def samples(count: int) -> tuple[Tensor, Tensor]:
+        rows = torch.arange(count) % len(y)
+        return as_input(x[rows].to(device), dataset, cell.profile), y[rows].to(device)
+
+    return samples

@@ -75,6 +75,11 @@ class Timings:
         found = (self.read(file.stem) for file in sorted(self.folder.glob("*.json")))
         return [timing for timing in found if timing is not None]
 
+    def clear_halves(self) -> None:
+        """Remove what a killed run was just writing; for who holds the suite's lock."""
+        for half in self.folder.glob(".*.tmp"):
+            half.unlink(missing_ok=True)
+
     def write(self, timing: Timing) -> None:
         """Raises OSError; then it counts as not there."""
         text = json.dumps(timing, indent=1, sort_keys=True, allow_nan=False) + "\n"

@@ -71,7 +71,7 @@ def test_a_new_method_of_ten_lines_stands_in_the_table(smoke):
 
 def test_a_run_says_what_it_does_as_it_goes(smoke):
     lines = smoke[1].stderr.splitlines()
-    assert lines[0] == "smoke: 4 cells, 0 finished before, 4 to run; results in results/local"
+    assert lines[0] == "smoke: 4 cells, 0 finished before, 4 to run, 6 to time; results in results/local"
     assert [line.split()[0] for line in lines[1:5]] == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
     assert all("% test accuracy in" in line for line in lines[1:5])
     # Inference of spikes and of the network without them, and a training step of each method.
@@ -90,7 +90,7 @@ def test_again_runs_nothing_and_changes_nothing(smoke, spikegrad):
     again = spikegrad("run", "smoke", "--plugin", "tent.py", cwd=folder)
     assert again.returncode == 0
     assert again.stderr.splitlines() == [
-        "smoke: 4 cells, 4 finished before, 0 to run; results in results/local"
+        "smoke: 4 cells, 4 finished before, nothing left to do; results in results/local"
     ]
     assert "mpd-agl" in again.stdout
     assert files(folder) == before

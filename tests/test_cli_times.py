@@ -25,7 +25,9 @@ learning_rate = 0.01
 def ran(tmp_path_factory, spikegrad):
     folder = tmp_path_factory.mktemp("times")
     (folder / "timing.toml").write_text(SUITE)
-    return folder, spikegrad("run", "timing.toml", "--results", "r", cwd=folder)
+    before = spikegrad("run", "timing.toml", "--results", "r", "--no-times", cwd=folder)
+    shutil.copytree(folder / "r", folder / "without")
+    return folder, spikegrad("run", "timing.toml", "--results", "r", cwd=folder), before
 
 
 def timings(folder):
@@ -33,8 +35,9 @@ def timings(folder):
 
 
 def test_each_forward_pass_once_and_each_training_step(ran):
-    folder, done = ran
+    folder, done, _ = ran
     assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("timing: 8 cells, 8 finished before, 0 to run, 7 to time; results in r\n")
     found = timings(folder)
     assert {t["status"] for t in found} == {"ok"}
     inference = sorted(t["forward"] for t in found if t["kind"] == "inference")
@@ -56,18 +59,28 @@ def test_the_table_gives_each_row_what_is_its_own(ran):
     assert (table["n_seeds"] == 2).all() and table["error"].isna().all()
 
 
+def test_it_changes_nothing_in_a_record(ran):
+    def files(folder):
+        return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*.*") if p.is_file()}
+
+    records = files(ran[0] / "without/runs")
+    assert sum(name.endswith("record.json") for name in records) == 8
+    assert files(ran[0] / "r/runs") == records
+
+
 def test_what_is_timed_is_not_timed_again(ran, spikegrad):
-    folder, _ = ran
+    folder, *_ = ran
     before = timings(folder)
     again = spikegrad("run", "timing.toml", "--results", "r", cwd=folder)
     assert again.returncode == 0 and "[times" not in again.stderr
+    assert "8 finished before, nothing left to do; " in again.stderr
     assert timings(folder) == before
     plan = json.loads(spikegrad("plan", "timing.toml", "--results", "r", "--json", cwd=folder).stdout)
     assert plan["to_time"] == 0
 
 
 def test_other_code_or_hardware_is_timed_again(ran, spikegrad, tmp_path):
-    folder, _ = ran
+    folder, *_ = ran
     shutil.copytree(folder / "r", tmp_path / "r")
     shutil.copy(folder / "timing.toml", tmp_path)
     for timing in timings(tmp_path):
@@ -86,13 +99,12 @@ def test_other_code_or_hardware_is_timed_again(ran, spikegrad, tmp_path):
     assert elsewhere["train_step_ms_p50"].isna().all() and (elsewhere["n_seeds"] == 0).all()
 
 
-def test_no_times_leaves_it_out(ran, spikegrad, tmp_path):
-    shutil.copytree(ran[0] / "r/runs", tmp_path / "r/runs")
-    shutil.copy(ran[0] / "timing.toml", tmp_path)
-    done = spikegrad("run", "timing.toml", "--results", "r", "--no-times", cwd=tmp_path)
-    assert done.returncode == 0 and "[times" not in done.stderr
-    assert not (tmp_path / "r/latency").exists()
-    table = pd.read_csv(tmp_path / "r/leaderboards/timing/latency.csv")
+def test_no_times_leaves_it_out(ran):
+    folder, _, done = ran
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("timing: 8 cells, 0 finished before, 8 to run; results in r\n")
+    assert "[times" not in done.stderr and not (folder / "without/latency").exists()
+    table = pd.read_csv(folder / "without/leaderboards/timing/latency.csv")
     assert len(table) == 4 and table["train_step_ms_p50"].isna().all()
     assert (table["train_seconds_mean"] > 0).all()
 

@@ -5,11 +5,13 @@ Wall times of single calls, after some to warm up, with the device synchronised 
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +28,26 @@ MILLI = 1e3
 
 @dataclass(frozen=True)
 class Rounds:
-    """How often something is timed: until `seconds` have passed, but at least `least` times."""
+    """How often something is timed: `usual` times, and on until `seconds` have passed.
+
+    Where so many would take longer than `limit` seconds there are fewer, but never under `least`; `most`
+    bounds what is quick. warm: calls before the first that counts.
+    """
 
     warm: int = 3
-    least: int = 7
+    least: int = 5
+    usual: int = 20
     most: int = 2000
     seconds: float = 0.7
+    limit: float = 2.0
+
+    def enough(self, count: int, elapsed: float) -> bool:
+        """Whether to stop after that many calls and seconds."""
+        if count < self.least:
+            return False
+        if count >= self.most or elapsed >= self.limit:
+            return True
+        return count >= self.usual and elapsed >= self.seconds
 
 
 USUAL = Rounds()
@@ -56,20 +72,19 @@ def inference(network: Network, samples: Callable[[int], Tensor], rounds: Rounds
 
 def training(
     make: Callable[[], Network],
-    samples: Callable[[int], Tensor],
-    classes: int,
+    x: Tensor,
+    y: Tensor,
     recipe: Recipe,
     rounds: Rounds,
 ) -> dict[str, float]:
-    """Milliseconds of one training step at the recipe's batch; the most memory that training takes, in MB.
+    """Milliseconds of one training step on a batch; the most memory that training takes, in MB.
 
-    make: gives the network on its device. Memory is the device's own counter on a GPU; elsewhere the
-    process's high-water mark above what it had before the network was made.
+    make: gives the network on its device. x [B, ...], y [B]: a batch of the recipe's size. Memory is the
+    device's own counter on a GPU; elsewhere the process's high-water mark above what it had before the
+    network was made.
     """
     from bench.train import optimizers, step
 
-    x = samples(recipe.batch_size)
-    y = torch.arange(len(x), device=x.device) % classes
     high = HighWater(x.device)
     network = make().train()
     for surrogate in network.surrogates:
@@ -99,7 +114,7 @@ def timed(
     for _ in range(rounds.warm):
         action()
     began, times = wait(), list[float]()
-    while len(times) < rounds.most and (len(times) < rounds.least or clock() - began < rounds.seconds):
+    while not rounds.enough(len(times), clock() - began):
         start = wait()
         action()
         times.append(wait() - start)
@@ -116,8 +131,11 @@ class HighWater:
             torch.cuda.reset_peak_memory_stats(device)
             self.start = torch.cuda.memory_allocated(device) / 2**20
             return
-        if PROCESS.exists():
-            # Otherwise what was once in use, as for imports, hides what is used now.
+        # Otherwise what was once in use, as for imports, hides what is used now. Where the system does
+        # not let us, less is seen.
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
+        with suppress(OSError):
             CLEAR.write_text("5")
         self.start = self._now()
 

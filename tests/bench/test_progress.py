@@ -48,6 +48,36 @@ def test_the_estimate_counts_epochs_too_and_starts_with_the_first_cell(clock):
     assert estimate.text() == "about 60 s left"
 
 
+STEP = {"train_step_ms_p50": 12.345, "peak_memory_mb": 61.7, "compile_s": 0.0}
+PASS = {"inference_ms_p50_batch1": 1.234, "inference_ms_p50_batch100": 56.789}
+TIMINGS = [
+    {"status": "ok", "kind": "inference", "metrics": PASS},
+    {"status": "ok", "kind": "training", "metrics": STEP},
+    {"status": "failed", "kind": "training", "metrics": {}, "error": "no\nluck [here]"},
+]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_times_on_a_console(terminal):
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=terminal, width=160)
+    with progress.listener(console, 0) as listener:
+        for number, timing in enumerate(TIMINGS, 1):
+            what = SimpleNamespace(title=f"what {number}")
+            listener.timing(what, number, 3)
+            listener.timed(what, timing, number, 3)
+    shown = stream.getvalue()
+    assert "what 3: FAILED: no luck [here]" in shown
+    if terminal:
+        assert "3/3" in shown and "12.35 ms" not in shown
+    else:
+        assert shown.splitlines() == [
+            "[times 1/3] what 1: 1.23 ms for one sample, 56.79 ms for a hundred",
+            "[times 2/3] what 2: 12.35 ms a training step, 62 MB at most",
+            "[times 3/3] what 3: FAILED: no luck [here]",
+        ]
+
+
 @pytest.mark.parametrize("terminal", [False, True])
 def test_a_run_on_a_console(clock, terminal):
     stream = io.StringIO()

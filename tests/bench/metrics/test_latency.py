@@ -1,9 +1,11 @@
 """Timing: how many rounds there are, and what memory is seen."""
 
+import sys
+
 import pytest
 import torch
 
-from bench.metrics.latency import HighWater, Rounds, inference, timed
+from bench.metrics.latency import USUAL, HighWater, Rounds, inference, timed
 
 CPU = torch.device("cpu")
 
@@ -26,8 +28,13 @@ class Clock:
     ("rounds", "expected"),
     [
         (Rounds(warm=3, least=5, most=100, seconds=2.5), 5),
-        (Rounds(warm=0, least=5, most=100, seconds=20.0), 20),
-        (Rounds(warm=2, least=1, most=7, seconds=1e9), 7),
+        # Slow, a second each: few more than the limit allows.
+        (Rounds(warm=0, least=2, usual=20, seconds=1.0, limit=10.0), 10),
+        (Rounds(warm=0, least=12, usual=20, seconds=1.0, limit=10.0), 12),
+        # Quick: no fewer than usual, and on until the time is up.
+        (Rounds(warm=0, least=2, usual=20, seconds=1.0, limit=50.0), 20),
+        (Rounds(warm=1, least=2, usual=20, seconds=30.0, limit=50.0), 30),
+        (Rounds(warm=2, least=1, most=7, seconds=1e9, limit=1e9), 7),
     ],
 )
 def test_rounds(rounds, expected):
@@ -58,6 +65,27 @@ def test_inference_gives_percentiles_of_both_batches(monkeypatch):
     assert found["inference_ms_p95_batch1"] == pytest.approx(95.05)
     assert found["inference_ms_p50_batch100"] == pytest.approx(505)
     assert found["throughput"] == pytest.approx(100 / 0.505)
+
+
+def test_what_a_run_uses_is_at_least_five_calls_and_twenty_where_they_are_quick():
+    assert (USUAL.least, USUAL.usual, USUAL.seconds) == (5, 20, 0.7)
+    assert not USUAL.enough(4, 1e9)
+    assert USUAL.enough(5, USUAL.limit) and not USUAL.enough(19, 0.8)
+    assert USUAL.enough(20, 0.7) and not USUAL.enough(20, 0.6)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the mark cannot be set back")
+@pytest.mark.parametrize(("count", "kib"), [(1, 100 * 1024), (1600, 64)])
+def test_what_was_in_use_before_hides_nothing(count, kib):
+    def use():
+        held = [torch.ones(kib * 2**8) for _ in range(count)]
+        del held
+
+    # In one piece, and in many small ones, which the C library would keep for later.
+    use()
+    high = HighWater(CPU)
+    use()
+    assert 80 < high.mb() < 160
 
 
 def test_the_high_water_mark_sees_what_was_in_use_and_is_no_longer():

@@ -1,0 +1,113 @@
+"""What is to be timed: each thing once, and only what is not there."""
+
+import pytest
+
+from bench import registry, times
+from bench.plan import digests
+from bench.timings import Timings
+
+GRADIENT = ["rectangle", "triangle", "sigmoid", "arctan", "fast-sigmoid", "gaussian"]
+
+
+@pytest.fixture
+def pending(make_plan, tiny):
+    """pending(suite changes...) -> (plan, what is to be timed if all trainings worked)."""
+
+    def make(**changes):
+        made = make_plan(tiny(times=True) if not changes else tiny(**{"times": True, **changes}))
+        return made, times.pending(made, worked=[planned.id for planned in made.cells])
+
+    return make
+
+
+def kinds(measurements):
+    return sorted((m.kind, m.forward, m.cell.method.name) for m in measurements)
+
+
+def finish(made, measurements, **changes):
+    kept = Timings(made.store.results, made.suite.name)
+    for measurement in measurements:
+        kept.write(measurement.timing({"status": "ok", "metrics": {}} | changes))
+
+
+def test_methods_that_change_the_gradient_share_one_forward_pass(pending):
+    _, found = pending(methods=GRADIENT, seeds=[0, 1, 2])
+    assert kinds(found) == sorted(
+        [("inference", "spiking", "rectangle"), *(("training", "spiking", name) for name in GRADIENT)]
+    )
+    assert [m.kind for m in found] == ["inference"] + ["training"] * len(GRADIENT)
+
+
+def test_what_is_not_plain_spikes_is_apart(pending):
+    _, found = pending(methods=["rectangle", "trsg", "ann-relu"])
+    assert [kind for kind in kinds(found) if kind[0] == "inference"] == [
+        ("inference", "own", "trsg"),
+        ("inference", "reference", "ann-relu"),
+        ("inference", "spiking", "rectangle"),
+    ]
+
+
+def test_networks_data_and_steps_are_apart_and_recipes_share_inference(pending):
+    _, found = pending(timesteps=[2, 3], backbones=["mlp", {"name": "mlp", "norm": "bn"}])
+    assert len(found) == 4 + 4
+    recipe = {"epochs": 1, "batch_size": 16, "learning_rate": 0.01}
+    (_, shared), (_, other) = pending(), pending(recipe=recipe)
+    assert shared[0].id == other[0].id and shared[1].id != other[1].id
+
+
+def test_the_digest_of_a_method_is_that_of_its_own_forward_pass_only(pending):
+    _, found = pending(methods=["rectangle", "trsg", "ann-relu"])
+    for m in found:
+        assert ("method" in m.digests) == ((m.kind, m.forward) != ("inference", "spiking"))
+
+
+def test_what_did_not_train_is_not_timed(make_plan, tiny):
+    made = make_plan(tiny(methods=["rectangle", "trsg"], times=True))
+    worked = [p.id for p in made.cells if p.cell.method.name == "rectangle"]
+    assert {m.cell.method.name for m in times.pending(made, worked=worked)} == {"rectangle"}
+    assert times.pending(made, worked=[]) == []
+
+
+def test_nothing_is_timed_where_the_suite_says_so(pending):
+    assert pending(times=False)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("status", "left", "with_retry"),
+    [("ok", 0, 0), ("failed", 0, 2), ("oom", 2, 2), ("timeout", 2, 2), ("interrupted", 2, 2)],
+)
+def test_what_is_final(pending, status, left, with_retry):
+    made, found = pending()
+    finish(made, found, status=status)
+    worked = [planned.id for planned in made.cells]
+    assert len(times.pending(made, worked=worked)) == left
+    assert len(times.pending(made, worked=worked, retry=True)) == with_retry
+
+
+@pytest.mark.parametrize("part", ["backbone", "dataset", "harness", "method"])
+def test_what_is_of_other_code_is_timed_again(pending, part):
+    made, found = pending()
+    finish(made, found)
+    for m in found:
+        stale = m.timing({"status": "ok"})
+        if part in m.digests:
+            stale["digests"] = {**m.digests, part: "another"}
+        Timings(made.store.results, made.suite.name).write(stale)
+    # The method is no part of the forward pass that is shared.
+    assert len(pending()[1]) == (1 if part == "method" else 2)
+
+
+def test_digests_are_those_of_records(pending):
+    made, found = pending()
+    assert found[1].digests == digests(made.cells[0].cell, registry.load())
+
+
+def test_expected_leaves_out_what_has_failed_for_good(make_plan, tiny):
+    suite = tiny(methods=["rectangle", "trsg"], times=True)
+    made = make_plan(suite)
+    assert times.expected(made) == 4
+    failing = next(p for p in made.cells if p.cell.method.name == "trsg")
+    record = {"schema": 3, "id": failing.id, "status": "failed", "digests": digests(failing.cell, made.found)}
+    made.store.write(record)
+    assert times.expected(make_plan(suite)) == 2
+    assert times.expected(make_plan(suite, retry=True), retry=True) == 4

@@ -13,7 +13,7 @@ from bench import statistics
 from bench.columns import DECLARED, KEY, Line, frame, named
 from bench.rows import Record, Row, rows
 from bench.store import OK
-from bench.timings import Timing, forward_kind, hardware, timed
+from bench.timings import Forward, Kind, Timing, forward_kind, hardware, timed, timed_code
 
 INFERENCE = (
     "inference_ms_p50_batch1",
@@ -47,7 +47,7 @@ def latency_table(
     `bench.layer_times.read`; those of methods that no record has are left out.
     """
     of = rows(records)
-    found = {(_key(t), t["hardware"]): t for t in timings}
+    found = {(_key(t, t["digests"]), t["hardware"]): t for t in timings}
     machines = sorted({t["hardware"] for t in timings})
     declared = {row.method: row.identity() for row in of}
     lines = [line for row in of for line in _lines(row, found, machines)]
@@ -58,11 +58,9 @@ def latency_table(
 def _lines(row: Row, found: Mapping[tuple[str, str], Timing], machines: Sequence[str]) -> Iterable[Line]:
     first = row.records[0]
     forward = forward_kind(first["method"])
+    wanted = [_wanted(kind, first, forward) for kind in ("inference", "training")]
     for machine in sorted({*machines, *(hardware(record["environment"]) for record in row.records)}):
-        parts = [
-            found.get((_key(timed(kind, first["cell"], forward)), machine))
-            for kind in ("inference", "training")
-        ]
+        parts = [found.get((what, machine)) for what in wanted]
         ran = [r for r in row.records if r["status"] == OK and hardware(r["environment"]) == machine]
         there = [part for part in parts if part is not None]
         if there or ran:
@@ -95,5 +93,11 @@ def _place(line: Line) -> tuple[object, ...]:
     return tuple(line[name] for name in (*KEY, "hardware"))
 
 
-def _key(what: Mapping[str, Any]) -> str:
-    return json.dumps({name: what[name] for name in ("kind", "forward", "cell")}, sort_keys=True)
+def _wanted(kind: Kind, record: Record, forward: Forward) -> str:
+    return _key(timed(kind, record["cell"], forward), timed_code(kind, record.get("digests", {}), forward))
+
+
+def _key(what: Mapping[str, Any], code: Mapping[str, str]) -> str:
+    # Times of other code, as of an edition before, are not those of this row.
+    content = [what[name] for name in ("kind", "forward", "cell")]
+    return json.dumps([content, code], sort_keys=True)

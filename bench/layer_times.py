@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import BenchError
+from bench.paths import LAYERS
 
 MILLI = 1e3
 PARTS = ("forward", "backward", "step")
@@ -117,7 +118,7 @@ def read(results: Path, tell: Callable[[str], None] | None = None) -> list[dict[
 
 def folder(results: Path) -> Path:
     """Where results keep them."""
-    return results / "latency" / "layers"
+    return results / "latency" / LAYERS
 
 
 def default_file(results: Path, hardware: str) -> Path:

@@ -10,6 +10,10 @@ CHECKOUT = None if (PACKAGE / "plugins").is_dir() else PACKAGE.parent
 """The root of the checkout that this code runs from; None in an installed wheel."""
 
 
+LAYERS = "layers"
+"""Stands in the place of a suite's name where times of layers of neurons are kept."""
+
+
 def plugin_folder(kind: str) -> Path:
     """The shipped folder `methods` or `datasets`: at the root of a checkout, inside a wheel."""
     return (CHECKOUT or PACKAGE / "plugins") / kind

@@ -24,12 +24,13 @@ from pydantic import (
     StrictInt,
     StrictStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic_core import ErrorDetails
 
 from bench.errors import BenchError
-from bench.paths import suites_folder
+from bench.paths import LAYERS, suites_folder
 
 RECORD_SCHEMA = 3
 """Part of every id: records of another schema are never mixed with these."""
@@ -233,6 +234,13 @@ class Suite(Spec):
     profile: Profile = Profile()
     measure: Measure = Measure()
     times: bool = True
+
+    @field_validator("name")
+    @classmethod
+    def _free(cls, name: str) -> str:
+        if name == LAYERS:
+            raise ValueError(f"{name!r} is where `spikegrad latency` keeps its files; choose another name")
+        return name
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:

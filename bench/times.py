@@ -31,6 +31,7 @@ from bench.timings import (
     forward_kind,
     hardware,
     timed,
+    timed_code,
     timing_id,
 )
 from bench.worker import encodable, end_with, is_memory, send_output_to
@@ -132,9 +133,7 @@ def _measurement(
 ) -> Measurement:
     method = plan.found.method(cell.method.name).item
     forward = forward_kind({"kind": method.kind, "changes": method.changes})
-    code = digests(cell, plan.found)
-    if kind == "inference" and forward == "spiking":
-        del code["method"]
+    code = timed_code(kind, digests(cell, plan.found), forward)
     on = hardware(environment)
     what = timed(kind, cell.model_dump(mode="json"), forward)
     return Measurement(

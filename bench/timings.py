@@ -15,6 +15,7 @@ from typing import Any, Literal
 from bench.files import write_atomic
 
 TIMING_SCHEMA = 1
+NEEDED = {"schema", "id", "kind", "forward", "cell", "hardware", "digests", "status", "error", "metrics"}
 Timing = dict[str, Any]
 Kind = Literal["inference", "training"]
 Forward = Literal["spiking", "reference", "own"]
@@ -38,6 +39,12 @@ def timed(kind: Kind, cell: Mapping[str, Any], forward: Forward) -> dict[str, An
     if kind == "inference" and forward == "spiking":
         parts["method"] = None
     return {"kind": kind, "forward": forward, "cell": parts}
+
+
+def timed_code(kind: Kind, digests: Mapping[str, str], forward: Forward) -> dict[str, str]:
+    """Those digests of a record's code that what is timed depends on."""
+    shared = kind == "inference" and forward == "spiking"
+    return {part: digest for part, digest in digests.items() if not (shared and part == "method")}
 
 
 def hardware(environment: Mapping[str, Any]) -> str:
@@ -67,8 +74,9 @@ class Timings:
             found = json.loads((self.folder / f"{timing}.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        known = isinstance(found, dict) and found.get("schema") == TIMING_SCHEMA
-        return found if known and found.get("id") == timing else None
+        if not isinstance(found, dict) or not found.keys() >= NEEDED:
+            return None
+        return found if (found["schema"], found["id"]) == (TIMING_SCHEMA, timing) else None
 
     def all(self) -> list[Timing]:
         """Every readable one, by id."""

@@ -48,7 +48,8 @@ def gradients_section(table: pd.DataFrame, method: str = "mpd-agl", baseline: st
             low, high = mine[f"{column}_delta_ci_low"], mine[f"{column}_delta_ci_high"]
             cells = (mine[f"{column}_mean"], base[f"{column}_mean"], mine[f"{column}_delta"])
             numbers = " | ".join(f"{cell:+.4f}" if i == 2 else f"{cell:.4f}" for i, cell in enumerate(cells))
-            lines.append(f"| {dataset} | {words} | {numbers} | {low:+.4f} to {high:+.4f} |")
+            interval = "–" if pd.isna(low) else f"{low:+.4f} to {high:+.4f}"
+            lines.append(f"| {dataset} | {words} | {numbers} | {interval} |")
             side = "above" if low > 0 else "below" if high < 0 else "not to be told apart"
             told[side].append(words.partition(",")[0])
         found = [f"{' and '.join(names)} {side}" for side, names in told.items() if names]

@@ -145,7 +145,10 @@ def test_records_copied_to_another_folder_in_another_order_give_the_same_bytes(s
     assert files(tmp_path / "leaderboards") == regenerated[0]
 
 
-def test_from_python_without_a_main_guard(smoke, environment, tmp_path):
+def test_from_python_without_a_main_guard_beside_a_folder_called_bench(smoke, environment, tmp_path):
+    work = tmp_path / "work"
+    (work / "bench").mkdir(parents=True)
+    (work / "bench/__init__.py").write_text("raise SystemExit('another bench')")
     script = tmp_path / "script.py"
     script.write_text(
         "import bench\nprint('begin')\nframe = bench.run('smoke', methods=['rectangle'], seeds=[0, 1])\n"
@@ -153,11 +156,11 @@ def test_from_python_without_a_main_guard(smoke, environment, tmp_path):
         "again = bench.leaderboard('smoke')\nprint(again.equals(frame))\n"
     )
     done = subprocess.run(
-        [sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, script], cwd=work, env=environment, capture_output=True, text=True, timeout=120
     )
     assert done.stdout == "begin\n['rectangle'] 2\nTrue\n", done.stderr
     assert done.stderr == ""
-    table = pd.read_csv(tmp_path / "results/local/leaderboards/smoke/runs.csv")
+    table = pd.read_csv(work / "results/local/leaderboards/smoke/runs.csv")
     ours = pd.read_csv(smoke[0] / "results/local/leaderboards/smoke/runs.csv")
     same = table.merge(ours, on="id", suffixes=("", "_there"))
     assert len(same) == 1

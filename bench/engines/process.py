@@ -23,6 +23,7 @@ from bench.errors import Stopped
 
 PRELOADED = ["bench.worker", "bench.train", "torch._inductor"]
 """torch imports its compiler where a setting of it is touched, seconds that every worker would pay."""
+SAFE_PATH = "PYTHONSAFEPATH"
 
 
 def start(
@@ -34,7 +35,7 @@ def start(
     context.set_forkserver_preload(PRELOADED)
     ours, theirs = context.Pipe()
     process = context.Process(target=target, args=(job, theirs, log), daemon=False)
-    with _no_main_module(), _no_ctrl_c():
+    with _no_main_module(), _no_current_folder(), _no_ctrl_c():
         process.start()
     theirs.close()
     return process, ours
@@ -82,6 +83,24 @@ def _no_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _no_current_folder() -> Iterator[None]:
+    """Start the fork server without the current folder in its path.
+
+    It is a `python -c`, and would import a user's folder `bench` there as this package. Where the
+    package is found in the current folder alone, a worker imports it by itself.
+    """
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SAFE_PATH]
+        else:
+            os.environ[SAFE_PATH] = before
 
 
 @contextmanager

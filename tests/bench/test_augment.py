@@ -141,7 +141,7 @@ def test_steps_have_draws_of_their_own():
     assert (row % 2).any() and (column % 2).any()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(order=st.permutations(range(24)), size=st.integers(1, 24), seed=st.integers(0, 2**62))
 @pytest.mark.parametrize(
     ("change", "x"),

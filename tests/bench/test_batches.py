@@ -30,7 +30,7 @@ def stored(tmp_path_factory) -> Split:
     return Split(kept["all"].x, kept["all"].y, whole.ids)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(
     chunks=st.lists(st.lists(st.integers(0, COUNT - 1), min_size=1, max_size=9), max_size=20),
     workers=st.integers(1, 5),

@@ -14,7 +14,7 @@ from written_records import runs
 from bench import columns, leaderboards, render_tables
 from bench.latency_table import latency_table
 from bench.measured_tables import anytime_table, cost_table, gradients_table
-from bench.timings import timed
+from bench.timings import timed, timed_code
 
 CPU = {"cpu": "Some CPU", "threads": 1, "gpu": None}
 
@@ -107,7 +107,9 @@ def test_cost_and_anytime():
 
 def timing(kind, record, forward, hardware="Some CPU, 1 thread", **metrics):
     what = timed(kind, record["cell"], forward)
-    return {**what, "hardware": hardware, "status": "ok", "error": None, "metrics": metrics}
+    code = timed_code(kind, record.get("digests", {}), forward)
+    found = {"hardware": hardware, "digests": code, "status": "ok", "error": None, "metrics": metrics}
+    return what | found
 
 
 def with_recipe(records):
@@ -132,6 +134,23 @@ def test_latency_joins_what_is_shared_and_what_is_not():
     assert (here["workers"] == "2").all() and (here["n_seeds"] == 4).all()
     (elsewhere,) = table[table["hardware"] == "Other CPU, 1 thread"].to_dict("records")
     assert (elsewhere["method"], elsewhere["n_seeds"]) == ("mpd-agl", 0)
+
+
+def test_times_of_other_code_are_not_those_of_a_row():
+    old, new = (with_recipe(measured("rectangle", RECTANGLE)) for _ in range(2))
+    for records, harness in ((old, "0ld"), (new, "new")):
+        for record in records:
+            record["digests"] = {"harness": harness, "method": "same"}
+    timings = [timing("training", new[0], "spiking", train_step_ms_p50=2.0)]
+    table = latency_table(old + new, timings)
+    assert len(table) == 2 and sorted(table["train_step_ms_p50"].isna()) == [False, True]
+    # Inference is that of every spiking method: whatever the method's own code, it is the row's.
+    timings = [timing("inference", new[0], "spiking", throughput=500.0)]
+    assert timings[0]["digests"] == {"harness": "new"}
+    for record in new:
+        record["digests"]["method"] = "another"
+    found = latency_table(old + new, timings)["throughput"]
+    assert found.notna().sum() == 1
 
 
 def test_latency_without_timings_still_has_what_the_runs_took():

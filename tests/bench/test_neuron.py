@@ -117,7 +117,7 @@ def test_equals_the_plain_loop_at_another_threshold(options):
 
 @pytest.mark.parametrize("shape", SHAPES)
 @given(data=st.data(), options=st.sampled_from(OPTIONS), steps=st.integers(1, 5))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_equals_the_plain_loop_for_any_input(shape, data, options, steps):
     # Eighths hit the threshold and the rectangle's edges exactly.
     elements = st.one_of(st.integers(-24, 24).map(lambda i: i / 8), st.floats(-10, 10))

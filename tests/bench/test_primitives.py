@@ -71,7 +71,7 @@ def test_autograd_of_the_primitive_is_the_shape_at_zero_too(name, height):
 
 
 @every_step
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(x=st.floats(1e-6, 20), sign=st.sampled_from([-1, 1]), width=st.floats(0.1, 10))
 def test_it_is_the_integral_of_the_shape(name, x, sign, width):
     """H(x) - H(0) by quadrature, which knows nothing of H, and warns of intervals of no length."""
@@ -103,7 +103,7 @@ def test_it_goes_from_zero_to_the_area(name, height):
 
 
 @every_step
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(x=st.floats(-50, 50), step=st.floats(1e-3, 10), width=st.floats(0.1, 10))
 def test_it_rises_wherever_the_shape_is_not_negative(name, x, step, width):
     smooth, shape = pair(name, width=width)
@@ -113,7 +113,7 @@ def test_it_rises_wherever_the_shape_is_not_negative(name, x, step, width):
 
 
 @every_step
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(x=st.floats(0, 50), width=st.floats(0.1, 10))
 def test_point_symmetric_about_the_threshold(name, x, width):
     """H(-x) + H(x) = 2 H(0)."""

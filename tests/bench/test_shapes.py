@@ -168,7 +168,7 @@ def test_height_scales_and_does_nothing_else(shape, width):
 
 
 @every_shape
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(x=st.floats(-20, 20), width=st.floats(0.1, 10))
 def test_scaling_law(shape, x, width):
     """h(x; w) = h(x/w; 1) / w."""

@@ -126,6 +126,7 @@ def toml(changes):
         ({"epochs = 5": "epochs = 0"}, "recipe.epochs: .* got 0"),
         ({"learning_rate = 0.01": "learning_rate = inf"}, "recipe.learning_rate: .* got inf"),
         ({'name = "smoke"': 'name = "../smoke"'}, "name: .* got '../smoke'"),
+        ({'name = "smoke"': 'name = "layers"'}, "name: .*'layers' is where `spikegrad latency` keeps"),
         ({'"rectangle"': '{ name = "rectangle", params = { width = nan } }'}, "methods.1.params.width"),
         ({'"rectangle"': '{ name = "rectangle", width = 2.0 }'}, "unknown key 'methods.1.width'"),
         ({"[recipe]": "[recipe"}, "is not valid TOML"),

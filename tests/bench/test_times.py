@@ -27,7 +27,7 @@ def kinds(measurements):
 def finish(made, measurements, **changes):
     kept = Timings(made.store.results, made.suite.name)
     for measurement in measurements:
-        kept.write(measurement.timing({"status": "ok", "metrics": {}} | changes))
+        kept.write(measurement.timing({"status": "ok", "error": None, "metrics": {}} | changes))
 
 
 def test_methods_that_change_the_gradient_share_one_forward_pass(pending):
@@ -89,7 +89,7 @@ def test_what_is_of_other_code_is_timed_again(pending, part):
     made, found = pending()
     finish(made, found)
     for m in found:
-        stale = m.timing({"status": "ok"})
+        stale = m.timing({"status": "ok", "error": None, "metrics": {}})
         if part in m.digests:
             stale["digests"] = {**m.digests, part: "another"}
         Timings(made.store.results, made.suite.name).write(stale)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.timings import TIMING_SCHEMA, Timings, forward_kind, hardware, timed, timing_id
+from bench.timings import NEEDED, TIMING_SCHEMA, Timings, forward_kind, hardware, timed, timing_id
 
 CELL = {
     "method": {"name": "arctan", "params": {}},
@@ -63,9 +63,12 @@ def test_what_is_written_is_read_and_what_is_damaged_is_not_there(tmp_path):
     kept = Timings(tmp_path, "tiny")
     assert kept.all() == []
     for name in ("b", "a"):
-        kept.write({"schema": TIMING_SCHEMA, "id": name, "metrics": {"throughput": 1.5}})
+        kept.write(dict.fromkeys(NEEDED) | {"schema": TIMING_SCHEMA, "id": name})
     assert [timing["id"] for timing in kept.all()] == ["a", "b"]
     (kept.folder / "c.json").write_text("{")
-    (kept.folder / "d.json").write_text(json.dumps({"schema": TIMING_SCHEMA, "id": "a"}))
-    (kept.folder / "e.json").write_text(json.dumps({"schema": 0, "id": "e"}))
+    whole = dict.fromkeys(NEEDED) | {"schema": TIMING_SCHEMA}
+    damaged = {"d": whole | {"id": "a"}, "e": whole | {"id": "e", "schema": 0}, "f": []}
+    damaged["g"] = {name: whole.get(name) for name in NEEDED - {"digests"}} | {"id": "g"}
+    for name, content in damaged.items():
+        (kept.folder / f"{name}.json").write_text(json.dumps(content))
     assert [timing["id"] for timing in kept.all()] == ["a", "b"]

@@ -69,7 +69,7 @@ def test_sizes_types_and_classes(usual):
     alpha=st.floats(1.5, 10),
     seed=st.integers(0, 10**9),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_every_unit_spikes_exactly_once(declared, timesteps, units, dimension, alpha, seed):
     prepared = made(declared, timesteps, units=units, dimension=dimension, alpha=alpha, seed=seed)
     x = by_id(prepared)

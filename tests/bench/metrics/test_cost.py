@@ -123,7 +123,7 @@ def by_loops(activity, convolution):
     return total
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(convolutions(), st.integers(0, 2**31), st.booleans())
 def test_convolutions_equal_loops_over_weights(convolution, seed, real):
     sizes, kernel, stride, padding, dilation, groups, inputs, outputs = convolution
@@ -139,7 +139,7 @@ def test_convolutions_equal_loops_over_weights(convolution, seed, real):
         assert (sops, macs) == (by_loops(x[:, 0], convolution), 0)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.lists(st.integers(1, 3), min_size=2, max_size=2),
     st.lists(st.integers(1, 3), min_size=2, max_size=2),

@@ -98,7 +98,7 @@ def test_available_fraction_of_gaussian_currents_is_that_of_theory(named, gamma)
     assert row["gamma_mean"] == gamma
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sampled_from(["rectangle", "triangle", "gaussian", "arctan"]), st.floats(0.02, 50.0))
 def test_height_changes_gain_and_nothing_else(named, height):
     def seen(value):

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench import statistics
 from bench.columns import DECLARED, KEY, Line, frame, named
-from bench.rows import Record, Row, rows
+from bench.rows import Record, Row, data, rows
 from bench.store import OK
 from bench.timings import Forward, Kind, Timing, forward_kind, hardware, timed, timed_code
 
@@ -94,10 +94,11 @@ def _place(line: Line) -> tuple[object, ...]:
 
 
 def _wanted(kind: Kind, record: Record, forward: Forward) -> str:
-    return _key(timed(kind, record["cell"], forward), timed_code(kind, record.get("digests", {}), forward))
+    what = timed(kind, record["cell"], forward, data(record, "checksum"))
+    return _key(what, timed_code(kind, record.get("digests", {}), forward))
 
 
 def _key(what: Mapping[str, Any], code: Mapping[str, str]) -> str:
     # Times of other code, as of an edition before, are not those of this row.
-    content = [what[name] for name in ("kind", "forward", "cell")]
+    content = [what[name] for name in ("kind", "forward", "data", "cell")]
     return json.dumps([content, code], sort_keys=True)

@@ -131,7 +131,7 @@ class SpikingNeuron(nn.Module):
             if wanted:
                 potentials.append(done.u)
         self.statistics = _statistics(potentials) if wanted else None
-        return torch.stack(out)
+        return _over_time(out)
 
     def _activate(self, activation: Callable[[Tensor], Tensor], current: Tensor) -> Tensor:
         if self.recurrent is None and self.observer is None:
@@ -142,13 +142,21 @@ class SpikingNeuron(nn.Module):
             out.append(activation(i))
             if self.observer is not None:
                 self.observer(Moment(t, i, 0.0, {}, None, out[-1], out[-1]))
-        return torch.stack(out)
+        return _over_time(out)
 
     def _with_recurrence(self, current: Tensor, emitted: list[Tensor]) -> Tensor:
         if self.recurrent is None or not emitted:
             return current
         with_past: Tensor = current + self.recurrent(emitted[-1])
         return with_past
+
+
+def _over_time(steps: list[Tensor]) -> Tensor:
+    """[T, B, ...] in the layout of the steps; stack alone would give up channels-last, at a copy each."""
+    pixels_first = steps[0].ndim == 4 and not steps[0].is_contiguous()
+    if pixels_first and steps[0].is_contiguous(memory_format=torch.channels_last):
+        return torch.stack([step.permute(0, 2, 3, 1) for step in steps]).permute(0, 1, 4, 2, 3)
+    return torch.stack(steps)
 
 
 def _statistics(potentials: list[Tensor]) -> Statistics:

@@ -10,7 +10,11 @@ Shapes: B samples in a batch, D draws per sample.
 from __future__ import annotations
 
 import hashlib
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,6 +26,24 @@ def derive(seed: int, *purpose: str | int) -> int:
     """A seed for one purpose of one cell: streams of different purposes never overlap in use."""
     text = ":".join(str(part) for part in (seed, *purpose))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
+
+
+@contextmanager
+def drawing_from(seed: int, device: torch.device) -> Iterator[None]:
+    """A block in which all generators, Python's and numpy's too, start from a seed.
+
+    After it they are where they were.
+    """
+    python, numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
 
 
 def uniform(seed: int, epoch: int, ids: Tensor, draws: int) -> Tensor:

@@ -31,6 +31,8 @@ LAYER_COLUMNS = (
 PLACES = ("epoch", "layer", "t")
 """The columns that say where a row belongs: whole numbers."""
 MOST_NAMED = 6
+LONGEST = 255
+"""Bytes that file systems let a name have."""
 
 
 class Found(NamedTuple):
@@ -191,6 +193,8 @@ class _Record(BaseModel):
 def _folders(asked: str, results: Path) -> tuple[str, list[Path], bool]:
     """What to call the place, the folders of the runs there, and whether it is a suite."""
     runs = results / "runs"
+    if any(len(part.encode()) > LONGEST for part in Path(asked).parts):
+        raise BenchError(f"{asked[:20]}… is too long for the name of a run, a suite or a folder")
     if asked.endswith(".toml"):
         asked = load_suite(asked).name
     if asked == Path(asked).name and asked not in ("", "..") and (runs / asked).is_dir():

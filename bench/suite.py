@@ -120,13 +120,15 @@ class Profile(Spec):
     """What can change bits without changing the experiment.
 
     device auto is resolved when the suite is planned. threads: CPU threads of one training; two
-    already differ from one in the last bit. compile: only "off" exists so far.
+    already differ from one in the last bit. compile: only "off" exists so far. channels_last: pictures lie
+    in memory channel by channel at each pixel, which convolutions often compute faster.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["float32", "float64"] = "float32"
     threads: int = Field(1, ge=1)
     compile: Literal["off"] = "off"
+    channels_last: bool = False
     deterministic: bool = True
     tf32: bool = False
 

@@ -70,7 +70,7 @@ class Measurement:
 
     def what(self) -> dict[str, Any]:
         """The parts of the cell that decide what is timed."""
-        return timed(self.kind, self.cell.model_dump(mode="json"), self.forward)
+        return timed(self.kind, self.cell.model_dump(mode="json"), self.forward, self.known.checksum)
 
     def timing(self, outcome: dict[str, Any]) -> Timing:
         """Its file's content."""
@@ -135,7 +135,7 @@ def _measurement(
     forward = forward_kind({"kind": method.kind, "changes": method.changes})
     code = timed_code(kind, digests(cell, plan.found), forward)
     on = hardware(environment)
-    what = timed(kind, cell.model_dump(mode="json"), forward)
+    what = timed(kind, cell.model_dump(mode="json"), forward, known.checksum)
     return Measurement(
         plan.suite.name, kind, forward, cell, known, timing_id(what, on), on, code, environment
     )

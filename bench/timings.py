@@ -12,13 +12,32 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from bench.files import write_atomic
 
-TIMING_SCHEMA = 1
-NEEDED = {"schema", "id", "kind", "forward", "cell", "hardware", "digests", "status", "error", "metrics"}
+TIMING_SCHEMA = 2
 Timing = dict[str, Any]
 Kind = Literal["inference", "training"]
 Forward = Literal["spiking", "reference", "own"]
+
+
+class Needed(BaseModel):
+    """What every timing has; it may have more."""
+
+    model_config = ConfigDict(strict=True)
+
+    of_schema: Literal[2] = Field(alias="schema")
+    id: str
+    kind: Kind
+    forward: Forward
+    data: str
+    cell: dict[str, Any]
+    hardware: str
+    digests: dict[str, str]
+    status: str
+    error: str | None
+    metrics: dict[str, float]
 
 
 def forward_kind(method: Mapping[str, Any]) -> Forward:
@@ -32,13 +51,13 @@ def forward_kind(method: Mapping[str, Any]) -> Forward:
     return "spiking" if method["changes"] == "gradient" else "own"
 
 
-def timed(kind: Kind, cell: Mapping[str, Any], forward: Forward) -> dict[str, Any]:
-    """The parts of a cell (as a record has it) that decide what is timed."""
+def timed(kind: Kind, cell: Mapping[str, Any], forward: Forward, data: str | None) -> dict[str, Any]:
+    """The parts of a cell (as a record has it) that decide what is timed; data: checksum of its data."""
     left_out = {"seed", "measure"} | ({"recipe"} if kind == "inference" else set())
     parts = {name: value for name, value in cell.items() if name not in left_out}
     if kind == "inference" and forward == "spiking":
         parts["method"] = None
-    return {"kind": kind, "forward": forward, "cell": parts}
+    return {"kind": kind, "forward": forward, "data": data, "cell": parts}
 
 
 def timed_code(kind: Kind, digests: Mapping[str, str], forward: Forward) -> dict[str, str]:
@@ -72,11 +91,10 @@ class Timings:
         """One of them; None where there is none, or it cannot be read."""
         try:
             found = json.loads((self.folder / f"{timing}.json").read_text(encoding="utf-8"))
+            Needed.model_validate(found)
         except (OSError, ValueError):
             return None
-        if not isinstance(found, dict) or not found.keys() >= NEEDED:
-            return None
-        return found if (found["schema"], found["id"]) == (TIMING_SCHEMA, timing) else None
+        return found if found["id"] == timing else None
 
     def all(self) -> list[Timing]:
         """Every readable one, by id."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from bench.shapes import FAST_SIGMOID_FWHM, GAUSSIAN_FWHM, SIGMOID_FWHM
-from bench.surrogate import Site, Surrogate, Twin, Values, method
+from bench.surrogate import Changes, Site, Surrogate, Twin, Values, method
 
 ALPHA = 100
 """LIFBoxParameters().alpha in norse 1.1.0; here for the conversions, what is called reads it there."""
@@ -52,6 +52,7 @@ def _row(
     twin: Twin,
     source: str = "",
     note: str = "",
+    changes: Changes = "gradient",
     breaks: Mapping[str, str] | None = None,
 ) -> type[_Norse]:
     """A row; call: the function, and what goes between x and alpha; source: what it cites, if anything."""
@@ -61,6 +62,7 @@ def _row(
     declare = method(
         f"norse/{name}",
         kind="library",
+        changes=changes,
         fidelity="library",
         paper=f"{source}, as in {shipped}" if source else shipped,
         link="https://norse.github.io/norse",
@@ -140,6 +142,7 @@ logistic = _row(
     "h(x) = 1 - tanh(a x)^2, a = 100.",
     "logistic_fn",
     note="stochastic: spikes with probability (1 + tanh(a x))/2, from torch's global generator",
+    changes="forward",
     breaks={
         "forward": "spikes are drawn with probability (1 + tanh(a x))/2",
         "deterministic": "spikes are drawn in evaluation too",
@@ -152,6 +155,7 @@ circ_dist = _row(
     "h(x) = 1 / (1 + (x/a)^2)^(3/2), a = 100.",
     "circ_dist_fn",
     note="stochastic: spikes with probability (1 + x / sqrt(x^2 + a^2))/2, at a = 100 nearly 1/2 for any x",
+    changes="forward",
     breaks={
         "forward": "spikes are drawn with probability (1 + x / sqrt(x^2 + a^2))/2",
         "deterministic": "spikes are drawn in evaluation too",

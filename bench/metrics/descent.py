@@ -19,7 +19,7 @@ from torch.nn import functional
 from bench.backbone import Network
 from bench.metrics.copying import copied
 from bench.neuron import SpikingNeuron
-from bench.randomness import derive
+from bench.randomness import derive, drawing_from
 
 STEPS = {"1e-3": 1e-3, "1e-2": 1e-2}
 """Lengths of the steps that are tried, in lengths of theta."""
@@ -132,9 +132,8 @@ class _Landscape:
         self.twin.load_state_dict(self.network.state_dict())
 
     def _loss(self, x: Tensor, y: Tensor) -> Tensor:
-        with torch.random.fork_rng([]):
-            # Some libraries' functions draw from it: the same at every point.
-            torch.default_generator.manual_seed(self.seed)
+        # Some libraries' functions draw in a forward pass: the same at every point.
+        with drawing_from(self.seed, torch.device("cpu")):
             return functional.cross_entropy(self.twin(x.cpu().double()).mean(0), y.cpu())
 
 

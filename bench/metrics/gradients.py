@@ -11,12 +11,9 @@ layer. Tensors of a layer are [T, B, C, ...]; all that is kept of them is one nu
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -26,7 +23,7 @@ from bench.metrics.copying import copied
 from bench.metrics.derivative import Derivative
 from bench.metrics.descent import synapses
 from bench.neuron import Moment, SpikingNeuron
-from bench.randomness import derive
+from bench.randomness import derive, drawing_from
 from bench.surrogate import Method, Site, Surrogate
 
 Row = dict[str, Any]
@@ -73,7 +70,7 @@ def look(network: Network, x: Tensor, y: Tensor, epoch: int, seed: int) -> list[
     activation in place of neurons u is the current, a spike an output above 0, and a still sample has
     one time step only.
     """
-    with _drawing_from(derive(seed, "look", epoch), x.device):
+    with drawing_from(derive(seed, "look", epoch), x.device):
         twin = copied(network).train()
         watch = _Watch(synapses(twin))
         layers = [_Layer(site, neuron, watch) for site, neuron in zip(twin.sites, twin.neurons, strict=True)]
@@ -88,21 +85,6 @@ def look(network: Network, x: Tensor, y: Tensor, epoch: int, seed: int) -> list[
             watch.ends.clear()
             for layer in layers:
                 layer.close()
-
-
-@contextmanager
-def _drawing_from(seed: int, device: torch.device) -> Iterator[None]:
-    """A block in which all generators start from a seed, and after which they are where they were."""
-    python, numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
 
 
 class _Watch:
@@ -190,20 +172,24 @@ class _Layer:
         nonzero = torch.ne(gradient, 0, out=scaled).flatten(2).sum(2).double().sum(1)
         self.gradient = {
             "gradient_norm": squares.sqrt() * top.double(),
-            "gradient_zero_fraction": 1 - nonzero / over_time.shape[1],
+            "gradient_zero_fraction": torch.where(
+                top.isfinite(), 1 - nonzero / over_time.shape[1], torch.nan
+            ),
         }
 
     @torch.no_grad()
     def _observe(self, moment: Moment) -> None:
         h = self.derivative.at(moment)
-        most, least = moment.s.amax(0), moment.s.amin(0)
+        activation = type(self.neuron.surrogate).activation is not None
+        # Some methods train with spikes in between: those that stand for 1 are from 1/2 up.
+        fired = moment.s > 0 if activation else moment.s >= 0.5
+        spikes = fired.to(moment.s.dtype)
+        most, least = spikes.amax(0), spikes.amin(0)
         self.most = most if self.most is None else torch.maximum(self.most, most)
         self.least = least if self.least is None else torch.minimum(self.least, least)
         gamma = {} if self.site.norm is None else {"gamma_mean": self.site.norm.weight.mean()}
-        activation = type(self.neuron.surrogate).activation is not None
-        spikes = (moment.s > 0).to(moment.s.dtype) if activation else moment.s
         self.steps.append(
-            {"spike_rate": _channel_means(spikes).mean()}
+            {"spike_rate": _channel_means(spikes if activation else moment.s).mean()}
             | _spread(moment.u)
             | gamma
             | self.derivative.extent(moment)

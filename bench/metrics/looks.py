@@ -17,8 +17,9 @@ from bench.backbone import Network
 from bench.batches import Batches, as_input
 from bench.data import Prepared
 from bench.metrics import cost, descent, gradients
+from bench.metrics.copying import copied
 from bench.metrics.run_columns import run_columns
-from bench.randomness import derive
+from bench.randomness import derive, drawing_from
 from bench.suite import Cell
 
 SAMPLES = 256
@@ -48,13 +49,23 @@ class Looks:
         self._data = data
 
     def before(self) -> None:
-        """Look at the network before training."""
-        if self.cell.measure.probe != "off":
+        """Look at the network before training, as the first epoch will find it."""
+        measure, start = self.cell.measure, self.network
+        if measure.probe == "off" and not measure.descent and not measure.finite_differences:
+            return
+        with self._attempt("start"):
+            # On a copy: a method may count how often it is told of an epoch.
+            start = copied(self.network)
+            for surrogate in start.surrogates:
+                surrogate.on_epoch(0.0)
+        if measure.probe != "off":
+            with self._attempt("gradients of ReLU"):
+                x, y = next(self._batches())
+                self._relu_rows = gradients.look(self.relu(), x, y, 0, self._seed)
             with self._attempt("gradients"):
                 x, y = next(self._batches())
-                self.layers += gradients.look(self.network, x, y, 0, self._seed)
-                self._relu_rows = gradients.look(self.relu(), x, y, 0, self._seed)
-        self._step_along("_before")
+                self.layers += gradients.look(start, x, y, 0, self._seed)
+        self._step_along(start, "_before")
 
     def after(self, epoch: int) -> None:
         """Look at it after an epoch; they count from 0."""
@@ -64,7 +75,7 @@ class Looks:
                 x, y = next(self._batches())
                 self.layers += gradients.look(self.network, x, y, epoch + 1, self._seed)
         if last:
-            self._step_along("")
+            self._step_along(self.network, "")
 
     def at_cost(self, evaluate: Callable[[], object]) -> None:
         """Count what the network does while it evaluates the test set."""
@@ -81,15 +92,15 @@ class Looks:
                 found |= run_columns(self.layers, self._relu_rows)
         return found | {"probe_seconds": round(self.seconds, 3)}
 
-    def _step_along(self, suffix: str) -> None:
+    def _step_along(self, network: Network, suffix: str) -> None:
         if self.cell.measure.descent:
             with self._attempt("descent"):
-                gains = descent.descent_gains(self.network, list(self._batches()), self._seed)
+                gains = descent.descent_gains(network, list(self._batches()), self._seed)
                 self._found |= {f"{name}{suffix}": value for name, value in gains.items()}
         if self.cell.measure.finite_differences:
             with self._attempt("finite differences"):
                 x, y = next(self._batches())
-                agreement = descent.finite_difference_agreement(self.network, x, y, self._seed)
+                agreement = descent.finite_difference_agreement(network, x, y, self._seed)
                 self._found[f"finite_difference_agreement{suffix}"] = agreement
 
     @property
@@ -104,10 +115,9 @@ class Looks:
     @contextmanager
     def _attempt(self, what: str) -> Iterator[None]:
         began = time.perf_counter()
-        devices = [self._device] if self._device.type == "cuda" else []
         try:
             # Building a network reseeds torch's generator, which some methods draw from in training.
-            with torch.random.fork_rng(devices):
+            with drawing_from(self._seed, self._device):
                 yield
         except Exception as problem:
             self.unmeasured[what] = f"{type(problem).__name__}: {problem}"

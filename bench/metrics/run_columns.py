@@ -25,14 +25,16 @@ def run_columns(rows: Sequence[Row], relu: Sequence[Row]) -> Columns:
     first, last = looks.get(0, []), looks[max(looks)]
     layers = _layers(last)
     norms = [norm for _, norm in layers]
-    live = [norm for norm in norms if norm]
+    # Layers without any gradient are counted apart, and leave the other columns defined.
+    live = [norm for norm in norms if norm != 0]
+    ends = [math.log10(norm) for norm in (*live[:1], *live[-1:]) if norm] if len(live) > 1 else []
     onset = next((epoch for epoch, look in sorted(looks.items()) if _vanished(look)), None)
     return {
         "vanishing_slope": slope(layers),
         "vanishing_slope_before": slope(_layers(first)),
         "vanishing_slope_ann": slope(_layers(relu)),
         "dead_layers": sum(norm == 0 for norm in norms),
-        "first_to_last": math.log10(live[0] / live[-1]) if len(live) > 1 else None,
+        "first_to_last": ends[0] - ends[1] if len(ends) == 2 else None,
         "available_fraction": _mean(last, "available_fraction"),
         "available_fraction_min": _least(last, "available_fraction"),
         "available_fraction_before": _mean(first, "available_fraction"),
@@ -81,9 +83,11 @@ def _vanished(look: Sequence[Row]) -> bool:
 
 
 def _per_layer(look: Sequence[Row], column: str) -> list[float]:
+    """Means over the time steps; none at all where one is unknown: the rest would look healthier."""
+    if any(row[column] is None for row in look):
+        return []
     by_layer = groupby(look, key=lambda row: int(row["layer"]))
-    values = [[row[column] for row in of if row[column] is not None] for _, of in by_layer]
-    return [float(np.mean(of)) for of in values if of]
+    return [float(np.mean([row[column] for row in of])) for _, of in by_layer]
 
 
 def _mean(look: Sequence[Row], column: str) -> float | None:

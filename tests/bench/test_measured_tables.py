@@ -106,7 +106,7 @@ def test_cost_and_anytime():
 
 
 def timing(kind, record, forward, hardware="Some CPU, 1 thread", **metrics):
-    what = timed(kind, record["cell"], forward)
+    what = timed(kind, record["cell"], forward, record["data"]["checksum"])
     code = timed_code(kind, record.get("digests", {}), forward)
     found = {"hardware": hardware, "digests": code, "status": "ok", "error": None, "metrics": metrics}
     return what | found

@@ -145,6 +145,23 @@ def test_shape_is_kept_and_neurons_are_independent(options, shape):
 
 
 @every_option
+def test_pixels_that_lie_channels_last_stay_so_and_change_nothing(options):
+    current = torch.randn(3, 2, 4, 5, 5, dtype=torch.float64)
+    found = []
+    for permuted in (False, True):
+        given = current.clone()
+        if permuted:
+            given = given.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
+        neuron = make(options)
+        out = neuron(given.requires_grad_())
+        (out * torch.arange(25).view(5, 5)).sum().backward()
+        found.append((out, given.grad))
+        assert out.flatten(0, 1).is_contiguous(memory_format=torch.channels_last) == permuted
+    for plain, last in zip(*found, strict=True):
+        assert torch.equal(plain, last)
+
+
+@every_option
 def test_step_by_step_equals_the_loop(options):
     neuron = make(options)
     current, upstream = torch.randn(2, 5, 30, dtype=torch.float64)

@@ -96,6 +96,7 @@ def test_a_suite_narrowed_to_several(results):
         ("hand", {"seed": 7}, "^no run with the seed 7 in the suite hand in .*: seeds there: 1, 0$"),
         (ONE, {"dataset": "blobs"}, "^no run with the dataset 'blobs' in .*: datasets there: digits$"),
         ("nowhere.toml", {}, "^no suite 'nowhere.toml'"),
+        ("x" * 256, {}, "^x{20}… is too long for the name of a run, a suite or a folder$"),
     ],
 )
 def test_what_is_not_there(results, asked, narrow, sentence):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.timings import NEEDED, TIMING_SCHEMA, Timings, forward_kind, hardware, timed, timing_id
+from bench.timings import TIMING_SCHEMA, Timings, forward_kind, hardware, timed, timing_id
 
 CELL = {
     "method": {"name": "arctan", "params": {}},
@@ -17,6 +17,21 @@ CELL = {
     "profile": {"threads": 1},
     "measure": {"probe": "ends"},
     "seed": 4,
+}
+
+
+WHOLE = {
+    "schema": TIMING_SCHEMA,
+    "id": "0",
+    "kind": "training",
+    "forward": "spiking",
+    "data": "c0ffee",
+    "cell": CELL,
+    "hardware": "Some CPU, 1 thread",
+    "digests": {"harness": "1"},
+    "status": "ok",
+    "error": None,
+    "metrics": {"train_step_ms_p50": 1.5},
 }
 
 
@@ -38,18 +53,23 @@ def test_forward_kind(kind, changes, expected):
 def test_what_changes_a_timing(part):
     other = CELL | {part: {"name": "another"}}
     changes = {
-        kind: timed(kind, CELL, "spiking") != timed(kind, other, "spiking")
+        kind: timed(kind, CELL, "spiking", "c0ffee") != timed(kind, other, "spiking", "c0ffee")
         for kind in ("inference", "training")
     }
     assert changes["training"] == (part not in ("seed", "measure"))
     assert changes["inference"] == (part not in ("seed", "measure", "recipe", "method"))
-    assert (timed("inference", CELL, "own") != timed("inference", other, "own")) == (
+    assert (timed("inference", CELL, "own", "c0ffee") != timed("inference", other, "own", "c0ffee")) == (
         part not in ("seed", "measure", "recipe")
     )
 
 
+def test_other_data_are_timed_again():
+    mine, theirs = (timed("inference", CELL, "spiking", data) for data in ("c0ffee", "decaf"))
+    assert timing_id(mine, "one") != timing_id(theirs, "one")
+
+
 def test_an_id_has_the_hardware_in_it():
-    what = timed("training", CELL, "spiking")
+    what = timed("training", CELL, "spiking", "c0ffee")
     assert timing_id(what, "one") == timing_id(dict(reversed(what.items())), "one") != timing_id(what, "two")
 
 
@@ -63,12 +83,13 @@ def test_what_is_written_is_read_and_what_is_damaged_is_not_there(tmp_path):
     kept = Timings(tmp_path, "tiny")
     assert kept.all() == []
     for name in ("b", "a"):
-        kept.write(dict.fromkeys(NEEDED) | {"schema": TIMING_SCHEMA, "id": name})
+        kept.write(WHOLE | {"id": name})
     assert [timing["id"] for timing in kept.all()] == ["a", "b"]
     (kept.folder / "c.json").write_text("{")
-    whole = dict.fromkeys(NEEDED) | {"schema": TIMING_SCHEMA}
-    damaged = {"d": whole | {"id": "a"}, "e": whole | {"id": "e", "schema": 0}, "f": []}
-    damaged["g"] = {name: whole.get(name) for name in NEEDED - {"digests"}} | {"id": "g"}
+    damaged = {"d": WHOLE | {"id": "a"}, "e": WHOLE | {"id": "e", "schema": 0}, "f": []}
+    damaged["g"] = {name: value for name, value in WHOLE.items() if name != "digests"} | {"id": "g"}
+    damaged["h"] = WHOLE | {"id": "h", "metrics": None}
+    damaged["i"] = WHOLE | {"id": "i", "metrics": {"throughput": "fast"}}
     for name, content in damaged.items():
         (kept.folder / f"{name}.json").write_text(json.dumps(content))
     assert [timing["id"] for timing in kept.all()] == ["a", "b"]

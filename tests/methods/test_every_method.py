@@ -3,9 +3,12 @@
 import statistics
 
 import pytest
+import torch
 
 from bench import registry
+from bench.backbone import build_network
 from bench.conformance import Case, check
+from bench.layers import NeuronOptions
 
 FOUND = registry.load()
 
@@ -19,6 +22,32 @@ def test_conforms(name):
     idle = [v.law for v in verdicts if v.outcome == "holds" and v.detail.startswith("although")]
     # Whether 20 steps of random spikes, or of rare NaN, go well is luck: of the split, and of the machine.
     assert set(idle) <= {"training"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        n
+        for n, e in FOUND.methods.items()
+        # One that breaks "state" too cannot be called at all.
+        if e.item.changes == "gradient"
+        and "state" not in e.item.breaks
+        and not registry.missing_packages(e.item)
+    ],
+)
+def test_what_changes_the_gradient_alone_computes_what_plain_spikes_compute(name):
+    x = torch.randn(64, 12, generator=torch.Generator().manual_seed(0))
+
+    def logits(method):
+        torch.manual_seed(0)
+        network = build_network(
+            *(FOUND.backbone("mlp").item, FOUND.method(method).item, {}, NeuronOptions(neuron="plif")),
+            **{"shape": (12,), "classes": 5, "width": 0.25, "timesteps": 3},
+        )
+        return network.eval()(x)
+
+    with torch.no_grad():
+        assert torch.equal(logits(name), logits("rectangle"))
 
 
 def test_nothing_shipped_fails_to_load():

@@ -1,6 +1,7 @@
 """Steps along the surrogate gradient: against a plain computation, laws, and every method."""
 
 import copy
+import random
 import statistics
 
 import numpy as np
@@ -145,8 +146,8 @@ def test_a_step_along_the_gradient_of_logistic_regression_is_known_by_hand():
 
 def test_a_true_gradient_goes_down_further_than_a_random_direction():
     found = descent_gains(network_of("ann-relu"), batches(3), seed=0)
-    for along, random in zip(ALONG, RANDOM, strict=True):
-        assert found[along] > 5 * abs(found[random])
+    for along, aside in zip(ALONG, RANDOM, strict=True):
+        assert found[along] > 5 * abs(found[aside])
     assert found[ALONG[1]] > 5 * found[ALONG[0]], "the longer step goes further"
 
 
@@ -183,9 +184,9 @@ def test_the_sign_of_the_gradient_changes_the_sign(times):
     agreement = finite_difference_agreement(network, *given[0], seed=0)
     times(-1.0)
     uphill = descent_gains(network, given, seed=0)
-    for along, random in zip(ALONG, RANDOM, strict=True):
+    for along, aside in zip(ALONG, RANDOM, strict=True):
         assert uphill[along] < 0 < gains[along]
-        assert uphill[random] == gains[random]
+        assert uphill[aside] == gains[aside]
     # Over a short way the loss is nearly straight.
     assert uphill[ALONG[0]] == pytest.approx(-gains[ALONG[0]], rel=0.05)
     assert finite_difference_agreement(network, *given[0], seed=0) == pytest.approx(-agreement, rel=1e-9)
@@ -343,8 +344,18 @@ def test_noise_and_extra_losses_of_a_method_have_no_part_in_it():
     assert quiet == loud
 
 
+@method("draws", paper="none", kind="control")
+class Draws(Surrogate):
+    """Its derivative depends on numbers of Python and numpy."""
+
+    shape = staticmethod(lambda x, width: (x.abs() < width / 2).to(x.dtype))
+
+    def params(self, u, t):
+        return {"width": 1 + random.random() + np.random.random()}
+
+
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("named", ["asgl", "ds-atgo", "mpd-sgr", "norse/logistic", Follows])
+@pytest.mark.parametrize("named", ["asgl", "ds-atgo", "mpd-sgr", "norse/logistic", Follows, Draws])
 def test_network_and_generators_are_left_as_they_are(monkeypatch, named, training):
     monkeypatch.setattr(descent, "DIRECTIONS", 4)
     network = network_of(named, neuron="plif").train(training)
@@ -354,8 +365,10 @@ def test_network_and_generators_are_left_as_they_are(monkeypatch, named, trainin
     state = copy.deepcopy(network.state_dict())
     attributes = [set(vars(module)) for module in network.modules()]
     generator, threads = torch.get_rng_state(), torch.get_num_threads()
+    others = random.getstate(), str(np.random.get_state())
     first = descent_gains(network, [given], seed=0), finite_difference_agreement(network, *given, seed=0)
     assert torch.equal(torch.get_rng_state(), generator)
+    assert (random.getstate(), str(np.random.get_state())) == others
     assert torch.get_num_threads() == threads
     assert network.training == training
     for name, value in network.state_dict().items():

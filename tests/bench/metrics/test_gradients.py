@@ -13,7 +13,7 @@ from scipy.stats import norm
 from torch import nn
 from torch.nn import functional
 
-from bench import registry, shapes
+from bench import probe, registry, shapes
 from bench.backbone import Backbone, build_network
 from bench.layers import NeuronOptions, OverTime
 from bench.metrics import gradients
@@ -452,7 +452,10 @@ class NotFinite(Surrogate):
 def test_what_is_not_finite_is_unknown_where_it_is_seen(limit, seen):
     rows = look(network_of(Chain, NotFinite.declared[0], {"limit": limit}), *batch((16,)), 0, 0)
     assert all(value is None or math.isfinite(value) for row in rows for value in list(row.values())[4:])
-    of_h = ("available_fraction", "participation", "gain", "gain_rms", "gradient_norm", "height")
+    of_h = (
+        *("available_fraction", "participation", "gain", "gain_rms", "height"),
+        *("gradient_norm", "gradient_zero_fraction"),
+    )
     for row in rows:
         unknown = {column for column in of_h if row[column] is None}
         # Nothing passes the last layer's h on its way to its own spikes: a NaN starts there.
@@ -536,7 +539,26 @@ def test_a_width_that_is_not_declared_is_measured(named):
         return shape(x, width=size)
 
     (row,) = look(network_of(Direct, unnamed.declared[0], timesteps=1), *batch((16,)), 0, 0)
-    assert row["width"] == pytest.approx(0.8, abs=2 / 128 * 0.5)
+    assert row["width"] == pytest.approx(0.8, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "named", ["norse/heavi_erfc", "norse/tanh", "snntorch/fast_sigmoid", "snntorch/sigmoid"]
+)
+def test_the_width_of_a_sharp_derivative_is_that_of_its_formula(named):
+    (row,) = look(network_of(Direct, named, timesteps=1), *batch((16,)), 0, 0)
+    assert row["width"] == pytest.approx(probe.facts(FOUND.method(named).item).fwhm, rel=0.01)
+
+
+def test_a_spike_on_the_way_to_1_makes_no_neuron_busy():
+    rates = {}
+    for named in ("sigmoid", "asgl"):
+        network = network_of(Chain, named)
+        with torch.no_grad():
+            # Every other neuron of the first layer never comes near its threshold.
+            network.body.blocks[0][1].bias[::2] = -3
+        rates[named] = look(network, *batch((16,)), 0, 0)[0]["silent_fraction"]
+    assert rates["asgl"] == rates["sigmoid"] == 0.5
 
 
 def test_under_relu_u_is_the_current_and_h_is_0_or_1():

@@ -1,11 +1,13 @@
 """Timing: how many rounds there are, and what memory is seen."""
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from bench.metrics.latency import USUAL, HighWater, Rounds, inference, timed
+from bench.metrics.latency import USUAL, HighWater, Rounds, inference, timed, training
+from bench.surrogate import Surrogate
 
 CPU = torch.device("cpu")
 
@@ -65,6 +67,35 @@ def test_inference_gives_percentiles_of_both_batches(monkeypatch):
     assert found["inference_ms_p95_batch1"] == pytest.approx(95.05)
     assert found["inference_ms_p50_batch100"] == pytest.approx(505)
     assert found["throughput"] == pytest.approx(100 / 0.505)
+    assert found["calls_batch1"] == 100
+
+
+def test_a_few_calls_have_no_95th_percentile():
+    found = inference(torch.nn.Identity(), torch.zeros, Rounds(warm=0, least=19, usual=19, seconds=0))
+    assert found["calls_batch1"] == 19
+    assert not [name for name in found if "p95" in name]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the mark cannot be set back")
+def test_what_libraries_load_at_their_first_use_is_no_memory_of_training(tiny):
+    loaded = []
+
+    def make():
+        network = torch.nn.Linear(4, 3)
+        network.surrogates = [Surrogate()]
+        network.sites = [SimpleNamespace(neuron=SimpleNamespace(statistics=None))]
+        forward = network.forward
+
+        def first(x):
+            if not loaded:
+                loaded.append(torch.ones(100 * 2**18))
+            return forward(x)[None]
+
+        network.forward = first
+        return network
+
+    found = training(make, torch.ones(6, 4), torch.zeros(6, dtype=torch.int64), tiny().recipe, Rounds())
+    assert loaded and found["peak_memory_mb"] < 20
 
 
 def test_what_a_run_uses_is_at_least_five_calls_and_twenty_where_they_are_quick():

@@ -261,12 +261,15 @@ def fails(module, name, problem):
 @pytest.mark.parametrize(
     ("where", "what"),
     [
-        (fails(gradients, "look", MemoryError("too much")), ["gradients"]),
+        (fails(gradients, "look", MemoryError("too much")), ["gradients of ReLU", "gradients"]),
         (fails(descent, "descent_gains", MemoryError("too much")), ["descent"]),
         (fails(descent, "finite_difference_agreement", MemoryError("too much")), ["finite differences"]),
         (fails(cost, "counting", MemoryError("too much")), ["cost"]),
         (fails(looks, "run_columns", MemoryError("too much")), ["gradients"]),
-        (fails(looks, "as_input", MemoryError("too much")), ["gradients", "descent", "finite differences"]),
+        (
+            fails(looks, "as_input", MemoryError("too much")),
+            ["gradients of ReLU", "gradients", "descent", "finite differences"],
+        ),
     ],
     ids=["gradients", "descent", "differences", "cost", "columns", "samples"],
 )
@@ -301,6 +304,51 @@ def test_a_method_that_cannot_be_looked_at_still_trains(cell, digits):
     assert outcome.layers == []
     assert outcome.metrics["test_accuracy"] > 0
     assert outcome.metrics["probe_seconds"] > 0
+
+
+def test_the_first_look_is_at_what_the_first_epoch_finds(cell, digits):
+    told = []
+
+    @method("opens", paper="none")
+    class Opens(Surrogate):
+        """Its width is that of the epoch: it has none before it is told of one."""
+
+        shape = staticmethod(lambda x, width: (x.abs() < width / 2).to(x.dtype))
+
+        def on_epoch(self, progress):
+            self.width = 2.0 - progress
+            self.told = [*vars(self).get("told", ()), progress]
+            told[:] = self.told
+
+        def params(self, u, t):
+            return {"width": self.width}
+
+    outcome = run(cell("opens", **EVERYTHING), digits, Opens)
+    assert outcome.unmeasured == {}
+    assert {row["width"] for row in outcome.layers if row["epoch"] == 0} == {2.0}
+    # Looking told the network itself of no epoch.
+    assert told == [0.0, 1.0]
+
+
+def test_a_reference_is_there_though_the_first_look_failed(cell, digits):
+    @method("late", paper="none")
+    class Late(Surrogate):
+        """It cannot be looked at before it has been trained."""
+
+        shape = staticmethod(torch.ones_like)
+        steps = 0
+
+        def params(self, u, t):
+            if self.site.neuron.observer is not None and self.steps == 0:
+                raise RuntimeError("not yet")
+            self.steps += 1
+            return {}
+
+    metrics = run(cell("late", probe="ends", descent=False), digits, Late)
+    assert metrics.unmeasured == {"gradients": "RuntimeError: not yet"}
+    assert metrics.metrics["vanishing_slope_ann"] is not None
+    assert metrics.metrics["vanishing_slope"] is not None
+    assert metrics.metrics["vanishing_slope_before"] is None
 
 
 def test_a_failed_look_leaves_no_observer_behind(cell, digits, networks, monkeypatch):

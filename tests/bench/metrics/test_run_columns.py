@@ -29,7 +29,7 @@ def rows_of(norms, epoch=0, **same):
 
 def test_columns_by_hand():
     before = rows_of([[1.0, 0.0], [3.0, 4.0], [0.6, 0.8]])
-    shares = [[0.1, 0.3], [0.6, 0.8], [None, 0.9]]
+    shares = [[0.1, 0.3], [0.6, 0.8], [0.9, 0.9]]
     last = rows_of([[0.006, 0.008], [0.1, 0.0], [1.0, 0.0]], 2, available_fraction=shares, gain=shares)
     found = run_columns(before + last, rows_of([[1.0], [10.0], [100.0]]))
     assert found == {
@@ -50,6 +50,32 @@ def test_columns_by_hand():
         "gradient_zero_fraction": 0,
         "vanish_onset_epoch": None,
     }
+
+
+def test_what_is_unknown_in_one_layer_is_unknown_of_the_network():
+    shares = [[0.5, 0.5], [None, 0.5]]
+    rows = rows_of([[1.0, 1.0], [1.0, 1.0]], available_fraction=shares, gradient_zero_fraction=shares)
+    found = run_columns(rows, rows)
+    for column in ("available_fraction", "available_fraction_min", "gradient_zero_fraction"):
+        assert found[column] is None, column
+    assert found["participation"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("norms", "expected"),
+    [
+        ((1e-6, 5.0, 1.0), -6),
+        ((0.0, 1e-3, 1.0), -3),
+        ((0.0, 0.0, 1.0), None),
+        ((None, 1e-6, 1.0), None),
+        ((1.0, 1e-6, None), None),
+        ((1e-250, 1.0, 1e250), -500),
+        ((1.0,), None),
+    ],
+)
+def test_first_to_last_is_of_the_ends_that_have_a_gradient(norms, expected):
+    rows = rows_of([[norm] for norm in norms])
+    assert run_columns(rows, rows)["first_to_last"] == (None if expected is None else pytest.approx(expected))
 
 
 @given(st.floats(-3, 3), st.lists(st.integers(0, 30), min_size=2, max_size=20, unique=True))

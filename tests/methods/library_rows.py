@@ -77,9 +77,9 @@ def assert_paper_names_the_defaults(name, function):
     assert re.search(r"\w+\(.*\)$", row(name).paper).group() == f"{name.split('/')[1]}({defaults})"
 
 
-def assert_declares(name):
+def assert_declares(name, changes="gradient"):
     found = row(name)
-    assert (found.kind, found.changes, found.fidelity) == ("library", "gradient", "library")
+    assert (found.kind, found.changes, found.fidelity) == ("library", changes, "library")
     assert found.requires == (name.split("/")[0],)
     assert (found.defaults(0.5), found.area) == ({}, None)
     assert found.formula.startswith("h(x) = ")

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from bench import layer_times
-from bench.errors import BenchError, Stopped
+from bench.errors import BenchError, Stopped, warn
 from bench.paths import data_root as find_data_root
 from bench.paths import default_results
-from bench.store import OK, Record, Store, writable
+from bench.record_files import Record
+from bench.store import OK, Store, writable
 from bench.suite import load_suite
 from bench.timings import Timing, Timings
 
@@ -58,7 +59,7 @@ def run(
     jobs: int | None = None,
     timeout: float | None = None,
     retry: bool = False,
-    times: bool = True,
+    times: bool | None = None,
     listener: RunListener | None = None,
 ) -> pd.DataFrame:
     """Run what is missing of a suite, write its tables, and return the accuracy table.
@@ -93,16 +94,17 @@ def make_plan(
     plugins: Iterable[Path | str] = (),
     device: str | None = None,
     retry: bool = False,
-    times: bool = True,
+    times: bool | None = None,
 ) -> Plan:
-    """What `run` would do; starts and writes nothing. times: False leaves out the phase of that name.
+    """What `run` would do; starts and writes nothing.
 
+    times: whether latency is to be measured, instead of what the suite says.
     Raises BenchError at the first thing that is wrong.
     """
     files = tuple(Path(p) for p in plugins)
     chosen = load_suite(suite)
-    if not times:
-        chosen = chosen.model_copy(update={"times": False})
+    if times is not None:
+        chosen = chosen.model_copy(update={"times": times})
     store = Store(Path(results) if results is not None else default_results(), chosen.name)
     writable(store.results)
     root = find_data_root(Path(data_root) if data_root is not None else None)
@@ -181,21 +183,31 @@ def tables(suite: str, *, results: Path | str | None = None) -> dict[str, pd.Dat
     return write_tables(store, chosen.baseline)
 
 
-def write_tables(store: Store, baseline: str) -> dict[str, pd.DataFrame]:
-    """Write the CSV files of a suite; the tables by name.
-
-    Raises BenchError if there are no records, Stopped if the files cannot be written.
-    """
+def make_tables(store: Store, baseline: str) -> dict[str, pd.DataFrame]:
+    """The tables of a suite by name; as `write_tables`, which writes them."""
     from bench import leaderboards
 
-    records = store.records()
+    records, damaged = store.survey()
+    timings = Timings(store.results, store.suite)
+    for sentence in (*damaged, *timings.damaged()):
+        warn(sentence)
     if not records:
         raise BenchError(
             f"no records of the suite {store.suite} in {store.results}: "
             f"`spikegrad run {store.suite}` makes them"
         )
-    timings = Timings(store.results, store.suite).all()
-    made = leaderboards.tables(records, baseline, timings, layer_times.read(store.results))
+    return leaderboards.tables(records, baseline, timings.all(), layer_times.read(store.results))
+
+
+def write_tables(store: Store, baseline: str) -> dict[str, pd.DataFrame]:
+    """Write the CSV files of a suite; the tables by name.
+
+    Warns of each record and timing that is left out because it is damaged.
+    Raises BenchError if there are no records, Stopped if the files cannot be written.
+    """
+    from bench import leaderboards
+
+    made = make_tables(store, baseline)
     try:
         leaderboards.save(made, store.leaderboards)
     except OSError as problem:

@@ -57,8 +57,11 @@ Device = Annotated[
 ]
 Retry = Annotated[bool, typer.Option("--retry", help="Run cells again that have failed or diverged.")]
 Times = Annotated[
-    bool,
-    typer.Option("--times/--no-times", help="Time inference and training steps after the trainings."),
+    bool | None,
+    typer.Option(
+        "--times/--no-times",
+        help="Time inference and training steps after the trainings, or not (default: as the suite says).",
+    ),
 ]
 Jobs = Annotated[
     int | None, typer.Option("--jobs", min=1, help="Trainings at a time (default: cores / threads).")
@@ -99,7 +102,7 @@ def run(
     jobs: Jobs = None,
     timeout: Timeout = None,
     retry: Retry = False,
-    times: Times = True,
+    times: Times = None,
     as_json: Json = False,
 ) -> None:
     """Run what is missing of a suite; show progress; write and show the leaderboard."""
@@ -332,7 +335,7 @@ def _plan(
     plugin: list[Path] | None,
     device: str | None,
     retry: bool,
-    times: bool = True,
+    times: bool | None = None,
 ) -> Plan:
     from bench import api
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from bench.layer_times import Case
     from bench.registry import Registry
 
+LARGEST = 2**31 - 1
+MOST_THREADS = os.cpu_count() or 1
 LAWS = {"eager": "loop", "compiled": "compile"}
 """The laws of `bench.conformance` that a method must keep to be timed in a mode."""
 
@@ -44,8 +46,10 @@ def latency(
         bool, typer.Option("--compiled", help="Under torch.compile too, which takes seconds for each.")
     ] = False,
     peers: Annotated[bool, typer.Option(help="The neurons of other libraries beside ours.")] = True,
-    seconds: Annotated[float, typer.Option(min=0.001, help="Seconds to spend on each number.")] = 0.2,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    seconds: Annotated[
+        float, typer.Option(min=0.001, max=3600, help="Seconds to spend on each number.")
+    ] = 0.2,
+    threads: Annotated[int, typer.Option(min=1, max=MOST_THREADS, help="CPU threads.")] = 1,
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="auto: cuda where there is one.")
     ] = "auto",
@@ -158,8 +162,10 @@ def _chosen(methods: str | None, found: Registry) -> list[str]:
 def _numbers(option: str, text: str) -> list[int]:
     parts = [part.strip() for part in text.split(",")]
     for part in parts:
-        if not (part.isascii() and part.isdecimal() and int(part) > 0):
-            raise BenchError(f"{option}: {part!r} is no number from 1 up; give such numbers, as in 2,4,8")
+        if not (part.isascii() and part.isdecimal() and 0 < int(part) <= LARGEST):
+            raise BenchError(
+                f"{option}: {part!r} is no number from 1 to {LARGEST:,}; give such numbers, as in 2,4,8"
+            )
     return list(dict.fromkeys(map(int, parts)))
 
 

@@ -1,4 +1,6 @@
-"""The one error that is meant for the user's eyes."""
+"""The one error that is meant for the user's eyes, and warnings, which are meant for them too."""
+
+import sys
 
 
 class BenchError(Exception):
@@ -11,3 +13,8 @@ class BenchError(Exception):
 
 class Stopped(BenchError):
     """The same, but after work had begun: exit code 1, and what had finished is kept."""
+
+
+def warn(sentence: str) -> None:
+    """What is wrong and does not stop what is being done, to stderr."""
+    print(f"warning: {sentence}", file=sys.stderr)

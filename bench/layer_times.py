@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bench.errors import BenchError
+from bench.errors import BenchError, warn
 from bench.paths import LAYERS
 
 MILLI = 1e3
@@ -106,7 +105,7 @@ def read(results: Path, tell: Callable[[str], None] | None = None) -> list[dict[
         try:
             times = load(file)
         except BenchError as error:
-            (tell or _warn)(str(error))
+            (tell or warn)(str(error))
             continue
         for time in times:
             key = (time.case, time.info.hardware)
@@ -138,12 +137,14 @@ def content(file: Path) -> dict[str, Any]:
         found = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise BenchError(f"cannot read layer times from {file}: {error.strerror or error}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BenchError(
-            f"{file} is damaged, or no JSON: give a file that `spikegrad latency` has saved"
+            f"{file} is damaged, or no JSON: only files that `spikegrad latency` has saved can be read"
         ) from None
     if not isinstance(found, dict) or not isinstance(found.get("benchmarks"), list):
-        raise BenchError(f"{file} holds no benchmarks: give a file that `spikegrad latency` has saved")
+        raise BenchError(
+            f"{file} holds no benchmarks: only files that `spikegrad latency` has saved can be read"
+        )
     return found
 
 
@@ -156,7 +157,7 @@ def times(content: Content, file: Path | str = "what was timed") -> list[LayerTi
         where = ".".join(map(str, first["loc"]))
         raise BenchError(
             f"{file} is not what `spikegrad latency` saves: {where}: {first['msg'].lower()}; "
-            "give one of its files"
+            "only its files can be read"
         ) from None
     ms: dict[Case, dict[str, float]] = {}
     infos: dict[Case, Info] = {}
@@ -238,7 +239,3 @@ def _row(time: LayerTime) -> dict[str, Any]:
         **{f"{part}_ms_p50": time.part(part) for part in PARTS},
         "compile_s": info.compile_s,
     }
-
-
-def _warn(sentence: str) -> None:
-    print(f"warning: {sentence}", file=sys.stderr)

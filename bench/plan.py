@@ -13,7 +13,8 @@ from typing import Literal
 from bench import data, registry
 from bench.errors import BenchError
 from bench.holdings import holding
-from bench.store import FAILED, OK, Record, Store
+from bench.record_files import Record
+from bench.store import FAILED, OK, Store
 from bench.suite import BackboneSpec, Cell, DatasetSpec, MethodSpec, Profile, Recipe, Suite, variant
 
 State = Literal["done", "failed", "missing", "stale"]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from bench.store import OK, Record
+from bench.record_files import Record
+from bench.store import OK
 from bench.timings import Timing
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from bench.progress import duration
 from bench.store import OK
 from bench.suite import shipped_suites
 from bench.terminal import table_width
+from bench.terminal_table import print_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,18 +138,16 @@ def show_accuracy(table: pd.DataFrame, console: Console) -> None:
     from bench import readable
 
     shown = ("rank", "method", "kind", "accuracy", "delta", "best")
+    words = [readable.HEADINGS[name] for name in shown if name not in ("rank", "accuracy", "delta")]
     for block in readable.blocks(table):
-        drawn = Table(title=block.title, title_justify="left", box=None, pad_edge=False)
-        for name in shown:
-            numeric = name in ("rank", "accuracy", "delta")
-            drawn.add_column(
-                readable.HEADINGS[name], justify="right" if numeric else "left", no_wrap=name == "method"
-            )
-        for line in block.lines:
-            style = {"1": "bold", "": "dim"}.get(line["rank"])
-            drawn.add_row(*(escape(line[name]) for name in shown), style=style)
-        console.print(drawn)
-        console.print()
+        print_table(
+            console,
+            [readable.HEADINGS[name] for name in shown],
+            [[line[name] for name in shown] for line in block.lines],
+            words=words,
+            title=block.title,
+            styles=[{"1": "bold", "": "dim"}.get(line["rank"]) for line in block.lines],
+        )
 
 
 def table_as_json(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -7,11 +7,10 @@ from itertools import groupby
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from bench.layer_times import PARTS, Case, Comparison, LayerTime
 from bench.terminal import counted, say
+from bench.terminal_table import print_table
 
 NOTHING = "–"
 Size = tuple[int, int, int, str]
@@ -90,17 +89,14 @@ def _ratios(
 def _draw(
     title: str, heads: Sequence[str], rows: Sequence[tuple[LayerTime, list[str]]], console: Console
 ) -> None:
-    if not rows:
-        return
-    drawn = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    # Where it is narrow, names are folded and nothing else.
-    drawn.add_column("method", overflow="fold")
-    for head in heads:
-        drawn.add_column(head, justify="left" if head == "neuron" else "right", no_wrap=True)
-    for time, cells in rows:
-        drawn.add_row(escape(time.case.method), *cells, style="dim" if time.case.kind == "peer" else None)
-    console.print(drawn)
-    console.print()
+    print_table(
+        console,
+        ["method", *heads],
+        [[time.case.method, *cells] for time, cells in rows],
+        words=("method", "neuron"),
+        title=title,
+        styles=["dim" if time.case.kind == "peer" else None for time, _ in rows],
+    )
 
 
 def _remarks(compared: Comparison, console: Console) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import pandas as pd
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from bench.columns import text
 from bench.readable import pipe_table, tasks
+from bench.terminal import say
+from bench.terminal_table import print_table
 
 SHOWN: Mapping[str, Mapping[str, str]] = {
     "gradients": {
@@ -67,19 +67,21 @@ SHOWN: Mapping[str, Mapping[str, str]] = {
     },
 }
 WORDS = ("method", "kind", "status", "id", "error")
+WHY_NOT = {
+    "gradients": '[measure] of the suite says probe = "off" and descent = false, or no run has worked',
+    "latency": "no run has worked",
+    "cost": "no run has worked",
+    "anytime": "no run has worked",
+}
 
 
 def show(which: str, table: pd.DataFrame, console: Console) -> None:
     """One of the tables of SHOWN on the terminal."""
     for title, heads, lines in _blocks(which, table):
-        drawn = Table(title=escape(title), title_justify="left", box=None, pad_edge=False)
-        for name, head in heads.items():
-            words = name in WORDS
-            drawn.add_column(head, justify="left" if words else "right", no_wrap=name in ("method", "id"))
-        for line in lines:
-            drawn.add_row(*(escape(cell) for cell in line))
-        console.print(drawn)
-        console.print()
+        if not heads.keys() - {"method", "kind"}:
+            say(console, f"{title}: nothing was measured; {WHY_NOT[which]}\n")
+            continue
+        print_table(console, [*heads.values()], lines, words=WORDS, title=title)
 
 
 def markdown(which: str, table: pd.DataFrame) -> str:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from bench.errors import BenchError
-from bench.suite import RECORD_SCHEMA, Cell, load_suite
+from bench.record_files import read_record, reason
+from bench.suite import load_suite
 
 Row = dict[str, Any]
 
@@ -138,26 +136,6 @@ def read(found: Found) -> Run:
     )
 
 
-def read_record(file: Path) -> Row:
-    """The record in a file; BenchError, naming the file, where it cannot be shown."""
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
-        if isinstance(record, dict) and record.get("schema", RECORD_SCHEMA) != RECORD_SCHEMA:
-            raise BenchError(
-                f"{file} has the record schema {record['schema']} and this version reads {RECORD_SCHEMA}: "
-                "run its suite again"
-            )
-        _Record.model_validate(record)
-    except OSError as problem:
-        raise BenchError(f"{file} cannot be read: {problem.strerror or problem}") from None
-    except (ValueError, RecursionError) as problem:
-        raise BenchError(
-            f"{file} is damaged ({_reason(problem)}): remove its folder and run the suite again"
-        ) from None
-    assert isinstance(record, dict)
-    return record
-
-
 def why_no_layers(run: Run) -> str:
     """Why there are no rows of layers, in a few words."""
     unmeasured = run.record.get("unmeasured", {})
@@ -168,26 +146,6 @@ def why_no_layers(run: Run) -> str:
     if run.record["cell"]["measure"]["probe"] == "off":
         return 'the suite says probe = "off"'
     return f"{run.folder / 'layers.parquet'} is not there"
-
-
-class _Record(BaseModel):
-    """What the display relies on; a record has more."""
-
-    model_config = ConfigDict(extra="allow")
-
-    schema_: int | None = None
-    id: str
-    cell: Cell
-    variant: str
-    status: str
-    metrics: dict[str, float | list[float | None] | None]
-    seconds: float
-    error: str | None = None
-    traceback: list[str] | None = None
-    unmeasured: dict[str, str] = {}
-    environment: dict[str, Any] = {}
-    suite: str = ""
-    ended: str = ""
 
 
 def _folders(asked: str, results: Path) -> tuple[str, list[Path], bool]:
@@ -278,11 +236,18 @@ def _rows(file: Path, needed: Sequence[str]) -> list[Row]:
         if not places.map(lambda value: math.isfinite(value) and value == int(value)).all(axis=None):
             raise ValueError("an epoch, layer or time step is not a whole number")
         return [{str(k): _value(str(k), v) for k, v in row.items()} for row in table.to_dict("records")]
+    except OSError as problem:
+        if problem.errno is None:
+            # The reader's own, of a file that is no table.
+            raise _damaged(file, problem) from None
+        raise BenchError(f"{file} cannot be read: {problem.strerror or problem}") from None
     except Exception as problem:
         # Each layer of the reader has errors of its own.
-        raise BenchError(
-            f"{file} is damaged ({_reason(problem)}): remove its folder and run the suite again"
-        ) from None
+        raise _damaged(file, problem) from None
+
+
+def _damaged(file: Path, problem: Exception) -> BenchError:
+    return BenchError(f"{file} is damaged ({reason(problem)}): remove its folder and run the suite again")
 
 
 def _value(column: str, value: Any) -> Any:
@@ -291,19 +256,6 @@ def _value(column: str, value: Any) -> Any:
     if column in PLACES:
         return int(value)
     return float(value) if math.isfinite(value) else None
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
-
-
-def _reason(problem: Exception) -> str:
-    """The first line of what was wrong."""
-    if isinstance(problem, ValidationError):
-        error = problem.errors()[0]
-        return ": ".join(filter(None, (".".join(map(str, error["loc"])), error["msg"])))
-    lines = str(problem).splitlines()
-    return lines[0] if lines else type(problem).__name__
 
 
 def _some(things: Iterable[object]) -> str:

@@ -94,7 +94,7 @@ def _curve(epochs: Sequence[dict[str, Any]], column: str, name: str, marked: flo
         axis=_epoch_axis([each["epoch"] for each in values]),
     )
     y = alt.Y(
-        "value:Q", title=None, scale=alt.Scale(zero=False, nice=False, padding=6), axis=alt.Axis(tickCount=5)
+        "value:Q", title=None, scale=alt.Scale(zero=False, nice=False, padding=6), axis=_value_axis(values)
     )
     base = alt.Chart({"values": values}).encode(x=x, y=y)
     layers = [base.mark_line(color="#30638e", strokeWidth=1.8)]
@@ -161,6 +161,13 @@ def _heading(name: str) -> alt.Title:
 def _epoch_axis(epochs: Sequence[int]) -> alt.Axis:
     few = {"values": list(epochs)} if len(epochs) <= MOST_TICKS else {"tickCount": 8, "tickMinStep": 1}
     return alt.Axis(format="d", grid=False, **few)
+
+
+def _value_axis(values: Sequence[dict[str, Any]]) -> alt.Axis:
+    """Of a flat curve one tick, with the digits that its number has: Vega gives it those of its step."""
+    known = {each["value"] for each in values if each["value"] is not None}
+    flat = {"values": list(known), "format": ".4g"} if len(known) == 1 else {"tickCount": 5}
+    return alt.Axis(**flat)
 
 
 def _column(found: Grids, i: int) -> int:

@@ -58,7 +58,7 @@ def other_lines(metrics: Metrics, timesteps: int) -> list[tuple[str, str]]:
     return [
         ("accuracy by time step, %", anytime(metrics.get("anytime_accuracy"))),
         ("  99 % of it reached", NONE if to_99 is None else f"after {_steps(to_99)} of {timesteps}"),
-        ("spikes per sample", text(metrics.get("spikes_per_sample"), ",.1f")),
+        ("spikes per sample", text(metrics.get("spikes_per_sample"), ",.5g")),
         ("synaptic operations per sample", text(metrics.get("sops_per_sample"), ",.0f")),
         ("multiplications per sample (MACs)", text(metrics.get("macs_per_sample"), ",.0f")),
         ("energy per sample, estimated", text(metrics.get("energy_uj"), ".3g", " µJ")),

@@ -18,9 +18,7 @@ from filelock import FileLock, Timeout
 
 from bench.errors import BenchError
 from bench.files import write_atomic
-from bench.suite import RECORD_SCHEMA
-
-Record = dict[str, Any]
+from bench.record_files import Damaged, Record, read_record
 
 OK = "ok"
 FAILED = ("failed", "diverged")
@@ -47,22 +45,47 @@ class Store:
         return self.runs / cell
 
     def read(self, cell: str) -> Record | None:
-        """The record of a cell; None where there is none, or it cannot be read."""
+        """The record of a cell; None where there is none, or it is damaged, or another's.
+
+        Raises BenchError where it may not be read: it may be a good one.
+        """
+        file = self.folder(cell) / "record.json"
         try:
-            record = json.loads((self.folder(cell) / "record.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return self._read(file) if file.exists() else None
+        except Damaged:
             return None
-        if not isinstance(record, dict) or record.get("schema") != RECORD_SCHEMA:
-            return None
-        # A folder that was copied under another name would count its cell twice.
-        return record if record.get("id") == cell else None
+        except OSError as error:
+            raise BenchError(f"{file} cannot be read: {error.strerror or error}") from None
 
     def records(self) -> list[Record]:
-        """Every readable record, by cell id."""
-        if not self.runs.is_dir():
+        """Every record that can be relied on, by cell id."""
+        return self.survey()[0]
+
+    def survey(self) -> tuple[list[Record], list[str]]:
+        """The records, and a sentence about each file that is none of them. Raises BenchError."""
+        found, damaged = list[Record](), list[str]()
+        for file in self._files():
+            try:
+                found.append(self._read(file))
+            except BenchError as problem:
+                damaged.append(str(problem))
+        return found, damaged
+
+    def _files(self) -> list[Path]:
+        try:
+            folders = sorted(path for path in self.runs.iterdir() if path.is_dir())
+            return [file for folder in folders if (file := folder / "record.json").exists()]
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        found = (self.read(path.name) for path in sorted(self.runs.iterdir()) if path.is_dir())
-        return [record for record in found if record is not None]
+        except OSError as error:
+            raise BenchError(f"{self.runs} cannot be read: {error.strerror or error}") from None
+
+    def _read(self, file: Path) -> Record:
+        record = read_record(file)
+        # A folder that was copied under another name would count its cell twice.
+        if record["id"] != file.parent.name:
+            raise Damaged(f"{file} is the record of {record['id']}: a folder bears the id of its run")
+        return record
 
     def write(self, record: Record, tables: Mapping[str, Sequence[Mapping[str, Any]]] | None = None) -> None:
         """Write what a cell left behind; tables: rows by name, for NAME.parquet.

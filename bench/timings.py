@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bench.errors import BenchError
 from bench.files import write_atomic
 
 TIMING_SCHEMA = 2
@@ -92,14 +93,33 @@ class Timings:
         try:
             found = json.loads((self.folder / f"{timing}.json").read_text(encoding="utf-8"))
             Needed.model_validate(found)
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         return found if found["id"] == timing else None
 
     def all(self) -> list[Timing]:
         """Every readable one, by id."""
-        found = (self.read(file.stem) for file in sorted(self.folder.glob("*.json")))
-        return [timing for timing in found if timing is not None]
+        return [timing for timing in map(self.read, self._ids()) if timing is not None]
+
+    def damaged(self) -> list[str]:
+        """A sentence about each file that is none of them.
+
+        Raises BenchError if the folder may not be read.
+        """
+        return [
+            f"{self.folder / timing}.json is damaged, or not of this version: "
+            "it is left out, and what it held is timed again by the next run"
+            for timing in self._ids()
+            if self.read(timing) is None
+        ]
+
+    def _ids(self) -> list[str]:
+        try:
+            return sorted(file.stem for file in self.folder.iterdir() if file.suffix == ".json")
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise BenchError(f"{self.folder} cannot be read: {error.strerror or error}") from None
 
     def clear_halves(self) -> None:
         """Remove what a killed run was just writing; for who holds the suite's lock."""

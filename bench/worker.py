@@ -27,7 +27,8 @@ from bench import data, registry
 from bench.environment import describe
 from bench.errors import BenchError
 from bench.plan import digests
-from bench.store import Record, Store
+from bench.record_files import Record
+from bench.store import Store
 from bench.suite import RECORD_SCHEMA, Cell, DatasetSpec, variant
 
 if TYPE_CHECKING:
@@ -164,7 +165,10 @@ def is_memory(problem: Exception) -> bool:
     """Whether memory ran out, on the CPU or on the device."""
     import torch
 
-    return isinstance(problem, MemoryError | torch.cuda.OutOfMemoryError)
+    if isinstance(problem, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    # What torch raises where the system gives a CPU no more.
+    return isinstance(problem, RuntimeError) and "DefaultCPUAllocator" in str(problem)
 
 
 def send_output_to(log: Path) -> None:

@@ -12,7 +12,8 @@ import altair as alt
 import pandas as pd
 
 from bench import diff, leaderboards, readable
-from bench.store import Record, Store
+from bench.record_files import Record
+from bench.store import Store
 from bench.suite import load_suite
 
 ROOT = Path(__file__).resolve().parents[1]

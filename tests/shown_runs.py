@@ -70,11 +70,16 @@ def layers(looks=(0, 1, 2, 3), names=NAMES, timesteps=2, **columns):
 
 def record(number=1, suite="hand", metrics=METRICS, variant="default", cell=(), **parts):
     """number: what its id ends in. cell, parts: what differs, of the cell and of the record."""
+    if metrics is METRICS and dict(cell).get("timesteps", 2) != 2:
+        metrics = metrics | {"anytime_accuracy": [97.5] * dict(cell)["timesteps"]}
     return {
         "schema": RECORD_SCHEMA,
         "id": f"{number:016x}"[::-1],
         "suite": suite,
+        "configuration": "c0ffee",
         "variant": variant,
+        "method": {"kind": "adaptive", "changes": "gradient", "fidelity": "official-code"},
+        "digests": {"harness": "1"},
         "cell": Cell.model_validate(CELL | dict(cell)).model_dump(mode="json"),
         "status": "ok",
         "error": None,

@@ -187,9 +187,10 @@ FOREIGN = {"benchmarks": [{"stats": {"median": 1.0}, "extra_info": {}}]}
 REFUSED = [
     ("--methods rectangel", "unknown method 'rectangel': did you mean 'rectangle'?"),
     ("--methods ,", "--methods: ',' names nothing"),
-    ("--timesteps 0", "--timesteps: '0' is no number from 1 up"),
-    ("--batch 2,x", "--batch: 'x' is no number from 1 up"),
-    ("--units -4", "--units: '-4' is no number from 1 up"),
+    ("--timesteps 0", "--timesteps: '0' is no number from 1 to 2,147,483,647"),
+    ("--batch 2,x", "--batch: 'x' is no number from 1 to"),
+    ("--units -4", "--units: '-4' is no number from 1 to"),
+    ("--units 99999999999", "--units: '99999999999' is no number from 1 to"),
     ("--plugin nowhere.py", "plugin nowhere.py does not exist"),
     ("--compare nowhere.json", "cannot read layer times from nowhere.json: No such file"),
     ("--compare half.json", "half.json is damaged, or no JSON"),

@@ -22,7 +22,8 @@ from typing import Any, Protocol
 
 from bench.engines.process import died, end, start, unwritable
 from bench.plan import Plan, Planned
-from bench.store import LOGS, Record
+from bench.record_files import Record
+from bench.store import LOGS
 from bench.worker import TRACEBACK_LINES, Job, make_record, now, work
 
 

@@ -98,6 +98,7 @@ WITHOUT_UNITS = content(
 )
 DAMAGED = {
     "half": ('{"benchmarks": [', "is damaged, or no JSON"),
+    "nested": ("[" * 100_000, "is damaged, or no JSON"),
     "a list": ("[]", "holds no benchmarks"),
     "another program's": (
         {"benchmarks": [{"stats": {"median": 1.0}, "extra_info": {}}]},

@@ -114,6 +114,13 @@ def test_columns_without_any_number(tmp_path):
     assert found.count("conv1") == 2
 
 
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_flat_curve_has_its_number_on_the_axis(tmp_path, number):
+    rows = [row | {"train_loss": 2.3412, "val_accuracy": 9.091} for row in shown_runs.epochs(number)]
+    found = drawn(run_of(tmp_path, rows), tmp_path / "run.svg")
+    assert {"2.341", "9.091"} <= set(found)
+
+
 def test_without_layers_there_are_the_curves_and_the_reason(tmp_path):
     cell = {"measure": {"probe": "off"}}
     found = drawn(run_of(tmp_path, layer_rows=[], cell=cell), tmp_path / "run.svg")

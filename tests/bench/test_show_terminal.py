@@ -209,7 +209,8 @@ def test_names_with_markup_and_what_moves_the_cursor(tmp_path):
         "backbone": {"name": "b\n\rc"},
     }
     rows = shown_runs.layers(names=("[bold]l", "\x1bm"))
-    run = run_of(tmp_path, layer_rows=rows, cell=cell, variant="[link]", environment={"cpu": "[x] \x07"})
+    machine = {"cpu": "[x] \x07", "threads": 1, "gpu": None}
+    run = run_of(tmp_path, layer_rows=rows, cell=cell, variant="[link]", environment=machine)
     said = shown(run)
     assert "[red]x[/nothing] ([link]) on d [2J, b  c, T=2" in said
     assert "[bold]l" in said and "[x]" in said

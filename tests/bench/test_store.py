@@ -3,19 +3,22 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
+import shown_runs
 
 from bench.errors import BenchError
 from bench.store import Store, writable
 from bench.suite import RECORD_SCHEMA
 
 
-def record(cell="abc", **changes):
-    return {"schema": RECORD_SCHEMA, "id": cell, "status": "ok", "digests": {}} | changes
+def record(name="abc", **changes):
+    return shown_runs.record() | {"id": name} | changes
 
 
 @pytest.fixture
@@ -71,9 +74,71 @@ def test_a_damaged_or_foreign_record_is_none(store, content):
     assert store.records() == []
 
 
-def test_a_folder_in_place_of_the_record_is_none(store):
-    (store.folder("abc") / "record.json").mkdir(parents=True)
+DAMAGE = {
+    "no metrics": ({"metrics": ...}, "metrics: Field required"),
+    "an accuracy in words": ({"metrics": {"test_accuracy": "ninety"}}, "metrics.test_accuracy"),
+    "no cell": ({"cell": ...}, "cell: Field required"),
+    "another status": ({"status": "weird"}, "status: Input should be 'ok'"),
+    "no machine": ({"environment": {}}, "environment.cpu: Field required"),
+    "no method": ({"method": None}, "method: Input should be"),
+    "digests in a list": ({"digests": []}, "digests: Input should be"),
+    "a short curve": ({"metrics": {**shown_runs.METRICS, "anytime_accuracy": [9.0]}}, "has 1 steps, not 2"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_a_record_of_another_form_is_named_and_left_out(store, what):
+    changes, why = DAMAGE[what]
+    store.write(record("good"))
+    kept = {name: value for name, value in record(**changes).items() if value is not ...}
+    file = store.folder("abc") / "record.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps(kept))
+    found, damaged = store.survey()
+    assert [r["id"] for r in found] == ["good"]
+    (sentence,) = damaged
+    assert sentence.startswith(f"{file} is damaged (") and why in sentence
+    assert sentence.endswith(": remove its folder and run the suite again")
     assert store.read("abc") is None
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"metrics": {"test_accuracy": NaN}}'])
+def test_what_no_reader_takes_is_damaged_too(store, content):
+    file = store.folder("abc") / "record.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(content)
+    found, (sentence,) = store.survey()
+    assert found == [] and sentence.startswith(f"{file} is damaged (")
+
+
+def test_a_copy_under_another_name_is_not_counted_twice_and_named(store):
+    store.write(record())
+    shutil.copytree(store.folder("abc"), store.folder("copy"))
+    found, damaged = store.survey()
+    assert len(found) == 1
+    assert damaged == [
+        f"{store.folder('copy') / 'record.json'} is the record of abc: a folder bears the id of its run"
+    ]
+
+
+def test_what_may_not_be_read_is_not_taken_for_missing(store, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    store.write(record())
+    monkeypatch.setattr(Path, "read_text", refused)
+    with pytest.raises(BenchError, match=r"record\.json cannot be read: Permission denied$"):
+        store.read("abc")
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(BenchError, match=r"runs/tiny cannot be read: Permission denied$"):
+        store.survey()
+
+
+def test_a_folder_in_place_of_the_record_is_not_read(store):
+    (store.folder("abc") / "record.json").mkdir(parents=True)
+    assert store.records() == []
+    with pytest.raises(BenchError, match="cannot be read: Is a directory"):
+        store.read("abc")
 
 
 def test_a_full_disk_leaves_the_old_record(store, monkeypatch):

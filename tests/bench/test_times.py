@@ -1,8 +1,10 @@
 """What is to be timed: each thing once, and only what is not there."""
 
 import pytest
+import shown_runs
 
-from bench import registry, times
+from bench import api, registry, times
+from bench.paths import suites_folder
 from bench.plan import digests
 from bench.timings import Timings
 
@@ -107,7 +109,20 @@ def test_expected_leaves_out_what_has_failed_for_good(make_plan, tiny):
     made = make_plan(suite)
     assert times.expected(made) == 4
     failing = next(p for p in made.cells if p.cell.method.name == "trsg")
-    record = {"schema": 3, "id": failing.id, "status": "failed", "digests": digests(failing.cell, made.found)}
+    record = shown_runs.record(cell=failing.cell.model_dump(), status="failed", metrics={}) | {
+        "id": failing.id,
+        "digests": digests(failing.cell, made.found),
+    }
     made.store.write(record)
     assert times.expected(make_plan(suite)) == 2
     assert times.expected(make_plan(suite, retry=True), retry=True) == 4
+
+
+def test_whether_there_are_times_is_what_the_suite_says_unless_told(tmp_path):
+    text = (suites_folder() / "smoke.toml").read_text()
+    for said in (True, False):
+        suite = tmp_path / f"{said}.toml"
+        suite.write_text(text.replace('name = "smoke"', f'name = "mine"\ntimes = {str(said).lower()}'))
+        for told in (None, True, False):
+            plan = api.make_plan(str(suite), results=tmp_path / "r", times=told)
+            assert plan.suite.times == (said if told is None else told)

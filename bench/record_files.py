@@ -1,0 +1,104 @@
+"""Reading the record of one run from its file: whole, and of the form that tables and displays rely on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, StrictFloat, StrictInt, ValidationError, model_validator
+
+from bench.errors import BenchError
+from bench.suite import RECORD_SCHEMA, Cell
+
+Record = dict[str, Any]
+
+
+class Damaged(BenchError):
+    """A file that is no record, or another's: as if it were not there."""
+
+
+Number = StrictFloat | StrictInt | None
+
+
+def read_record(file: Path) -> Record:
+    """The record in a file.
+
+    Raises Damaged, naming the file, where it cannot be relied on, and BenchError where it may not be read.
+    """
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
+        if isinstance(record, dict) and record.get("schema", RECORD_SCHEMA) != RECORD_SCHEMA:
+            raise Damaged(
+                f"{file} has the record schema {record['schema']} and this version reads {RECORD_SCHEMA}: "
+                "run its suite again"
+            )
+        _Form.model_validate(record)
+    except OSError as problem:
+        raise BenchError(f"{file} cannot be read: {problem.strerror or problem}") from None
+    except (ValueError, RecursionError) as problem:
+        raise Damaged(
+            f"{file} is damaged ({reason(problem)}): remove its folder and run the suite again"
+        ) from None
+    assert isinstance(record, dict)
+    return record
+
+
+def reason(problem: Exception) -> str:
+    """The first line of what was wrong."""
+    if isinstance(problem, ValidationError):
+        error = problem.errors()[0]
+        where, what = ".".join(map(str, error["loc"])), error["msg"].removeprefix("Value error, ")
+        return ": ".join(filter(None, (where, what)))
+    lines = str(problem).splitlines()
+    return lines[0] if lines else type(problem).__name__
+
+
+class _Open(BaseModel):
+    """A part of a record; it has more."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class _Method(_Open):
+    kind: str
+    changes: str
+    fidelity: str
+
+
+class _Machine(_Open):
+    cpu: str
+    threads: StrictInt
+    gpu: dict[str, Any] | None
+
+
+class _Form(_Open):
+    """What is relied on."""
+
+    id: str
+    configuration: str
+    cell: Cell
+    variant: str
+    method: _Method
+    status: Literal["ok", "failed", "diverged", "oom", "timeout", "interrupted", "skipped"]
+    metrics: dict[str, Number | list[Number]]
+    seconds: StrictFloat | StrictInt
+    environment: _Machine
+    digests: dict[str, str]
+    data: dict[str, Any] | None = None
+    error: str | None = None
+    traceback: list[str] | None = None
+    unmeasured: dict[str, str] = {}
+    suite: str = ""
+    ended: str = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        curve = self.metrics.get("anytime_accuracy")
+        if isinstance(curve, list) and len(curve) != self.cell.timesteps:
+            raise ValueError(f"anytime_accuracy has {len(curve)} steps, not {self.cell.timesteps}")
+        return self
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")

@@ -1,0 +1,88 @@
+"""A table on the terminal: where it is too wide its columns stand in several blocks, and nothing is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+GAP = 2
+"""Spaces between columns."""
+LONG = 24
+"""A text longer than this may be folded."""
+
+
+def print_table(
+    console: Console,
+    heads: Sequence[str],
+    lines: Sequence[Sequence[str]],
+    *,
+    words: Sequence[str] = (),
+    title: str = "",
+    styles: Sequence[str | None] = (),
+    names: str = "method",
+) -> None:
+    """Print a table and an empty line; nothing where there are no lines.
+
+    lines: texts, one under each of the heads. words: heads of columns that are not numbers. styles: of
+    the lines. names: the column that says what a line is, which every block begins with; where even
+    it and one other have no room side by side, it is folded.
+    """
+    if not lines:
+        return
+    widths = [_width(head, [line[i] for line in lines]) for i, head in enumerate(heads)]
+    first = list(heads).index(names) if names in heads else 0
+    blocks = _blocks(widths, first, console.width)
+    for number, block in enumerate(blocks):
+        drawn = Table(
+            title=Text(title, "italic") if title and not number else None,
+            title_justify="left",
+            box=None,
+            pad_edge=False,
+        )
+        for i in block:
+            drawn.add_column(
+                heads[i],
+                justify="left" if heads[i] in words else "right",
+                overflow="fold",
+                width=_fixed(widths, block, i, first, console.width) if len(blocks) > 1 else None,
+            )
+        for line, style in zip(lines, styles or [None] * len(lines), strict=True):
+            drawn.add_row(*(Text(line[i]) for i in block), style=style)
+        console.print(drawn)
+        console.print()
+
+
+def _blocks(widths: Sequence[int], first: int, room: int) -> list[list[int]]:
+    """The columns of each block, in their order; as many as there is room for, beside the first."""
+    if sum(widths) + GAP * (len(widths) - 1) <= room:
+        return [list(range(len(widths)))]
+    blocks: list[list[int]] = []
+    left = 0
+    for i, width in enumerate(widths):
+        if i == first:
+            continue
+        if not blocks or left < width + GAP:
+            blocks.append([first])
+            left = room - widths[first]
+        blocks[-1].append(i)
+        left -= width + GAP
+    # What stood before the names, as a rank does, stands before them here too.
+    return [sorted(block) for block in blocks]
+
+
+def _fixed(widths: Sequence[int], block: Sequence[int], i: int, first: int, room: int) -> int:
+    """The width of column i in its block: what it needs, and of the names what the others leave."""
+    others = sum(widths[j] + GAP for j in block if j != first)
+    return max(1, min(widths[i], room - others if i == first else room))
+
+
+def _width(head: str, cells: Sequence[str]) -> int:
+    """That a column needs: heads are folded between words, and so are long texts."""
+    longest = max(map(len, cells))
+    folded = (
+        longest if longest <= LONG else max(LONG, *(len(word) for cell in cells for word in cell.split()))
+    )
+    return max(folded, *map(len, head.split()))

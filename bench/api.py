@@ -183,22 +183,6 @@ def tables(suite: str, *, results: Path | str | None = None) -> dict[str, pd.Dat
     return write_tables(store, chosen.baseline)
 
 
-def make_tables(store: Store, baseline: str) -> dict[str, pd.DataFrame]:
-    """The tables of a suite by name; as `write_tables`, which writes them."""
-    from bench import leaderboards
-
-    records, damaged = store.survey()
-    timings = Timings(store.results, store.suite)
-    for sentence in (*damaged, *timings.damaged()):
-        warn(sentence)
-    if not records:
-        raise BenchError(
-            f"no records of the suite {store.suite} in {store.results}: "
-            f"`spikegrad run {store.suite}` makes them"
-        )
-    return leaderboards.tables(records, baseline, timings.all(), layer_times.read(store.results))
-
-
 def write_tables(store: Store, baseline: str) -> dict[str, pd.DataFrame]:
     """Write the CSV files of a suite; the tables by name.
 
@@ -207,7 +191,16 @@ def write_tables(store: Store, baseline: str) -> dict[str, pd.DataFrame]:
     """
     from bench import leaderboards
 
-    made = make_tables(store, baseline)
+    records, damaged = store.survey()
+    timings, damaged_timings = Timings(store.results, store.suite).survey()
+    for sentence in (*damaged, *damaged_timings):
+        warn(sentence)
+    if not records:
+        raise BenchError(
+            f"no records of the suite {store.suite} in {store.results}: "
+            f"`spikegrad run {store.suite}` makes them"
+        )
+    made = leaderboards.tables(records, baseline, timings, layer_times.read(store.results))
     try:
         leaderboards.save(made, store.leaderboards)
     except OSError as problem:

@@ -22,18 +22,17 @@ def print_table(
     words: Sequence[str] = (),
     title: str = "",
     styles: Sequence[str | None] = (),
-    names: str = "method",
 ) -> None:
     """Print a table and an empty line; nothing where there are no lines.
 
     lines: texts, one under each of the heads. words: heads of columns that are not numbers. styles: of
-    the lines. names: the column that says what a line is, which every block begins with; where even
-    it and one other have no room side by side, it is folded.
+    the lines. The column "method", or else the first, says what a line is: every block has it, and where
+    even it and one other have no room side by side, it is folded.
     """
     if not lines:
         return
     widths = [_width(head, [line[i] for line in lines]) for i, head in enumerate(heads)]
-    first = list(heads).index(names) if names in heads else 0
+    first = list(heads).index("method") if "method" in heads else 0
     blocks = _blocks(widths, first, console.width)
     for number, block in enumerate(blocks):
         drawn = Table(

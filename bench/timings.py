@@ -28,7 +28,7 @@ class Needed(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    of_schema: Literal[2] = Field(alias="schema")
+    of_schema: int = Field(alias="schema")
     id: str
     kind: Kind
     forward: Forward
@@ -95,23 +95,25 @@ class Timings:
             Needed.model_validate(found)
         except (OSError, ValueError, RecursionError):
             return None
-        return found if found["id"] == timing else None
+        return found if (found["schema"], found["id"]) == (TIMING_SCHEMA, timing) else None
 
     def all(self) -> list[Timing]:
         """Every readable one, by id."""
-        return [timing for timing in map(self.read, self._ids()) if timing is not None]
+        return self.survey()[0]
 
-    def damaged(self) -> list[str]:
-        """A sentence about each file that is none of them.
+    def survey(self) -> tuple[list[Timing], list[str]]:
+        """The timings, by id, and a sentence about each file that is none of them.
 
         Raises BenchError if the folder may not be read.
         """
-        return [
+        read = {timing: self.read(timing) for timing in self._ids()}
+        damaged = [
             f"{self.folder / timing}.json is damaged, or not of this version: "
             "it is left out, and what it held is timed again by the next run"
-            for timing in self._ids()
-            if self.read(timing) is None
+            for timing, found in read.items()
+            if found is None
         ]
+        return [found for found in read.values() if found is not None], damaged
 
     def _ids(self) -> list[str]:
         try:

@@ -95,11 +95,11 @@ def test_what_is_written_is_read_and_what_is_damaged_is_not_there(tmp_path):
     assert [timing["id"] for timing in kept.all()] == ["a", "b"]
     (kept.folder / "j.json").write_text("[" * 100_000)
     assert [timing["id"] for timing in kept.all()] == ["a", "b"]
-    told = kept.damaged()
+    told = kept.survey()[1]
     named = [sentence.partition(" is damaged")[0] for sentence in told]
     assert named == [str(kept.folder / f"{name}.json") for name in "cdefghij"]
     assert all("it is left out, and what it held is timed again by the next run" in line for line in told)
 
 
 def test_no_timings_are_no_damage(tmp_path):
-    assert Timings(tmp_path, "tiny").damaged() == []
+    assert Timings(tmp_path, "tiny").survey() == ([], [])

@@ -77,12 +77,6 @@ class Network(nn.Module):
         """One a spiking layer, in order."""
         return tuple(site.neuron for site in self.sites if isinstance(site.neuron, SpikingNeuron))
 
-    @property
-    def has_memory(self) -> bool:
-        """Whether a time step depends on those before it: not so where no layer spikes or recurs."""
-        spiking = any(type(surrogate).activation is None for surrogate in self.surrogates)
-        return spiking or any(neuron.recurrent is not None for neuron in self.neurons)
-
     def is_events(self, x: Tensor) -> bool:
         """Whether [B, ...] has a sample at each time step of its own."""
         return x.ndim == 2 + self.sample_ndim
@@ -90,17 +84,11 @@ class Network(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits of every time step; the prediction is their mean over time."""
         if self.is_events(x):
-            return self._logits(x.transpose(0, 1))
-        if not self.has_memory:
-            # Every step of a static sample would be the same.
-            once = self._logits(x[None])
-            return once.expand(self.timesteps, *once.shape[1:])
-        # Repeated without a copy, which the layers before the first spike make use of.
-        return self._logits(x.expand(self.timesteps, *x.shape))
-
-    def _logits(self, over_time: Tensor) -> Tensor:
-        logits: Tensor = self.body(over_time)
-        return logits
+            over_time: Tensor = self.body(x.transpose(0, 1))
+            return over_time
+        # What is the same at every step is one step, until spikes are.
+        logits: Tensor = self.body(x[None])
+        return logits.expand(self.timesteps, *logits.shape[1:])
 
 
 def build_network(

@@ -2,9 +2,9 @@
 
 T time steps, B samples, C channels, H W space. Everything between blocks is [T, B, C, ...].
 
-A static sample is the same at every step, and so is what comes before the first spike: such a tensor
-is one step, repeated without a copy (its stride over time is 0), and is computed once. Whoever adds
-an operation before the first spike should wrap it in `OverTime` too, or the tensor is copied.
+A static sample is the same at every step, and so is what comes before the first spike: there a tensor
+has one step, [1, B, C, ...], which stands for all of them and is computed once. The first neurons that
+it reaches repeat it.
 """
 
 from __future__ import annotations
@@ -30,15 +30,19 @@ class TdBN(nn.Module):
 
     Statistics go over time, batch and space (Zheng et al., Going Deeper With Directly-Trained
     Larger Spiking Neural Networks, AAAI 2021, eqs. 6 to 8), alpha = 1. With scale = 1 it is
-    ordinary batch normalisation over the same axes. gamma is `weight`, beta is `bias`.
+    ordinary batch normalisation over the same axes. gamma is `weight`, beta is `bias`. timesteps: how
+    many steps one step stands for.
     """
 
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, channels: int, scale: float, eps: float = 1e-5, momentum: float = 0.1) -> None:
+    def __init__(
+        self, channels: int, scale: float, timesteps: int = 1, eps: float = 1e-5, momentum: float = 0.1
+    ) -> None:
         super().__init__()
         self.scale = scale
+        self.timesteps = timesteps
         self.eps = eps
         self.momentum = momentum
         self.weight = nn.Parameter(torch.ones(channels))
@@ -48,21 +52,22 @@ class TdBN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[T, B, C, ...] to the same shape and dtype."""
-        samples = x.shape[1] * x.shape[3:].numel()
-        # One value a channel has no variance over one step; over T of them it is 0.
-        if is_repeated(x) and (samples > 1 or not self.training):
-            return self._one_step(x[0], len(x), samples).expand(x.shape)
+        values = len(x) * x.shape[1] * x.shape[3:].numel()
+        repeated = self.training and len(x) == 1 and self.timesteps > 1
+        if repeated and values == 1:
+            # One value a channel has no variance; that of all steps is 0.
+            return self.forward(x.repeat(self.timesteps, *[1] * (x.ndim - 1)))
+        if repeated:
+            return self._for_all_steps(x[0], values)[None]
         return self._normalise(x.flatten(0, 1), self.running_var).view(x.shape)
 
-    def _one_step(self, x: Tensor, times: int, samples: int) -> Tensor:
-        """[B, C, ...] normalised as if it were there `times` times."""
-        if not self.training:
-            return self._normalise(x, self.running_var)
+    def _for_all_steps(self, x: Tensor, values: int) -> Tensor:
+        """[B, C, ...] normalised as if it were there at every step; values: how many a channel has."""
         measured = torch.zeros_like(self.running_var)
         y = self._normalise(x, measured)
         # Running variances are those of a sample, n / (n - 1) times the mean square: n is larger.
-        n = times * samples
-        correction = (samples - 1) / samples * n / (n - 1)
+        n = self.timesteps * values
+        correction = (values - 1) / values * n / (n - 1)
         self.running_var.mul_(1 - self.momentum).add_(measured, alpha=correction)
         return y
 
@@ -88,17 +93,9 @@ class OverTime(nn.Module):
         self.module = module
 
     def forward(self, x: Tensor) -> Tensor:
-        if is_repeated(x):
-            step: Tensor = self.module(x[0])
-            return step.expand(len(x), *step.shape)
         flat: Tensor = self.module(x.flatten(0, 1))
         over_time: Tensor = flat.unflatten(0, x.shape[:2])
         return over_time
-
-
-def is_repeated(x: Tensor) -> bool:
-    """Whether [T, ...] is one step, shown T > 1 times without a copy."""
-    return len(x) > 1 and x.stride(0) == 0
 
 
 class SpikeBlock(nn.Sequential):
@@ -192,7 +189,8 @@ class Layers:
         """The normalisation before a neuron."""
         if self.options.norm == "none":
             return nn.Identity()
-        return TdBN(channels, self.options.threshold if self.options.norm == "tdbn" else 1.0)
+        scale = self.options.threshold if self.options.norm == "tdbn" else 1.0
+        return TdBN(channels, scale, self.timesteps)
 
     def spike(
         self, name: str, norm: nn.Module, *, parallel: bool = False, recurrent: nn.Linear | None = None
@@ -209,6 +207,7 @@ class Layers:
             reset=o.reset,
             detach_reset=o.detach_reset,
             recurrent=recurrent,
+            timesteps=self.timesteps,
         )
         tdbn = norm if isinstance(norm, TdBN) and o.norm == "tdbn" else None
         index = len(self.sites)

@@ -10,13 +10,14 @@ neuron it is, sigmoid(w) is 1/tau_m, the weight of the input, and the decay what
 The gradient flows through the reset unless `detach_reset`.
 
 A recurrent layer adds V y[t-1] to the current I[t], y being what it emits and V a square matrix.
-Shapes: I, s, y are [T, B, ...]; u, v are [B, ...].
+Shapes: I, s, y are [T, B, ...]; u, v are [B, ...]. A current that is the same at every step may come as
+one, [1, B, ...].
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -58,7 +59,8 @@ class SpikingNeuron(nn.Module):
 
     Keeps the dtype of its input. `statistics` holds those of the last training pass where the
     surrogate asks for them, else None. `observer`, where one is set, is called at every step. recurrent:
-    V, for currents [T, B, units]; None for a layer without recurrence.
+    V, for currents [T, B, units]; None for a layer without recurrence. timesteps: how often a current of
+    one step is repeated.
     """
 
     statistics: Statistics | None
@@ -73,6 +75,7 @@ class SpikingNeuron(nn.Module):
         reset: Reset = "zero",
         detach_reset: bool = False,
         recurrent: nn.Linear | None = None,
+        timesteps: int = 1,
     ) -> None:
         super().__init__()
         self.kind = kind
@@ -80,6 +83,7 @@ class SpikingNeuron(nn.Module):
         self.reset = reset
         self.detach_reset = detach_reset
         self.recurrent = recurrent
+        self.timesteps = timesteps
         self.statistics = None
         self.observer = None
         self._decay = decay
@@ -111,11 +115,12 @@ class SpikingNeuron(nn.Module):
         return Step(out, v, u)
 
     def forward(self, current: Tensor) -> Tensor:
-        """Input currents [T, B, ...] to spikes [T, B, ...]."""
+        """Input currents [T, B, ...], or [1, B, ...] for the same at every step, to spikes [T, B, ...]."""
         activation = type(self.surrogate).activation
         if activation is not None:
             return self._activate(activation, current)
-        return self.unroll(current, self.surrogate.noise(current.shape, current))
+        shape = torch.Size((self._steps(current), *current.shape[1:]))
+        return self.unroll(current, self.surrogate.noise(shape, current))
 
     def unroll(self, current: Tensor, noise: Tensor | None) -> Tensor:
         """The T steps; noise [T, B, ...] comes from outside, so that this can be compiled as a whole."""
@@ -123,7 +128,7 @@ class SpikingNeuron(nn.Module):
         v: Tensor | None = None
         out: list[Tensor] = []
         potentials: list[Tensor] = []
-        for t, i in enumerate(current.unbind(0)):
+        for t, i in enumerate(self._by_step(current)):
             i = self._with_recurrence(i, out)
             done = self.step(i, v, t, None if noise is None else noise[t])
             v = done.v
@@ -137,12 +142,25 @@ class SpikingNeuron(nn.Module):
         if self.recurrent is None and self.observer is None:
             return activation(current)
         out: list[Tensor] = []
-        for t, i in enumerate(current.unbind(0)):
+        # Without recurrence there is no memory either: one step still stands for all.
+        steps = current.unbind(0) if self.recurrent is None else self._by_step(current)
+        for t, i in enumerate(steps):
             i = self._with_recurrence(i, out)
             out.append(activation(i))
             if self.observer is not None:
                 self.observer(Moment(t, i, 0.0, {}, None, out[-1], out[-1]))
         return _over_time(out)
+
+    def _steps(self, current: Tensor) -> int:
+        return self.timesteps if len(current) == 1 else len(current)
+
+    def _by_step(self, current: Tensor) -> Sequence[Tensor]:
+        """The current of each step, [B, ...]; their gradients come together in the layout of `current`."""
+        if len(current) == 1:
+            return [current[0]] * self.timesteps
+        if _is_channels_last(current[0]):
+            return [step.permute(0, 3, 1, 2) for step in current.permute(0, 1, 3, 4, 2).unbind(0)]
+        return current.unbind(0)
 
     def _with_recurrence(self, current: Tensor, emitted: list[Tensor]) -> Tensor:
         if self.recurrent is None or not emitted:
@@ -153,10 +171,16 @@ class SpikingNeuron(nn.Module):
 
 def _over_time(steps: list[Tensor]) -> Tensor:
     """[T, B, ...] in the layout of the steps; stack alone would give up channels-last, at a copy each."""
-    pixels_first = steps[0].ndim == 4 and not steps[0].is_contiguous()
-    if pixels_first and steps[0].is_contiguous(memory_format=torch.channels_last):
+    if _is_channels_last(steps[0]):
         return torch.stack([step.permute(0, 2, 3, 1) for step in steps]).permute(0, 1, 4, 2, 3)
     return torch.stack(steps)
+
+
+def _is_channels_last(step: Tensor) -> bool:
+    """Whether [B, C, H, W] lies in memory as [B, H, W, C], and not as [B, C, H, W] too."""
+    if step.ndim != 4 or step.is_contiguous():
+        return False
+    return step.is_contiguous(memory_format=torch.channels_last)
 
 
 def _statistics(potentials: list[Tensor]) -> Statistics:

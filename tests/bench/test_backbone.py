@@ -180,21 +180,6 @@ def test_what_is_before_the_first_spike_is_computed_once_with_the_same_results(b
     assert seen[4:] == [12]
 
 
-@pytest.mark.parametrize(
-    ("backbone", "name", "remembers"),
-    [
-        ("mlp", "rectangle", True),
-        ("rsnn", "rectangle", True),
-        ("convnet", "mpd-agl", True),
-        ("mlp", "ann-relu", False),
-        ("resnet18", "ann-relu", False),
-        ("rsnn", "ann-relu", True),
-    ],
-)
-def test_a_network_has_memory_where_it_spikes_or_recurs(backbone, name, remembers):
-    assert build(backbone, name).has_memory == remembers
-
-
 def test_neurons_are_those_of_the_sites():
     network = build("resnet18", "rectangle")
     assert network.neurons == tuple(m for m in network.modules() if isinstance(m, SpikingNeuron))
@@ -222,10 +207,11 @@ def test_without_spikes_a_still_image_is_computed_once_with_the_same_results(bac
     other = copy.deepcopy(network)
     steps = []
     network.neurons[-1].register_forward_hook(lambda _, given, out: steps.append(len(out)))
+    remembers = any(neuron.recurrent is not None for neuron in network.neurons)
     film = image[:, None].repeat(1, 3, 1, 1, 1)
     once, at_every_step = network.train(training)(image), other.train(training)(film)
     assert once.shape == (3, 4, 5)
-    assert steps == [3 if network.has_memory else 1]
+    assert steps == [3 if remembers else 1]
     torch.testing.assert_close(once, at_every_step, rtol=1e-12, atol=1e-12)
     upstream = torch.randn(3, 4, 5, dtype=torch.float64)
     ours, theirs = (

@@ -162,6 +162,36 @@ def test_pixels_that_lie_channels_last_stay_so_and_change_nothing(options):
 
 
 @every_option
+def test_the_gradient_of_a_current_lies_as_the_current_does(options):
+    neuron = make(options, timesteps=3)
+    for permuted in (False, True):
+        current = torch.randn(3, 2, 5, 4, 4, dtype=torch.float64)
+        if permuted:
+            current = current.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
+        current.requires_grad_()
+        (found,) = torch.autograd.grad(neuron(current).square().sum(), current)
+        assert found.stride() == current.stride()
+
+
+@every_option
+@pytest.mark.parametrize("recurrent", [False, True])
+@pytest.mark.parametrize("surrogate", [FixedSurrogate, WithPenalty])
+def test_one_step_stands_for_all(options, recurrent, surrogate):
+    weights = torch.nn.Linear(6, 6, bias=False) if recurrent else None
+    neuron = make(options, surrogate=surrogate, timesteps=4, recurrent=weights)
+    step = torch.randn(1, 5, 6, dtype=torch.float64, requires_grad=True)
+    upstream = torch.randn(4, 5, 6, dtype=torch.float64)
+    found = []
+    for current in (step, step.expand(4, 5, 6).clone()):
+        out = neuron(current)
+        made = neuron.statistics
+        seen = [] if made is None else [made.mean, made.variance]
+        found.append([out, *seen, *torch.autograd.grad(out, [step, *neuron.parameters()], upstream)])
+    for once, each in zip(*found, strict=True):
+        torch.testing.assert_close(once, each, rtol=1e-12, atol=1e-12)
+
+
+@every_option
 def test_step_by_step_equals_the_loop(options):
     neuron = make(options)
     current, upstream = torch.randn(2, 5, 30, dtype=torch.float64)

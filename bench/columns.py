@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -47,22 +47,32 @@ def csv(table: pd.DataFrame) -> str:
 
 def printed(table: pd.DataFrame) -> pd.DataFrame:
     """The table as it stands on disk: every value as one line of text, what is unknown as ""."""
-    texts = {str(name): [text(str(name), value) for value in table[name]] for name in table.columns}
+    texts = {str(name): _texts(str(name), table[name]) for name in table.columns}
     return pd.DataFrame(texts, dtype=object)
+
+
+def _texts(column: str, values: pd.Series[Any]) -> list[str]:
+    # Whether a value is known is asked of a whole column at a time, which is what takes long.
+    write, known = _writer(column), values.notna().tolist()
+    return [write(value) if there else "" for value, there in zip(values.tolist(), known, strict=True)]
 
 
 def text(column: str, value: Any) -> str:
     """A value of a column as it stands on disk; "" where it is unknown."""
-    if pd.isna(value):
-        return ""
+    return "" if pd.isna(value) else _writer(column)(value)
+
+
+def _writer(column: str) -> Callable[[Any], str]:
+    """How the known values of a column are written."""
     if column in WHOLE:
-        return str(int(value))
+        return lambda value: str(int(value))
     if column in DECIMALS:
+        digits = DECIMALS[column]
         # Adding 0 turns -0.0 into 0.0.
-        return f"{round(float(value), DECIMALS[column]) + 0:.{DECIMALS[column]}f}"
+        return lambda value: f"{round(float(value), digits) + 0:.{digits}f}"
     if column in TEXTS:
-        return " ".join(str(value).split())
-    return f"{float(value) + 0:.6g}" if abs(value) < LARGE else f"{float(value):.1f}"
+        return lambda value: " ".join(str(value).split())
+    return lambda value: f"{float(value) + 0:.6g}" if abs(value) < LARGE else f"{float(value):.1f}"
 
 
 LARGE = 1e5

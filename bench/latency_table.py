@@ -46,7 +46,13 @@ def latency_table(
     Inference that methods share stands in the row of each of them. layer_times: rows of
     `bench.layer_times.read`; those of methods that no record has are left out.
     """
-    of = rows(records)
+    return latency_of(rows(records), timings, layer_times)
+
+
+def latency_of(
+    of: Sequence[Row], timings: Sequence[Timing] = (), layer_times: Iterable[Mapping[str, Any]] = ()
+) -> pd.DataFrame:
+    """`latency_table` of records that are sorted into rows."""
     found = {(_key(t, t["digests"]), t["hardware"]): t for t in timings}
     machines = sorted({t["hardware"] for t in timings})
     declared = {row.method: row.identity() for row in of}

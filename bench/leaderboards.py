@@ -31,7 +31,7 @@ from bench.columns import (
     named,
 )
 from bench.files import write_atomic
-from bench.latency_table import latency_table
+from bench.latency_table import latency_of
 from bench.rows import Record, Row, base, data, rows, settings
 from bench.store import FAILED, OK
 from bench.timings import Timing
@@ -45,7 +45,7 @@ FEWEST_PAIRS_WITH_BEST = 3
 
 def runs_table(records: Iterable[Record]) -> pd.DataFrame:
     """A row per cell, whatever its status; no times and no machines, which differ between equal runs."""
-    return frame([_run(row, record) for row in rows(records) for record in row.records], RUNS_COLUMNS)
+    return _runs(rows(records))
 
 
 def accuracy_table(records: Iterable[Record], baseline: str = "rectangle") -> pd.DataFrame:
@@ -56,12 +56,12 @@ def accuracy_table(records: Iterable[Record], baseline: str = "rectangle") -> pd
     are Bonferroni-adjusted over the rows that share at least three seeds with it. The baseline's own
     comparison is empty, and so is one between rows whose data differ.
     """
-    return frame([line for task in _tasks(records, baseline) for line in task.lines()], ACCURACY_COLUMNS)
+    return _accuracy(rows(records), baseline)
 
 
 def design_note(records: Iterable[Record], baseline: str = "rectangle") -> list[str]:
     """A sentence per task: seeds, comparisons, and the smallest difference they would show."""
-    return [task.design() for task in _tasks(records, baseline)]
+    return [task.design() for task in _tasks(rows(records), baseline)]
 
 
 def tables(
@@ -71,14 +71,14 @@ def tables(
     layer_times: Iterable[Mapping[str, Any]] = (),
 ) -> dict[str, pd.DataFrame]:
     """Every table by name; timings, layer_times: of networks and of layers, apart from the trainings."""
-    records = list(records)
+    of = rows(records)
     return {
-        "runs": runs_table(records),
-        "accuracy": accuracy_table(records, baseline),
-        "gradients": measured_tables.gradients_table(records, baseline),
-        "cost": measured_tables.cost_table(records),
-        "anytime": measured_tables.anytime_table(records),
-        "latency": latency_table(records, timings, layer_times),
+        "runs": _runs(of),
+        "accuracy": _accuracy(of, baseline),
+        "gradients": measured_tables.gradients_of(of, baseline),
+        "cost": measured_tables.cost_of(of),
+        "anytime": measured_tables.anytime_of(of),
+        "latency": latency_of(of, timings, layer_times),
     }
 
 
@@ -99,6 +99,14 @@ def save(made: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
     for file, content in files.items():
         write_atomic(file, content.encode("utf-8", "backslashreplace"))
     return [*files]
+
+
+def _runs(of: Sequence[Row]) -> pd.DataFrame:
+    return frame([_run(row, record) for row in of for record in row.records], RUNS_COLUMNS)
+
+
+def _accuracy(of: Sequence[Row], baseline: str) -> pd.DataFrame:
+    return frame([line for task in _tasks(of, baseline) for line in task.lines()], ACCURACY_COLUMNS)
 
 
 class _Task:
@@ -182,13 +190,13 @@ def _chance(records: Iterable[Record]) -> float:
     return 100 / classes if classes else math.nan
 
 
-def _tasks(records: Iterable[Record], baseline: str) -> Iterator[_Task]:
-    for of in settings(records):
-        yield _Task(of, baseline)
+def _tasks(of: Sequence[Row], baseline: str) -> Iterator[_Task]:
+    for comparable in settings(of):
+        yield _Task(comparable, baseline)
 
 
 def _accuracies(row: Row) -> Line:
-    test, last, best = (np.array([*row.measured(m).values()]) for m in RUN_ACCURACIES[:3])
+    test, last, best = (row.values(metric) for metric in RUN_ACCURACIES[:3])
     spread = (statistics.sd(test), *statistics.t_interval(test))
     counts = (row.count(OK), row.count(*FAILED), row.incomplete)
     means = (statistics.mean(last), statistics.mean(best))

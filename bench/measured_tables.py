@@ -7,6 +7,7 @@ columns.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,6 @@ import pandas as pd
 from bench import statistics
 from bench.columns import ANYTIME, DECLARED, KEY, Line, frame, named
 from bench.rows import Record, Row, base, rows, settings
-from bench.store import OK
 
 GRADIENTS = (
     "available_fraction",
@@ -67,33 +67,47 @@ ANYTIME_COLUMNS = (*KEY, *DECLARED, "n_seeds", "t", *ANYTIME, "timesteps_to_99_m
 
 def gradients_table(records: Iterable[Record], baseline: str = "rectangle") -> pd.DataFrame:
     """A row per configuration; differences to the row that accuracy.csv compares it with, too."""
+    return gradients_of(rows(records), baseline)
+
+
+def gradients_of(of: Sequence[Row], baseline: str) -> pd.DataFrame:
+    """`gradients_table` of records that are sorted into rows."""
     lines: list[Line] = []
-    for of in settings(with_excess(records)):
-        against = base(of, baseline)
-        lines += [_gradients(row, against if row is not against else None) for row in of]
+    for comparable in settings(replace(row, records=with_excess(row.records)) for row in of):
+        against = base(comparable, baseline)
+        lines += [_gradients(row, against if row is not against else None) for row in comparable]
     return frame(sorted(lines, key=_place), GRADIENTS_COLUMNS)
 
 
 def cost_table(records: Iterable[Record]) -> pd.DataFrame:
     """A row per configuration: what one inference costs."""
+    return cost_of(rows(records))
+
+
+def cost_of(of: Sequence[Row]) -> pd.DataFrame:
+    """`cost_table` of records that are sorted into rows."""
     lines = []
-    for row in rows(records):
-        accuracy = {"test_accuracy_mean": statistics.mean(_values(row, "test_accuracy"))}
+    for row in of:
+        accuracy = {"test_accuracy_mean": statistics.mean(row.values("test_accuracy"))}
         lines.append(row.identity() | _counted(row, COSTS) | accuracy | _means(row, COSTS))
     return frame(lines, COST_COLUMNS)
 
 
 def anytime_table(records: Iterable[Record]) -> pd.DataFrame:
     """A row per configuration and t: accuracy when the output is averaged over the first t steps."""
+    return anytime_of(rows(records))
+
+
+def anytime_of(of: Sequence[Row]) -> pd.DataFrame:
+    """`anytime_table` of records that are sorted into rows."""
     lines: list[Line] = []
-    for row in rows(records):
-        ok = [record["metrics"] for record in row.records if record["status"] == OK]
-        curves = [metrics["anytime_accuracy"] for metrics in ok if metrics.get("anytime_accuracy")]
-        arrived = {"timesteps_to_99_mean": statistics.mean(_values(row, "timesteps_to_99"))}
-        for t, of in enumerate(zip(*curves, strict=True), 1):
-            values = np.array(of, float)
-            spread = named(ANYTIME, (statistics.mean(values), statistics.sd(values)))
-            lines.append(row.identity() | {"n_seeds": len(of), "t": t} | spread | arrived)
+    for row in of:
+        known = (metrics.get("anytime_accuracy") for metrics in row.worked.values())
+        steps = [np.array(values, float) for values in zip(*filter(None, known), strict=True)]
+        arrived = {"timesteps_to_99_mean": statistics.mean(row.values("timesteps_to_99"))}
+        for t, (values, spread) in enumerate(zip(steps, statistics.means_and_sds(steps), strict=True), 1):
+            there = {"n_seeds": values.size, "t": t}
+            lines.append(row.identity() | there | named(ANYTIME, spread) | arrived)
     return frame(lines, ANYTIME_COLUMNS)
 
 
@@ -113,7 +127,9 @@ def with_excess(records: Iterable[Record]) -> list[Record]:
 
 def _gradients(row: Row, against: Row | None) -> Line:
     line = row.identity() | _counted(row, GRADIENTS) | _means(row, GRADIENTS)
-    line["n_unmeasured"] = sum(bool(set(r.get("unmeasured") or ()) - {"cost"}) for r in row.records)
+    line["n_unmeasured"] = sum(
+        bool(set(r.get("unmeasured") or ()) - {"cost", "compile"}) for r in row.records
+    )
     # Where nobody looked, it is unknown whether anything has vanished.
     looked = row.measured("available_fraction")
     line["n_vanished"] = len(row.measured("vanish_onset_epoch")) if looked else None
@@ -129,19 +145,14 @@ def _differences(row: Row, against: Row) -> Line:
 
 
 def _counted(row: Row, metrics: Sequence[str]) -> Line:
-    return {"n_seeds": len(set[int]().union(*(row.measured(metric) for metric in metrics)))}
+    there = (any(found.get(metric) is not None for metric in metrics) for found in row.worked.values())
+    return {"n_seeds": sum(there)}
 
 
 def _means(row: Row, metrics: Sequence[str]) -> Line:
-    line: Line = {}
-    for metric in metrics:
-        values = _values(row, metric)
-        line |= named(_spread(metric), (statistics.mean(values), statistics.sd(values)))
-    return line
-
-
-def _values(row: Row, metric: str) -> statistics.Values:
-    return np.array([*row.measured(metric).values()], float)
+    spreads = statistics.means_and_sds([row.values(metric) for metric in metrics])
+    columns = (column for metric in metrics for column in _spread(metric))
+    return named([*columns], [value for spread in spreads for value in spread])
 
 
 def _place(line: Line) -> tuple[object, ...]:

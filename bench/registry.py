@@ -64,16 +64,20 @@ class Registry:
     datasets: dict[str, Entry[Dataset]] = field(default_factory=dict)
     backbones: dict[str, Entry[Backbone]] = field(default_factory=dict)
     broken: list[Broken] = field(default_factory=list)
+    # A plan asks for a method once a cell, and to look for its packages takes long.
+    _usable: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def method(self, name: str) -> Entry[Method]:
         """Raises BenchError if there is none of this name, or what it requires is not installed."""
         entry = _lookup("method", self.methods, name, self.broken)
-        missing = missing_packages(entry.item)
-        if missing:
-            raise BenchError(
-                f"method {name} needs the package {missing[0]}, which is not installed: "
-                f"pip install {missing[0]}"
-            )
+        if name not in self._usable:
+            missing = missing_packages(entry.item)
+            if missing:
+                raise BenchError(
+                    f"method {name} needs the package {missing[0]}, which is not installed: "
+                    f"pip install {missing[0]}"
+                )
+            self._usable.add(name)
         return entry
 
     def dataset(self, name: str) -> Entry[Dataset]:

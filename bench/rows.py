@@ -8,6 +8,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -23,7 +24,7 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One configuration: its records, sorted by seed."""
+    """One configuration: its records, sorted by seed, of which each has another."""
 
     task: tuple[str, str, int]
     method: str
@@ -32,11 +33,16 @@ class Row:
     records: Sequence[Record]
     checksum: str | None
 
-    @property
+    @cached_property
     def setting(self) -> str:
-        """All that a fair comparison of methods holds fixed: recipe, network, profile, their code."""
+        """All that a fair comparison of methods holds fixed: recipe, network, profile, their code.
+
+        Not whether training was compiled, which moves last bits: some methods cannot be.
+        """
         cell, digests = self.records[0]["cell"], self.records[0].get("digests", {})
         fixed = {name: value for name, value in cell.items() if name not in ("method", "seed")}
+        if "profile" in fixed:
+            fixed["profile"] = {k: v for k, v in fixed["profile"].items() if k != "compile"}
         code = {name: value for name, value in digests.items() if name != "method"}
         return json.dumps([fixed, code], sort_keys=True)
 
@@ -61,11 +67,19 @@ class Row:
     def reference(self) -> bool:
         return bool(self.records[0]["method"]["kind"] == "reference")
 
+    @cached_property
+    def worked(self) -> dict[int, Mapping[str, Any]]:
+        """Seed to metrics, over the runs that are ok."""
+        return {r["cell"]["seed"]: r["metrics"] for r in self.records if r["status"] == OK}
+
     def measured(self, metric: str) -> dict[int, float]:
         """Seed to value, over the runs that are ok and measured it."""
-        ok = (record for record in self.records if record["status"] == OK)
-        values = {record["cell"]["seed"]: record["metrics"].get(metric) for record in ok}
-        return {seed: float(value) for seed, value in values.items() if value is not None}
+        found = {seed: metrics.get(metric) for seed, metrics in self.worked.items()}
+        return {seed: float(value) for seed, value in found.items() if value is not None}
+
+    def values(self, metric: str) -> Values:
+        """What is `measured`, by seed."""
+        return np.array([*self.measured(metric).values()], float)
 
     def pairs(self, other: Row, metric: str = "test_accuracy") -> tuple[Values, Values]:
         """A metric of both rows on the seeds where both measured it; none if their data differ."""
@@ -87,14 +101,14 @@ class Row:
         return named(KEY, (*self.task, self.method, self.variant)) | declared
 
 
-def settings(records: Iterable[Record]) -> Iterator[list[Row]]:
+def settings(of: Iterable[Row]) -> Iterator[list[Row]]:
     """The rows of each task and setting, which alone may be compared with each other."""
 
     def where(row: Row) -> tuple[Any, ...]:
         return (*row.task, row.setting)
 
-    for _, of in groupby(sorted(rows(records), key=where), key=where):
-        yield list(of)
+    for _, comparable in groupby(sorted(of, key=where), key=where):
+        yield list(comparable)
 
 
 def base(of: Sequence[Row], baseline: str) -> Row | None:
@@ -109,12 +123,12 @@ def rows(records: Iterable[Record]) -> list[Row]:
 
     Records made before and after a change of the code that they depend on are two configurations.
     """
-    by_configuration: dict[str, list[Record]] = defaultdict(list)
+    by_code: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
     for record in records:
-        by_configuration[_configuration(record)].append(record)
+        by_code[record["configuration"], *sorted(record.get("digests", {}).items())].append(record)
     by_key: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
-    for configuration, found in by_configuration.items():
-        row = _row(configuration, found)
+    for found in by_code.values():
+        row = _row(_configuration(found[0]), found)
         by_key[(*row.task, row.method, row.variant)].append(row)
     apart = [row for same in by_key.values() for row in (_told_apart(same) if len(same) > 1 else same)]
     return sorted(apart, key=lambda row: (*row.task, row.method, row.variant))

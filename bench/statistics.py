@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -64,16 +65,30 @@ def sd(values: Values) -> float:
     return float(values.std(ddof=1)) if np.ptp(values) else 0.0
 
 
+def means_and_sds(samples: Sequence[Values]) -> list[tuple[float, float]]:
+    """`mean` and `sd` of each, to the last bit; those of one size are computed together."""
+    found = [(math.nan, math.nan)] * len(samples)
+    by_size: dict[int, list[int]] = defaultdict(list)
+    for place, values in enumerate(samples):
+        by_size[values.size].append(place)
+    for size, places in by_size.items():
+        if size < 2:
+            pairs = [(mean(samples[place]), math.nan) for place in places]
+        else:
+            together = np.stack([samples[place] for place in places])
+            sds = np.where(np.ptp(together, axis=1) == 0, 0.0, together.std(axis=1, ddof=1))
+            pairs = [*zip(together.mean(axis=1).tolist(), sds.tolist(), strict=True)]
+        for place, pair in zip(places, pairs, strict=True):
+            found[place] = pair
+    return found
+
+
 def t_interval(values: Values, level: float = LEVEL) -> Interval:
     """Student's interval of the mean: mean ± t(n - 1) · sd / √n. NaN below two values.
 
     Source: Student (1908), "The probable error of a mean", Biometrika 6.
     """
-    if values.size < 2:
-        return Interval(math.nan, math.nan)
-    centre = mean(values)
-    half = _t_quantile(values.size - 1, (1 + level) / 2) * sd(values) / math.sqrt(values.size)
-    return Interval(centre - half, centre + half)
+    return _interval(values.size, mean(values), sd(values), level)
 
 
 def adjusted_interval(values: Values, comparisons: int, level: float = LEVEL) -> Interval:
@@ -115,7 +130,7 @@ def paired(a: Values, b: Values, level: float = LEVEL) -> Paired:
         return Paired(
             n, centre, 0.0, centre, centre, 1.0 if zero else math.nan, "" if zero else "no variance"
         )
-    low, high = t_interval(found, level)
+    low, high = _interval(n, centre, spread, level)
     p = 2 * float(stdtr(n - 1, -abs(centre) * math.sqrt(n) / spread))
     return Paired(n, centre, spread, low, high, p, "")
 
@@ -206,6 +221,14 @@ def detectable(spread: float, n: int, alpha: float, power: float = 0.8) -> float
         return math.nan
     noncentrality = float(nctdtrinc(n - 1, 1 - power, _t_quantile(n - 1, 1 - alpha / 2)))
     return noncentrality * spread / math.sqrt(n)
+
+
+def _interval(n: int, centre: float, spread: float, level: float) -> Interval:
+    """Student's interval of a mean of n values with this sd."""
+    if n < 2:
+        return Interval(math.nan, math.nan)
+    half = _t_quantile(n - 1, (1 + level) / 2) * spread / math.sqrt(n)
+    return Interval(centre - half, centre + half)
 
 
 def _signed_sums(values: Values) -> Values:

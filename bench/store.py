@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -26,19 +27,25 @@ FAILED = ("failed", "diverged")
 INCOMPLETE = ("oom", "timeout", "interrupted", "skipped")
 """Ended through the circumstances: shown, not ranked, and run again next time."""
 
+SETTLED = 2.0
+"""Seconds after which a file that is written again bears another time, on whatever file system."""
 
 LOGS = ".logs-"
 """How the names of folders begin that hold what workers print, while they run."""
 
 
 class Store:
-    """The records of one suite under one results folder."""
+    """The records of one suite under one results folder.
+
+    A record that is asked for again is read again only if its file has changed: do not change a record.
+    """
 
     def __init__(self, results: Path, suite: str) -> None:
         self.results = results
         self.suite = suite
         self.runs = results / "runs" / suite
         self.leaderboards = results / "leaderboards" / suite
+        self._read_before: dict[str, tuple[tuple[int, ...], Record]] = {}
 
     def folder(self, cell: str) -> Path:
         """Where the files of one cell are."""
@@ -49,13 +56,10 @@ class Store:
 
         Raises BenchError where it may not be read: it may be a good one.
         """
-        file = self.folder(cell) / "record.json"
         try:
-            return self._read(file) if file.exists() else None
+            return self._read(f"{self.runs}/{cell}")
         except Damaged:
             return None
-        except OSError as error:
-            raise BenchError(f"{file} cannot be read: {error.strerror or error}") from None
 
     def records(self) -> list[Record]:
         """Every record that can be relied on, by cell id."""
@@ -64,27 +68,45 @@ class Store:
     def survey(self) -> tuple[list[Record], list[str]]:
         """The records, and a sentence about each file that is none of them. Raises BenchError."""
         found, damaged = list[Record](), list[str]()
-        for file in self._files():
+        for folder in self._folders():
             try:
-                found.append(self._read(file))
+                record = self._read(folder)
             except BenchError as problem:
                 damaged.append(str(problem))
+            else:
+                if record is not None:
+                    found.append(record)
         return found, damaged
 
-    def _files(self) -> list[Path]:
+    def _folders(self) -> list[str]:
         try:
-            folders = sorted(path for path in self.runs.iterdir() if path.is_dir())
-            return [file for folder in folders if (file := folder / "record.json").exists()]
+            with os.scandir(self.runs) as entries:
+                return sorted(entry.path for entry in entries if entry.is_dir())
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
             raise BenchError(f"{self.runs} cannot be read: {error.strerror or error}") from None
 
-    def _read(self, file: Path) -> Record:
-        record = read_record(file)
+    def _read(self, folder: str) -> Record | None:
+        """The record in the folder of a run; None where there is none. Raises BenchError."""
+        # Texts, since thousands of paths take longer to make than files to look at.
+        file = f"{folder}/record.json"
+        try:
+            there = os.stat(file)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise BenchError(f"{file} cannot be read: {error.strerror or error}") from None
+        state = (there.st_ino, there.st_size, there.st_mtime_ns, there.st_ctime_ns)
+        before = self._read_before.get(file)
+        if before is not None and before[0] == state:
+            return before[1]
+        record = read_record(Path(file))
         # A folder that was copied under another name would count its cell twice.
-        if record["id"] != file.parent.name:
+        if record["id"] != os.path.basename(folder):
             raise Damaged(f"{file} is the record of {record['id']}: a folder bears the id of its run")
+        if time.time() - max(there.st_mtime, there.st_ctime) > SETTLED:
+            self._read_before[file] = (state, record)
         return record
 
     def write(self, record: Record, tables: Mapping[str, Sequence[Mapping[str, Any]]] | None = None) -> None:

@@ -15,8 +15,9 @@ import pytest
 from scipy import stats
 from written_records import FAIR, GOOD, POOR, Record, matrix, runs
 
-from bench import columns, leaderboards, readable
+from bench import columns, leaderboards, measured_tables, readable
 from bench.errors import BenchError
+from bench.latency_table import latency_table
 
 
 def table(*groups: list[Record], baseline: str = "rectangle") -> pd.DataFrame:
@@ -36,6 +37,22 @@ def test_columns_are_those_of_metrics() -> None:
     )
     assert list(leaderboards.accuracy_table([]).columns) == list(found.columns)
     assert leaderboards.runs_table([]).empty
+
+
+def test_the_tables_together_are_those_made_alone() -> None:
+    records = [*matrix(), *runs("rectangle", GOOD, configuration="another", task=("digits", "convnet", 4))]
+    alone = {
+        "runs": leaderboards.runs_table(records),
+        "accuracy": leaderboards.accuracy_table(records),
+        "gradients": measured_tables.gradients_table(records),
+        "cost": measured_tables.cost_table(records),
+        "anytime": measured_tables.anytime_table(records),
+        "latency": latency_table(records),
+    }
+    together = leaderboards.tables(iter(records))
+    assert together.keys() == alone.keys()
+    for name, table in alone.items():
+        pd.testing.assert_frame_equal(together[name], table)
 
 
 def test_own_columns_are_scipys() -> None:
@@ -383,6 +400,22 @@ def test_a_row_is_compared_with_the_baseline_of_its_own_setting() -> None:
         ("rectangle", "height=0.1 neuron=plif"): 1,
         ("rectangle", plif): 3,
     }
+
+
+def in_profile(records: list[Record], **options: Any) -> list[Record]:
+    """The records as made under this profile."""
+    return [record | {"cell": record["cell"] | {"profile": options}} for record in records]
+
+
+def test_how_training_was_compiled_keeps_no_rows_apart_and_precision_does() -> None:
+    found = table(
+        in_profile(runs("rectangle", POOR), compile="off", autocast="off"),
+        in_profile(runs("arctan", FAIR), compile="step", autocast="off"),
+        in_profile(runs("sigmoid", GOOD), compile="off", autocast="bfloat16"),
+    )
+    delta = found["delta_vs_baseline"]
+    assert delta["arctan"] == pytest.approx(np.mean(np.subtract(FAIR, POOR)))
+    assert math.isnan(delta["sigmoid"])
 
 
 def test_records_of_two_versions_of_a_method_are_never_averaged() -> None:

@@ -38,6 +38,15 @@ def test_too_few_values_have_no_interval(n: int) -> None:
     assert math.isnan(statistics.sd(np.ones(n)))
 
 
+@given(st.lists(st.lists(st.floats(-1e6, 1e6), max_size=40), max_size=12))
+def test_samples_together_are_the_same_to_the_last_bit_as_one_by_one(samples: list[list[float]]) -> None:
+    # Equal values too, whose mean may be another number.
+    groups = [np.array(of, float) for of in (*samples, [0.1] * 3, [0.1] * 11)]
+    found = np.array(statistics.means_and_sds(groups))
+    one_by_one = [(statistics.mean(values), statistics.sd(values)) for values in groups]
+    np.testing.assert_array_equal(found, one_by_one)
+
+
 def test_adjusted_interval_spends_the_error_on_all_comparisons() -> None:
     values = sample(5)
     expected = stats.ttest_1samp(values, 0).confidence_interval(1 - 0.05 / 7)

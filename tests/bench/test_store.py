@@ -13,6 +13,7 @@ import pytest
 import shown_runs
 
 from bench.errors import BenchError
+from bench.record_files import read_record
 from bench.store import Store, writable
 from bench.suite import RECORD_SCHEMA
 
@@ -126,10 +127,10 @@ def test_what_may_not_be_read_is_not_taken_for_missing(store, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     store.write(record())
-    monkeypatch.setattr(Path, "read_text", refused)
+    monkeypatch.setattr(Path, "read_bytes", refused)
     with pytest.raises(BenchError, match=r"record\.json cannot be read: Permission denied$"):
         store.read("abc")
-    monkeypatch.setattr(Path, "iterdir", refused)
+    monkeypatch.setattr(os, "scandir", refused)
     with pytest.raises(BenchError, match=r"runs/tiny cannot be read: Permission denied$"):
         store.survey()
 
@@ -139,6 +140,41 @@ def test_a_folder_in_place_of_the_record_is_not_read(store):
     assert store.records() == []
     with pytest.raises(BenchError, match="cannot be read: Is a directory"):
         store.read("abc")
+
+
+def test_a_record_is_read_again_only_where_its_file_has_changed(store, monkeypatch):
+    opened = []
+    monkeypatch.setattr("bench.store.read_record", lambda file: opened.append(file) or read_record(file))
+    monkeypatch.setattr("bench.store.SETTLED", -1.0)
+    for name in ("abc", "def"):
+        store.write(record(name))
+    for _ in range(3):
+        assert store.records() == [record("abc"), record("def")]
+        assert store.read("abc") == record("abc")
+    assert len(opened) == 2
+    Store(store.results, store.suite).write(record("abc", status="failed"))
+    assert store.read("abc") == record("abc", status="failed")
+    assert len(opened) == 3
+    shutil.rmtree(store.folder("abc"))
+    assert store.read("abc") is None
+    assert store.records() == [record("def")]
+    (store.folder("def") / "record.json").write_text("{}")
+    assert store.records() == []
+
+
+def test_a_record_just_written_is_read_again_since_its_time_may_not_show_a_change(store, monkeypatch):
+    opened = []
+    monkeypatch.setattr("bench.store.read_record", lambda file: opened.append(file) or read_record(file))
+    monkeypatch.setattr("bench.store.SETTLED", 3600.0)
+    store.write(record())
+    assert store.read("abc") == store.read("abc") == record()
+    assert len(opened) == 2
+
+
+@pytest.mark.parametrize("text", ["Ünïcode ≥ κ", "half \ud800 of a pair", "a\nline\t\x00", "1e999"])
+def test_any_text_that_json_holds_is_read_as_written(store, text):
+    store.write(record(variant=text, data={"note": text, "huge": 10**40, "small": 5e-324, "third": 1 / 3}))
+    assert store.read("abc")["data"] == {"note": text, "huge": 10**40, "small": 5e-324, "third": 1 / 3}
 
 
 def test_a_full_disk_leaves_the_old_record(store, monkeypatch):

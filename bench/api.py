@@ -147,7 +147,7 @@ def execute(
         try:
             local.run(
                 plan,
-                jobs=jobs or local.default_jobs(plan.suite.profile.threads),
+                jobs=jobs,
                 timeout=timeout or plan.suite.timeout,
                 listener=listener,
             )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import BenchError
-from bench.layers import Layers, NeuronOptions
+from bench.layers import Layers, NeuronOptions, TdBN
 from bench.neuron import SpikingNeuron
 from bench.surrogate import Method, Site, Surrogate
 
@@ -48,7 +48,8 @@ class Network(nn.Module):
     """A backbone under one method: static [B, *shape] or events [B, T, *shape] to [T, B, classes].
 
     sites: its spiking layers, from the input. surrogates: the method's instances in them. sample_ndim:
-    the number of dimensions of one sample at one time step, 3 for pictures and 1 for flat data.
+    the number of dimensions of one sample at one time step, 3 for pictures and 1 for flat data. compiled:
+    where it is set, what takes the place of `over_time` in training.
     """
 
     def __init__(
@@ -64,6 +65,10 @@ class Network(nn.Module):
         self.sites = sites
         self.timesteps = timesteps
         self.sample_ndim = sample_ndim
+        self.compiled: Callable[[Network, Tensor], Tensor] | None = None
+        for module in self.modules():
+            if isinstance(module, SpikingNeuron | TdBN):
+                module.timesteps = timesteps
         # Registered once, inside their neurons; here they are only at hand.
         self._surrogates = tuple(surrogates)
 
@@ -83,9 +88,15 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of every time step; the prediction is their mean over time."""
+        if self.compiled is not None and self.training:
+            return self.compiled(self, x)
+        return self.over_time(x)
+
+    def over_time(self, x: Tensor) -> Tensor:
+        """The same, never compiled from here on."""
         if self.is_events(x):
-            over_time: Tensor = self.body(x.transpose(0, 1))
-            return over_time
+            steps: Tensor = self.body(x.transpose(0, 1))
+            return steps
         # What is the same at every step is one step, until spikes are.
         logits: Tensor = self.body(x[None])
         return logits.expand(self.timesteps, *logits.shape[1:])

@@ -64,7 +64,8 @@ Times = Annotated[
     ),
 ]
 Jobs = Annotated[
-    int | None, typer.Option("--jobs", min=1, help="Trainings at a time (default: cores / threads).")
+    int | None,
+    typer.Option("--jobs", min=1, help="Trainings at a time (default: as cores and memory allow)."),
 ]
 Timeout = Annotated[
     float | None,

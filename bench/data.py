@@ -220,12 +220,16 @@ def _settled(where: str, setting: Setting, value: Value) -> Value:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of data without holding it: the checksum that names it, and see `Splits`."""
+    """What is known of data without holding it: the checksum that names it, and see `Splits`.
+
+    train_samples: those to train on; 0 where it is not known yet.
+    """
 
     checksum: str
     shape: tuple[int, ...]
     classes: int
     note: str
+    train_samples: int = field(default=0, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -240,7 +244,7 @@ class Prepared(Facts):
     @property
     def facts(self) -> Facts:
         """These alone."""
-        return Facts(self.checksum, self.shape, self.classes, self.note)
+        return Facts(self.checksum, self.shape, self.classes, self.note, train_samples=len(self.train))
 
 
 def prepare(found: Dataset, request: Request, subset: int | None = None) -> Prepared:

@@ -16,7 +16,7 @@ from bench.engines.process import died, end, start
 from bench.errors import Stopped
 from bench.layer_times import Case
 from bench.suite import Profile
-from bench.worker import encodable, end_with, send_output_to
+from bench.worker import encodable, listen, send_output_to
 
 if TYPE_CHECKING:
     from bench.timed_layers import TimedLayer
@@ -77,7 +77,7 @@ def _work(job: Job, pipe: Connection, log: Path) -> None:
     """Entry point of the process."""
     os.setsid()
     send_output_to(log)
-    end_with(pipe)
+    listen(pipe)
     for name in [name for name in os.environ if name.startswith("PYTEST_")]:
         # What a user has set for tests of their own, or another pytest that this runs under.
         del os.environ[name]

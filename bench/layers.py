@@ -4,7 +4,8 @@ T time steps, B samples, C channels, H W space. Everything between blocks is [T,
 
 A static sample is the same at every step, and so is what comes before the first spike: there a tensor
 has one step, [1, B, C, ...], which stands for all of them and is computed once. The first neurons that
-it reaches repeat it.
+it reaches repeat it. Norms and neurons learn from their network how often; alone they take one step for
+one.
 """
 
 from __future__ import annotations
@@ -190,7 +191,7 @@ class Layers:
         if self.options.norm == "none":
             return nn.Identity()
         scale = self.options.threshold if self.options.norm == "tdbn" else 1.0
-        return TdBN(channels, scale, self.timesteps)
+        return TdBN(channels, scale)
 
     def spike(
         self, name: str, norm: nn.Module, *, parallel: bool = False, recurrent: nn.Linear | None = None
@@ -207,7 +208,6 @@ class Layers:
             reset=o.reset,
             detach_reset=o.detach_reset,
             recurrent=recurrent,
-            timesteps=self.timesteps,
         )
         tdbn = norm if isinstance(norm, TdBN) and o.norm == "tdbn" else None
         index = len(self.sites)

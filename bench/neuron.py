@@ -60,11 +60,12 @@ class SpikingNeuron(nn.Module):
     Keeps the dtype of its input. `statistics` holds those of the last training pass where the
     surrogate asks for them, else None. `observer`, where one is set, is called at every step. recurrent:
     V, for currents [T, B, units]; None for a layer without recurrence. timesteps: how often a current of
-    one step is repeated.
+    one step is repeated. `compiled`, where it is set, takes the place of `unroll` in training.
     """
 
     statistics: Statistics | None
     observer: Callable[[Moment], None] | None
+    compiled: Callable[[SpikingNeuron, Tensor, Tensor | None], Tensor] | None
 
     def __init__(
         self,
@@ -86,6 +87,7 @@ class SpikingNeuron(nn.Module):
         self.timesteps = timesteps
         self.statistics = None
         self.observer = None
+        self.compiled = None
         self._decay = decay
         if kind == "plif":
             self.w = nn.Parameter(torch.tensor(-math.log(1 / decay - 1)))
@@ -120,7 +122,10 @@ class SpikingNeuron(nn.Module):
         if activation is not None:
             return self._activate(activation, current)
         shape = torch.Size((self._steps(current), *current.shape[1:]))
-        return self.unroll(current, self.surrogate.noise(shape, current))
+        noise = self.surrogate.noise(shape, current)
+        if self.compiled is not None and self.training and self.observer is None:
+            return self.compiled(self, current, noise)
+        return self.unroll(current, noise)
 
     def unroll(self, current: Tensor, noise: Tensor | None) -> Tensor:
         """The T steps; noise [T, B, ...] comes from outside, so that this can be compiled as a whole."""

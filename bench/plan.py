@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Literal
 
 from bench import data, registry
+from bench.compiling import suited
 from bench.errors import BenchError
 from bench.holdings import holding
 from bench.record_files import Record
 from bench.store import FAILED, OK, Store
 from bench.suite import BackboneSpec, Cell, DatasetSpec, MethodSpec, Profile, Recipe, Suite, variant
+from bench.workload import Workloads, compile_mode
 
 State = Literal["done", "failed", "missing", "stale"]
 
@@ -63,6 +65,7 @@ class Plan:
     found: registry.Registry
     plugins: tuple[Path, ...]
     data_root: Path
+    workloads: Workloads
 
     @property
     def pending(self) -> list[Planned]:
@@ -102,6 +105,7 @@ def make_plan(
     found.method(suite.baseline)
     _check_there(suite, found, data_root)
     planned: list[Planned] = []
+    workloads = Workloads(found)
     known: dict[tuple[DatasetSpec, int], data.Facts] = {}
     for matrix in suite.matrices:
         for spec, b, t in product(matrix.datasets, matrix.backbones, matrix.timesteps):
@@ -118,19 +122,24 @@ def make_plan(
                 "profile": profile,
                 "measure": suite.measure,
             }
-            if dataset.shape is not None and dataset.classes is not None:
+            if key not in known and dataset.shape is not None and dataset.classes is not None:
                 # Before anything is read: what cannot fit need not be loaded.
                 first = Cell(method=_complete(found, _methods(suite, found)[0], b), seed=0, **fixed)
                 _check_fit(first, data.Facts("", dataset.shape, dataset.classes, ""), found)
             if key not in known:
                 known[key] = _facts(dataset, d, t, data_root)
             for m in _methods(suite, found):
-                cells = [Cell(method=_complete(found, m, b), seed=s, **fixed) for s in suite.seeds]
-                _check_fit(cells[0], known[key], found)
-                planned += [_state(cell, known[key], store, found, retry) for cell in cells]
+                first = Cell(method=_complete(found, m, b), seed=suite.seeds[0], **fixed)
+                first = _with_compile_mode(first, known[key], found, workloads)
+                cells = [first.model_copy(update={"seed": seed}) for seed in suite.seeds]
+                states = [_state(cell, known[key], store, found, retry) for cell in cells]
+                if any(each.pending for each in states):
+                    # Where all are final, this very code has built the network before.
+                    _check_fit(first, known[key], found)
+                planned += states
     # A method may be listed twice: by "all" and by name, or with a default written out.
     unique = {p.id: p for p in planned}
-    return Plan(suite, store, tuple(unique.values()), found, tuple(plugins), data_root)
+    return Plan(suite, store, tuple(unique.values()), found, tuple(plugins), data_root, workloads)
 
 
 def digests(cell: Cell, found: registry.Registry) -> dict[str, str]:
@@ -200,6 +209,14 @@ def _resolve(profile: Profile, device: str | None) -> Profile:
     if wanted == "auto":
         wanted = "cuda" if available else "cpu"
     return profile.model_copy(update={"device": wanted})
+
+
+def _with_compile_mode(cell: Cell, known: data.Facts, found: registry.Registry, workloads: Workloads) -> Cell:
+    method, mode = found.method(cell.method.name).item, cell.profile.compile
+    if mode == "auto":
+        mode = compile_mode(cell, workloads.of(cell, known), method)
+    mode = suited(mode, method.surrogate)
+    return cell.model_copy(update={"profile": cell.profile.model_copy(update={"compile": mode})})
 
 
 def _check_fit(cell: Cell, known: data.Facts, found: registry.Registry) -> None:

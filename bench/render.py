@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from bench.plan import Plan
     from bench.registry import Registry
 
+NOT_DONE = {"compile": "trained without being compiled:"}
+"""How a run says that something was not done which is no measurement."""
 STATES = ("done", "failed", "missing", "stale")
 
 
@@ -109,7 +111,8 @@ def _unmeasured(records: Sequence[Any]) -> list[str]:
             cell = record["cell"]
             runs[what, cell["method"]["name"], cell["dataset"]["name"], str(why)] += 1
     return [
-        f"not measured: {what} of {method} on {dataset}, {n} run{'s' * (n > 1)}: {why}"
+        f"{NOT_DONE.get(what, f'not measured: {what} of')} {method} on {dataset}, "
+        f"{n} run{'s' * (n > 1)}: {why}"
         for (what, method, dataset, why), n in sorted(runs.items())
     ]
 
@@ -219,6 +222,8 @@ def show_plan(plan: Plan, console: Console, *, retry: bool = False) -> None:
         else f"{duration(seconds)} of one worker's time"
     )
     console.print(f"\n{len(plan.cells)} cells, {len(plan.pending)} to run: {time}", highlight=False)
+    if modes := _compile_modes(plan):
+        console.print(modes, highlight=False)
     if plan.suite.times:
         to_time = times.expected(plan, retry=retry)
         console.print(f"{to_time} to time after the trainings, one at a time", highlight=False)
@@ -233,6 +238,15 @@ def show_plan(plan: Plan, console: Console, *, retry: bool = False) -> None:
             f"stale: the code of the {what} {name} has changed; run repeats what was made with it",
             highlight=False,
         )
+
+
+def _compile_modes(plan: Plan) -> str:
+    """How many cells train compiled, and how; nothing where none does."""
+    modes = Counter(planned.cell.profile.compile for planned in plan.cells)
+    compiled = [f"{n} by {mode}" for mode, n in sorted(modes.items()) if mode != "off"]
+    return (
+        f"compiled: {', '.join(compiled)}; the first of each kind takes a minute longer" if compiled else ""
+    )
 
 
 def rows(found: Registry, what: str) -> list[dict[str, Any]]:

@@ -120,14 +120,17 @@ class Profile(Spec):
     """What can change bits without changing the experiment.
 
     device auto is resolved when the suite is planned. threads: CPU threads of one training; two
-    already differ from one in the last bit. compile: only "off" exists so far. channels_last: pictures lie
-    in memory channel by channel at each pixel, which convolutions often compute faster.
+    already differ from one in the last bit. compile: whether training is compiled, see `bench.compiling`;
+    auto is resolved for each cell when the suite is planned, see `bench.workload`. channels_last: pictures
+    lie in memory channel by channel at each pixel, which convolutions often compute faster. autocast: what
+    convolutions and linear layers compute in, see `bench.precision`.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["float32", "float64"] = "float32"
     threads: int = Field(1, ge=1)
-    compile: Literal["off"] = "off"
+    compile: Literal["auto", "neuron", "step", "off"] = "auto"
+    autocast: Literal["off", "bfloat16", "float16"] = "off"
     channels_last: bool = False
     deterministic: bool = True
     tf32: bool = False
@@ -363,6 +366,8 @@ def variant(
         parts.append(cell.profile.device)
     if cell.profile.dtype != "float32":
         parts.append(cell.profile.dtype)
+    if cell.profile.autocast != "off":
+        parts.append(f"autocast={cell.profile.autocast}")
     return " ".join(parts) or "default"
 
 

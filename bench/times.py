@@ -34,7 +34,7 @@ from bench.timings import (
     timed_code,
     timing_id,
 )
-from bench.worker import encodable, end_with, is_memory, send_output_to
+from bench.worker import encodable, is_memory, listen, send_output_to
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -106,10 +106,14 @@ def pending(plan: Plan, *, worked: Sequence[str], retry: bool = False) -> list[M
     there = set(worked)
     # Describing it asks for the versions of all packages: once is enough.
     environments: dict[tuple[Profile, tuple[str, ...]], dict[str, Any]] = {}
-    for kind in ("inference", "training"):
+    seen = set[tuple[Kind, str]]()
+    kinds: tuple[Kind, ...] = ("inference", "training")
+    for kind in kinds:
         for planned in plan.cells if plan.suite.times else ():
-            if planned.id not in there:
+            # The cells of one configuration differ in nothing that is timed.
+            if planned.id not in there or (kind, planned.configuration) in seen:
                 continue
+            seen.add((kind, planned.configuration))
             place = (planned.cell.profile, plan.found.method(planned.cell.method.name).item.requires)
             if place not in environments:
                 environments[place] = describe(*place)
@@ -145,7 +149,7 @@ def measure_in_process(job: TimingJob, pipe: Connection, log: Path) -> None:
     """Entry point of the process; sends what the outcome decides of a timing."""
     os.setsid()
     send_output_to(log)
-    end_with(pipe)
+    listen(pipe)
     pipe.send(attempt(job))
 
 
@@ -165,6 +169,7 @@ def measure(job: TimingJob) -> dict[str, float]:
     import torch
 
     from bench.metrics import latency
+    from bench.precision import Precision
     from bench.train import build, set_profile
 
     m, found = job.measurement, registry.load(job.plugins)
@@ -180,9 +185,10 @@ def measure(job: TimingJob) -> dict[str, float]:
 
     samples = _samples(job, found)
     if m.kind == "inference":
-        return latency.inference(make(1.0), lambda count: samples(count)[0], job.rounds)
+        with Precision(m.cell.profile).forward():
+            return latency.inference(make(1.0), lambda count: samples(count)[0], job.rounds)
     x, y = samples(m.cell.recipe.batch_size)
-    return latency.training(lambda: make(0.0), x, y, m.cell.recipe, job.rounds)
+    return latency.training(lambda: make(0.0), x, y, m.cell.recipe, job.rounds, m.cell.profile)
 
 
 def _samples(job: TimingJob, found: registry.Registry) -> Callable[[int], tuple[Tensor, Tensor]]:

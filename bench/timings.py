@@ -56,6 +56,9 @@ def timed(kind: Kind, cell: Mapping[str, Any], forward: Forward, data: str | Non
     """The parts of a cell (as a record has it) that decide what is timed; data: checksum of its data."""
     left_out = {"seed", "measure"} | ({"recipe"} if kind == "inference" else set())
     parts = {name: value for name, value in cell.items() if name not in left_out}
+    if kind == "inference" and "profile" in parts:
+        # Only training is compiled.
+        parts["profile"] = parts["profile"] | {"compile": "off"}
     if kind == "inference" and forward == "spiking":
         parts["method"] = None
     return {"kind": kind, "forward": forward, "data": data, "cell": parts}

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bench import compiling
 from bench.backbone import Network, build_network
 from bench.batches import Batches, as_input
 from bench.data import Facts, Prepared, Split
@@ -26,7 +27,8 @@ from bench.layers import NeuronOptions
 from bench.metrics.accuracy import timesteps_to_99
 from bench.metrics.gradients import RELU
 from bench.metrics.looks import Looks
-from bench.randomness import derive
+from bench.precision import FULL, Precision
+from bench.randomness import derive, drawing_from
 from bench.registry import Registry
 from bench.suite import Cell, Profile, Recipe
 from bench.surrogate import Method, SearchContext, Surrogate, overrides
@@ -35,6 +37,9 @@ EVALUATION_BATCH = 256
 """The most samples of a batch in evaluation."""
 SEARCH_BUDGET = 200
 """Batches a method's `search` may take before one epoch, at most a tenth of the epoch's number."""
+
+COMPILING = "compile"
+"""Under which key an outcome says why a training was not compiled."""
 
 Notify = Callable[[int, float], None]
 
@@ -92,6 +97,7 @@ def train(cell: Cell, registry: Registry, data: Prepared, notify: Notify) -> Out
     set_profile(cell.profile)
     network = build(cell, registry, data).to(cell.profile.device)
     trainer = _Trainer(cell, data, network)
+    compile_seconds, not_compiled = trainer.compile()
     looks = Looks(cell, data, network, lambda: build(cell, registry, data, RELU).to(cell.profile.device))
     looks.before()
     history: list[dict[str, Any]] = []
@@ -121,6 +127,7 @@ def train(cell: Cell, registry: Registry, data: Prepared, notify: Notify) -> Out
         "train_loss": history[-1]["train_loss"],
         "train_seconds": round(sum(row["train_seconds"] for row in history), 3),
         "search_seconds": round(sum(row["search_seconds"] for row in history), 3),
+        "compile_seconds": round(compile_seconds, 3),
         "parameters": sum(p.numel() for p in network.parameters()),
         "spiking_layers": len(network.sites),
         "train_samples": len(data.train),
@@ -128,7 +135,8 @@ def train(cell: Cell, registry: Registry, data: Prepared, notify: Notify) -> Out
         "test_samples": len(data.test),
         **looks.metrics(),
     }
-    return Outcome(metrics, history, looks.layers, looks.unmeasured)
+    unmeasured = looks.unmeasured | ({COMPILING: not_compiled} if not_compiled else {})
+    return Outcome(metrics, history, looks.layers, unmeasured)
 
 
 class _Trainer:
@@ -142,9 +150,22 @@ class _Trainer:
         self.batches = {id(s): Batches(s, self.device) for s in (data.train, data.val, data.test)}
         self.kind: type[Surrogate] = type(network.surrogates[0])
         self.steps = len(_chunks(torch.arange(len(data.train)), cell.recipe.batch_size))
+        self.precision = Precision(cell.profile)
         self.optimizers = optimizers(network, cell.recipe)
         self.scheduler = _scheduler(cell.recipe, self.optimizers[0], self.steps)
         self.by_epoch = cell.recipe.schedule == "cosine-epochs"
+
+    def compile(self) -> tuple[float, str]:
+        """Compile the training as the profile says: the seconds it took, and why it was not done, or ""."""
+        mode = self.cell.profile.compile
+        if mode == "auto":
+            raise ValueError('compile = "auto" stands for another mode, which a plan chooses')
+        if mode == "off":
+            return 0.0, ""
+        with drawing_from(derive(self.cell.seed, "compile"), self.device):
+            x, y = next(self._batches(0, "order"))
+            with self.precision.forward():
+                return compiling.prepare(self.network, mode, x, y, trained_on)
 
     def epoch(self, epoch: int) -> dict[str, Any]:
         """Train one epoch and validate; the epoch's row."""
@@ -176,7 +197,7 @@ class _Trainer:
         self.network.train()
         total = torch.zeros((), dtype=torch.float64)
         for x, y in self._batches(epoch, "order"):
-            loss = step(self.network, self.optimizers, x, y)
+            loss = step(self.network, self.optimizers, x, y, self.precision)
             if self.scheduler is not None and not self.by_epoch:
                 self.scheduler.step()
             total = total.to(loss.device) + loss * len(y)
@@ -209,7 +230,8 @@ class _Trainer:
             progress,
             budget,
         )
-        self.kind.search(self.network.surrogates, context)
+        with compiling.eager(self.network):
+            self.kind.search(self.network.surrogates, context)
 
     def _batches(self, epoch: int, purpose: str) -> Iterator[tuple[Tensor, Tensor]]:
         split, seed = self.data.train, self.cell.seed
@@ -241,7 +263,10 @@ class _Trainer:
         chunks = torch.arange(len(split)).split(size)
         for x, y, _ in self.batches[id(split)].of(chunks):
             # On a GPU cumsum has no deterministic form; these are few numbers. [T, B, K]
-            logits = self.network(as_input(x, self.data.dataset, self.cell.profile)).cpu()
+            with self.precision.forward():
+                logits = self.network(as_input(x, self.data.dataset, self.cell.profile)).cpu()
+            # Sums over time of 16 bits would round.
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
             if not torch.isfinite(logits).all():
                 raise Diverged("the network's output became NaN or infinite in evaluation")
             # Dividing by t would not change which logit is largest.
@@ -256,15 +281,31 @@ def optimizers(network: Network, recipe: Recipe) -> list[torch.optim.Optimizer]:
     return [_optimizer(recipe, [p for p in network.parameters() if id(p) not in taken]), *own]
 
 
-def step(network: Network, optimizers: Sequence[torch.optim.Optimizer], x: Tensor, y: Tensor) -> Tensor:
+def step(
+    network: Network,
+    optimizers: Sequence[torch.optim.Optimizer],
+    x: Tensor,
+    y: Tensor,
+    precision: Precision = FULL,
+) -> Tensor:
     """One training step on a batch; the loss of the task, without the method's penalty, detached."""
     for optimizer in optimizers:
         optimizer.zero_grad(set_to_none=True)
-    loss = functional.cross_entropy(network(x).mean(0), y)
-    (loss + penalty(network)).backward()
-    for optimizer in optimizers:
-        optimizer.step()
+    with precision.forward():
+        loss = task_loss(network, x, y)
+        whole = loss + penalty(network)
+    precision.step(whole, optimizers)
     return loss.detach()
+
+
+def task_loss(network: Network, x: Tensor, y: Tensor) -> Tensor:
+    """The loss of the task on a batch."""
+    return functional.cross_entropy(network(x).mean(0), y)
+
+
+def trained_on(network: Network, x: Tensor, y: Tensor) -> Tensor:
+    """The loss that a training step goes down: the task's, and the method's penalty."""
+    return task_loss(network, x, y) + penalty(network)
 
 
 def penalty(network: Network) -> Tensor | float:

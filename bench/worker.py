@@ -5,6 +5,8 @@ It speaks to the engine through a pipe, in tuples whose first word says what hap
     ("start", cell id)   ("epoch", cell id, epoch, val_accuracy)   ("end", cell id, record)
     ("unwritable", cell id, why)
 
+After each end the engine sends the next cell, or None for the end of it all.
+
 Everything that the code of a method or a dataset prints goes to a log file.
 """
 
@@ -21,6 +23,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from bench import data, registry
@@ -39,28 +42,34 @@ TRACEBACK_LINES = 50
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker is given: cells of one configuration, and where to look and to write.
+    """What a worker is given: the first cell of its configuration, and where to look and to write.
 
-    known: the facts of the data that the cells were planned with. workers: how many run at a time.
+    known: the facts of the data that the cells were planned with. workers: how many run at a time. gpu:
+    the index of the only one that it may see, None for all.
     """
 
-    cells: tuple[Cell, ...]
+    cell: Cell
     known: data.Facts
     results: Path
     suite: str
     plugins: tuple[Path, ...]
     data_root: Path
     workers: int = 1
+    gpu: int | None = None
 
 
 def work(job: Job, pipe: Connection, log: Path) -> None:
     """Entry point of the process."""
     os.setsid()
     send_output_to(log)
-    end_with(pipe)
+    told = listen(pipe)
+    if job.gpu is not None:
+        # Read when CUDA starts, which nothing has done in this process.
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpu(job.gpu)
     store = Store(job.results, job.suite)
     found = registry.load(job.plugins)
-    for cell in job.cells:
+    cell: Cell | None = job.cell
+    while cell is not None:
         cell_id = cell.id(job.known.checksum)
         pipe.send(("start", cell_id))
         outcome = attempt(cell, job, found, partial(_tell, pipe, cell_id))
@@ -73,6 +82,13 @@ def work(job: Job, pipe: Connection, log: Path) -> None:
             pipe.send(("unwritable", cell_id, problem.strerror or str(problem)))
             return
         pipe.send(("end", cell_id, record))
+        cell = told.get()
+
+
+def visible_gpu(index: int) -> str:
+    """What the variable must name so that only this one of the GPUs that are visible now is seen."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",")[index].strip() if named else str(index)
 
 
 def _tell(pipe: Connection, cell_id: str, epoch: int, val_accuracy: float) -> None:
@@ -180,13 +196,19 @@ def send_output_to(log: Path) -> None:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
 
-def end_with(pipe: Connection) -> None:
-    """End this process and its group when the engine's end of the pipe is gone, however it died."""
+def listen(pipe: Connection) -> SimpleQueue[Any]:
+    """What the engine says.
+
+    This process and its group end when the engine's end of the pipe is gone, however it died.
+    """
+    told: SimpleQueue[Any] = SimpleQueue()
 
     def watch() -> None:
         try:
-            pipe.recv()
+            while True:
+                told.put(pipe.recv())
         except (EOFError, OSError):
             os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()
+    return told

@@ -26,7 +26,7 @@ TINY = {
     "times": False,
     "measure": {"probe": "off", "descent": False},
     "recipe": {"epochs": 2, "batch_size": 32, "learning_rate": 0.01},
-    "profile": {"device": "cpu"},
+    "profile": {"device": "cpu", "compile": "off"},
 }
 IMPORTS = "from bench.surrogate import Param, Surrogate, method\nfrom bench import shapes\n"
 

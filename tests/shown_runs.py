@@ -11,7 +11,7 @@ CELL = {
     "backbone": {"name": "convnet"},
     "timesteps": 2,
     "recipe": {"epochs": 3, "batch_size": 32, "learning_rate": 0.01},
-    "profile": {"device": "cpu"},
+    "profile": {"device": "cpu", "compile": "off"},
     "measure": {"probe": "all"},
     "seed": 0,
 }

@@ -3,16 +3,20 @@
 A worker is forked from a server that has torch loaded already, so that it starts at once, and
 leads a process group of its own, so that all it started ends with it. If it dies, the running cell
 leaves a row that says how; the cells after it go on in a new worker.
+
+A worker is given one seed of its configuration after another, so that what it compiled serves them all.
+The longest configurations begin first; when none is left to begin, a free worker takes seeds from one that
+has some waiting.
 """
 
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
 import tempfile
 import time
 from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -21,6 +25,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.engines.process import died, end, start, unwritable
+from bench.engines.slots import Need, Slot, Slots, of_machine
 from bench.plan import Plan, Planned
 from bench.record_files import Record
 from bench.store import LOGS
@@ -40,17 +45,12 @@ class Listener(Protocol):
         """A cell has ended, in whatever way, and its record is written."""
 
 
-def default_jobs(threads: int) -> int:
-    """As many workers as the cores that this process may use hold."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // threads)
-
-
-def run(plan: Plan, *, jobs: int, timeout: float, listener: Listener) -> None:
+def run(plan: Plan, *, jobs: int | None, timeout: float, listener: Listener) -> None:
     """Run the pending cells of a plan; returns when each has left a record.
 
-    timeout: seconds that one cell may take. Raises Stopped if results cannot be written, and
-    KeyboardInterrupt after ending the workers; what had finished is kept in both cases.
+    jobs: trainings at a time; None for as many as cores and memory hold. timeout: seconds that one cell
+    may take. Raises Stopped if results cannot be written, and KeyboardInterrupt after ending the workers;
+    what had finished is kept in both cases.
     """
     try:
         # In the results folder, whose lock clears away what a killed run has left.
@@ -58,7 +58,8 @@ def run(plan: Plan, *, jobs: int, timeout: float, listener: Listener) -> None:
         logs = Path(tempfile.mkdtemp(prefix=LOGS, dir=plan.store.runs))
     except OSError as problem:
         raise unwritable(plan.store.results, problem.strerror or str(problem)) from None
-    engine = _Local(plan, jobs, timeout, listener, logs)
+    cuda = any(planned.cell.profile.device == "cuda" for planned in plan.pending)
+    engine = _Local(plan, of_machine(jobs, cuda=cuda), timeout, listener, logs)
     try:
         engine.run()
     except KeyboardInterrupt:
@@ -69,14 +70,34 @@ def run(plan: Plan, *, jobs: int, timeout: float, listener: Listener) -> None:
         shutil.rmtree(logs, ignore_errors=True)
 
 
+class _Group:
+    """The cells of one configuration that nobody has begun, and what each of them takes."""
+
+    def __init__(self, plan: Plan, cells: Iterable[Planned]) -> None:
+        self.waiting = deque(cells)
+        first = self.waiting[0]
+        load = plan.workloads.of(first.cell, first.known)
+        profile = first.cell.profile
+        self.need = Need(profile.threads, load.memory if load else 0.0, profile.device == "cuda")
+        self.seconds_each = load.seconds / profile.threads if load else 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Roughly, of all that is waiting."""
+        return len(self.waiting) * self.seconds_each
+
+
 @dataclass
 class _Worker:
+    """A process at work. current: what it was given last; began: when it began with that."""
+
     process: BaseProcess
     pipe: Connection
     log: Path
-    waiting: deque[Planned]
-    current: Planned | None = None
-    began: float = 0.0
+    group: _Group
+    slot: Slot
+    current: Planned | None
+    began: float | None = None
 
     def end(self) -> None:
         """End the whole process group."""
@@ -84,26 +105,45 @@ class _Worker:
 
 
 class _Local:
-    def __init__(self, plan: Plan, jobs: int, timeout: float, listener: Listener, logs: Path) -> None:
+    def __init__(self, plan: Plan, slots: Slots, timeout: float, listener: Listener, logs: Path) -> None:
         self.plan = plan
-        self.jobs = jobs
+        self.slots = slots
         self.timeout = timeout
         self.listener = listener
         self.logs = logs
-        self.queue = deque(
-            deque(group)
-            for _, group in itertools.groupby(plan.pending, lambda planned: planned.configuration)
+        groups = (
+            _Group(plan, cells)
+            for _, cells in itertools.groupby(plan.pending, lambda planned: planned.configuration)
         )
+        # The order of the plan among equals.
+        self.queue = deque(sorted(groups, key=lambda group: -group.seconds))
         self.workers: list[_Worker] = []
         self.count = itertools.count()
 
     def run(self) -> None:
         while self.queue or self.workers:
-            while self.queue and len(self.workers) < self.jobs:
-                self.workers.append(self._start(self.queue.popleft()))
+            self._fill()
             self._wait()
             for worker in list(self.workers):
                 self._serve(worker)
+
+    def _fill(self) -> None:
+        """Start as many workers as there is room for."""
+        while group := self._next():
+            slot = self.slots.take(group.need)
+            if slot is None:
+                return
+            self.workers.append(self._start(group, slot))
+
+    def _next(self) -> _Group | None:
+        """The first that fits of those to begin; where all have begun, the one with most waiting."""
+        if self.queue:
+            group = next((g for g in self.queue if self.slots.fits(g.need)), None)
+            if group is not None:
+                self.queue.remove(group)
+            return group
+        shared = {id(worker.group): worker.group for worker in self.workers if worker.group.waiting}
+        return max(shared.values(), key=lambda group: group.seconds, default=None)
 
     def interrupt(self) -> None:
         for worker in self.workers:
@@ -112,7 +152,7 @@ class _Local:
                 # A cell that had ended just before must not be overwritten.
                 while worker.current is not None and worker.pipe.poll():
                     self._hear(worker, worker.pipe.recv())
-            if worker.current is not None:
+            if worker.current is not None and worker.began is not None:
                 self._write(worker, "interrupted", "stopped by the user")
 
     def close(self) -> None:
@@ -120,22 +160,24 @@ class _Local:
             worker.end()
         self.workers.clear()
 
-    def _start(self, cells: deque[Planned]) -> _Worker:
+    def _start(self, group: _Group, slot: Slot) -> _Worker:
         log = self.logs / f"{next(self.count)}.log"
+        first = group.waiting.popleft()
         job = Job(
-            tuple(planned.cell for planned in cells),
-            cells[0].known,
+            first.cell,
+            first.known,
             self.plan.store.results.resolve(),
             self.plan.suite.name,
             tuple(path.resolve() for path in self.plan.plugins),
             self.plan.data_root,
-            self.jobs,
+            self.slots.most(group.need),
+            slot.gpu,
         )
-        return _Worker(*start(work, job, log), log, cells)
+        return _Worker(*start(work, job, log), log, group, slot, first)
 
     def _wait(self) -> None:
         """Until a worker has something to say, has ended, or is at its time limit."""
-        limits = [w.began + self.timeout - time.monotonic() for w in self.workers if w.current is not None]
+        limits = [w.began + self.timeout - time.monotonic() for w in self.workers if w.began is not None]
         handles = [handle for w in self.workers for handle in (w.pipe, w.process.sentinel)]
         wait(handles, timeout=max(0.0, min(limits)) if limits else None)
 
@@ -149,7 +191,7 @@ class _Local:
         except (EOFError, OSError):
             self._buried(worker)
             return
-        if worker.current is not None and time.monotonic() > worker.began + self.timeout:
+        if worker.began is not None and time.monotonic() > worker.began + self.timeout:
             worker.end()
             self._write(worker, "timeout", f"took longer than {self.timeout:g} s")
             self._dismiss(worker)
@@ -158,24 +200,30 @@ class _Local:
 
     def _hear(self, worker: _Worker, message: tuple[Any, ...]) -> None:
         match message:
-            case ("start", _):
-                worker.current, worker.began = worker.waiting.popleft(), time.monotonic()
+            case ("start", _) if worker.current is not None:
+                worker.began = time.monotonic()
                 self.listener.started(worker.current)
             case ("epoch", _, epoch, value) if worker.current is not None:
                 self.listener.epoch(worker.current, epoch, value)
             case ("end", _, record) if worker.current is not None:
                 self.listener.ended(worker.current, record)
-                worker.current = None
+                self._give(worker)
             case ("unwritable", _, why):
                 raise unwritable(self.plan.store.results, why)
+
+    def _give(self, worker: _Worker) -> None:
+        """Its next cell; or the word that there is none, upon which it ends."""
+        waiting = worker.group.waiting
+        worker.current, worker.began = (waiting.popleft() if waiting else None), None
+        # Where it has died since, it is about to be buried.
+        with suppress(OSError):
+            worker.pipe.send(worker.current and worker.current.cell)
 
     def _buried(self, worker: _Worker) -> None:
         """A worker has ended: as it should, or in the middle of a cell."""
         worker.process.join()
         code = worker.process.exitcode or 0
-        if worker.current is None and worker.waiting:
-            # It did not even begin: that must cost a cell too, or it would be tried for ever.
-            worker.current, worker.began = worker.waiting.popleft(), time.monotonic()
+        # What it was given and did not begin is lost too, or it would be tried for ever.
         if worker.current is not None:
             self._write(worker, *died(code))
         self._dismiss(worker)
@@ -185,8 +233,10 @@ class _Local:
         worker.end()
         worker.pipe.close()
         self.workers.remove(worker)
-        if worker.waiting:
-            self.queue.appendleft(worker.waiting)
+        self.slots.give_back(worker.slot)
+        others = [*self.queue, *(each.group for each in self.workers)]
+        if worker.group.waiting and worker.group not in others:
+            self.queue.appendleft(worker.group)
 
     def _write(self, worker: _Worker, status: str, error: str) -> None:
         """The record of a cell whose worker could not write it."""
@@ -197,10 +247,10 @@ class _Local:
             if worker.log.exists()
             else []
         )
-        seconds = time.monotonic() - worker.began
+        seconds = time.monotonic() - worker.began if worker.began is not None else 0.0
         record = make_record(planned.cell, planned.known, self.plan.found) | {
             "suite": self.plan.suite.name,
-            "workers": self.jobs,
+            "workers": self.slots.most(worker.group.need),
             "status": status,
             "error": error,
             "traceback": tail,
@@ -214,5 +264,5 @@ class _Local:
             self.plan.store.write(record)
         except OSError as problem:
             raise unwritable(self.plan.store.results, problem.strerror or str(problem)) from None
-        worker.current = None
+        worker.current = worker.began = None
         self.listener.ended(planned, record)

@@ -12,7 +12,7 @@ from bench.backbone import Network
 
 
 def copied(network: Network) -> Network:
-    """The network with all its state, weights and what its methods keep, without gradients.
+    """The network with all its state, weights and what its methods keep, without gradients, eager.
 
     Tensors that are results of a computation, which torch refuses to copy, become plain ones.
     """
@@ -20,6 +20,9 @@ def copied(network: Network) -> Network:
         twin = copy.deepcopy(network)
     for parameter in twin.parameters():
         parameter.grad = None
+    twin.compiled = None
+    for neuron in twin.neurons:
+        neuron.compiled = None
     return twin
 
 

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from bench.backbone import Network
-from bench.suite import Recipe
+from bench.precision import Precision
+from bench.suite import Profile, Recipe
 
 BATCHES = (1, 100)
 FOR_P95 = 20
@@ -80,20 +81,30 @@ def training(
     y: Tensor,
     recipe: Recipe,
     rounds: Rounds,
+    profile: Profile | None = None,
 ) -> dict[str, float]:
     """Milliseconds of one training step on a batch; the most memory that training takes, in MB.
 
-    make: gives the network on its device. x [B, ...], y [B]: a batch of the recipe's size. Memory is the
+    make: gives the network on its device. x [B, ...], y [B]: a batch of the recipe's size. profile: whether
+    it is compiled, which takes `compile_s` seconds, less where the compiler has kept something on disk, and
+    computed in mixed precision; what cannot be compiled is timed as it trains, eager. Memory is the
     device's own counter on a GPU; elsewhere the process's high-water mark above what it had before the
     network was made, after another one has been trained: what libraries load at their first use is no
     part of it.
     """
-    from bench.train import optimizers, step
+    from bench import compiling
+    from bench.train import optimizers, step, trained_on
+
+    profile = profile or Profile(compile="off")
+    mode, precision, compile_seconds = profile.compile, Precision(profile), list[float]()
 
     def steps() -> Callable[[], object]:
         network = make().train()
+        if mode == "neuron" or mode == "step":
+            with precision.forward():
+                compile_seconds.append(compiling.prepare(network, mode, x, y, trained_on)[0])
         own = optimizers(network, recipe)
-        return lambda: step(network, own, x, y)
+        return lambda: step(network, own, x, y, precision)
 
     first = steps()
     # Twice: some libraries choose their memory anew when they see a shape again.
@@ -105,7 +116,7 @@ def training(
     return {
         "calls_training": len(times),
         "train_step_ms_p50": float(np.median(times)) * MILLI,
-        "compile_s": 0.0,
+        "compile_s": compile_seconds[0] if compile_seconds else 0.0,
         "peak_memory_mb": high.mb(),
     }
 

@@ -1,6 +1,5 @@
 """TdBN against torch's batch norm and its own formula; blocks; what is computed once; how Layers counts."""
 
-import copy
 import math
 
 import numpy as np

@@ -16,7 +16,7 @@ from bench.registry import Entry
 from bench.suite import Cell
 from bench.surrogate import Surrogate, method
 
-TIMES = ("train_seconds", "search_seconds", "probe_seconds")
+TIMES = ("train_seconds", "search_seconds", "compile_seconds", "probe_seconds")
 
 
 @pytest.fixture(autouse=True)
@@ -132,9 +132,9 @@ def batches(monkeypatch):
     seen = []
     step = train.step
 
-    def spy(network, optimizers, x, y):
+    def spy(network, optimizers, x, y, precision):
         seen.append(x.clone())
-        return step(network, optimizers, x, y)
+        return step(network, optimizers, x, y, precision)
 
     monkeypatch.setattr(train, "step", spy)
     return seen

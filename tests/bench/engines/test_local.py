@@ -248,9 +248,65 @@ def test_a_worker_that_cannot_even_begin_costs_a_cell_each_time(tiny, tmp_path):
     assert [r["error"] for r in heard.records] == ["the process ended with exit code 7"] * 2
 
 
-def test_default_jobs_fill_the_cores(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3, 4})
-    assert [local.default_jobs(threads) for threads in (1, 2, 5, 9)] == [5, 2, 1, 1]
+# --- who begins, and when ---
+
+
+def test_the_longest_begin_first(tiny, make_plan):
+    widths = [{"name": "mlp", "width": 0.125}, {"name": "mlp", "width": 4}, {"name": "mlp", "width": 0.5}]
+    made, heard = make_plan(tiny(backbones=widths)), Heard()
+    local.run(made, jobs=1, timeout=60, listener=heard)
+    order = {planned.id: planned.cell.backbone.width for planned in made.cells}
+    assert [order[each] for each in heard.begun] == [4, 0.5, 0.125]
+
+
+MEETS = """
+    import time
+    from pathlib import Path
+
+    @method("meets", paper="none")
+    class Meets(Surrogate):
+        shape = staticmethod(shapes.triangle)
+        def params(self, u, t):
+            return {"width": 1.0}
+        def on_epoch(self, progress):
+            here = Path(__file__).parent / "here"
+            here.mkdir(exist_ok=True)
+            if self.site.index:
+                return
+            (here / str(self.site.seed)).touch()
+            end = time.monotonic() + 40
+            # Each seed waits for the other to have begun.
+            while len(list(here.iterdir())) < 2:
+                if time.monotonic() > end:
+                    raise TimeoutError("alone")
+                time.sleep(0.02)
+"""
+
+
+def test_seeds_of_the_last_configuration_are_shared_out(tiny, make_plan, write_plugin):
+    suite = tiny(methods=["meets"], seeds=[0, 1])
+    made, heard = make_plan(suite, plugins=[write_plugin(MEETS)]), Heard()
+    local.run(made, jobs=2, timeout=60, listener=heard)
+    assert [(record["status"], record["error"]) for record in heard.records] == [("ok", None)] * 2
+
+
+def test_one_process_trains_the_seeds_of_a_configuration(tiny, make_plan, write_plugin):
+    plugin = """
+        import os
+        from pathlib import Path
+
+        @method("tells", paper="none")
+        class Tells(Surrogate):
+            shape = staticmethod(lambda x: shapes.triangle(x, 1.0))
+            def on_epoch(self, progress):
+                with (Path(__file__).parent / "processes").open("a") as file:
+                    print(os.getpid(), file=file)
+    """
+    made = make_plan(tiny(methods=["tells"], seeds=[0, 1, 2]), plugins=[write_plugin(plugin)])
+    local.run(made, jobs=1, timeout=60, listener=Heard())
+    told = (made.plugins[0].parent / "processes").read_text().split()
+    assert len(told) == 3 * 2 * 2
+    assert len(set(told)) == 1
 
 
 # --- a run that is stopped ---

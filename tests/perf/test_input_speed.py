@@ -28,7 +28,7 @@ def cell(augment: str) -> Cell:
                 "augment": augment,
                 "schedule": "constant",
             },
-            "profile": {"device": "cpu"},
+            "profile": {"device": "cpu", "compile": "off"},
             "seed": 0,
         }
     )

@@ -1,63 +1,87 @@
-"""Speed of one neuron layer, forward and backward; the table's brackets are ratios to the fastest.
-
-The floor is what memory traffic alone would cost: five passes over the same bytes.
-"""
+"""One layer of neurons, forward and backward, against copying the bytes that must move, and against peers."""
 
 import pytest
 import torch
+from in_turn import fastest, in_turn, ratio, seconds
+from ledger import Measured
+from peers import FOUND, SURROGATE, peers
 
-from bench import registry
+from bench import compiling
 from bench.layers import Layers, NeuronOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-T, N = 4, 2_000_000
+TIMESTEPS, SAMPLES, NEURONS = 4, 2000, 1000
+PASSES = 5
+"""Over all currents: read them, write spikes; read spikes' gradient and currents, write their gradient."""
+FLOOR = f"{PASSES} copies"
+LIMIT = 1.5
 
 
-def neuron(method):
-    found = registry.load().method(method).item
-    layers = Layers("perf", lambda site: found.build(site, {}), NeuronOptions(), timesteps=T)
-    return layers.spike("layer", layers.norm(1))
+def layer(method="fast-sigmoid", mode="off", values=None, neurons=NEURONS):
+    found = FOUND.method(method).item
+    values = SURROGATE if method == "fast-sigmoid" else values or {}
+    layers = Layers("perf", lambda site: found.build(site, values), NeuronOptions(), timesteps=TIMESTEPS)
+    made = layers.spike("layer", layers.norm(neurons)).train()
+    made.surrogate.on_epoch(0.0)
+    if mode == "neuron":
+        compiling.configure()
+        made.compiled = compiling.compiled_loop()
+    return made
 
 
-def there_and_back(layer, current, upstream):
+def there_and_back(neuron, current, upstream):
     current.grad = None
-    out = layer(current)
+    out = neuron(current)
     out.backward(upstream)
-    return out
+    return out.detach()
 
 
-@pytest.mark.benchmark(group="neuron layer, T = 4, 2M currents, forward and backward")
-@pytest.mark.parametrize("method", ["rectangle", "arctan", "mpd-agl", "snntorch/atan", "norse/superspike"])
-def test_ours(benchmark, method):
-    current = torch.randn(T, N // T, requires_grad=True)
-    out = benchmark(there_and_back, neuron(method), current, torch.ones(T, N // T))
-    assert set(out.detach().unique().tolist()) == {0.0, 1.0}
+def currents(measuring):
+    torch.manual_seed(0)
+    size = (TIMESTEPS, SAMPLES, NEURONS) if measuring else (TIMESTEPS, 6, 5)
+    return (0.5 * torch.randn(size)).requires_grad_()
 
 
-@pytest.mark.benchmark(group="neuron layer, T = 4, 2M currents, forward and backward")
-def test_floor(benchmark):
-    source, target = torch.randn(T, N // T), torch.empty(T, N // T)
+def test_all_compute_the_same():
+    current = (0.7 * torch.randn(TIMESTEPS, 40, 30)).requires_grad_()
+    upstream = torch.randn_like(current, requires_grad=False)
+    expected, gradient = there_and_back(layer(neurons=30), current, upstream), current.grad
+    compared = {name: make() for name, make in peers().items()}
+    assert {"snntorch", "norse"} <= compared.keys()
+    for name, neuron in compared.items():
+        assert torch.equal(there_and_back(neuron, current, upstream), expected), name
+        assert (current.grad - gradient).abs().max() <= 1e-6 * gradient.abs().max(), name
 
-    def five_passes():
-        for _ in range(5):
-            target.copy_(source)
 
-    benchmark(five_passes)
-    assert torch.equal(source, target)
+def test_a_layer_of_neurons(measuring, ledger):
+    current = currents(measuring)
+    upstream, target = torch.ones_like(current, requires_grad=False), torch.empty_like(current)
 
+    def floor():
+        for _ in range(PASSES):
+            target.copy_(upstream)
 
-@pytest.mark.benchmark(group="neuron layer, T = 4, 2M currents, forward and backward")
-def test_snntorch_leaky(benchmark):
-    snntorch = pytest.importorskip("snntorch", reason="a peer to compare with")
-    layer = snntorch.Leaky(beta=0.2, threshold=0.5, reset_mechanism="zero")
-
-    def over_time(current):
-        potential, out = layer.init_leaky(), []
-        for i in current.unbind(0):
-            spikes, potential = layer(i, potential)
-            out.append(spikes)
-        return torch.stack(out)
-
-    current = torch.randn(T, N // T, requires_grad=True)
-    out = benchmark(there_and_back, over_time, current, torch.ones(T, N // T))
-    assert set(out.detach().unique().tolist()) == {0.0, 1.0}
+    neurons = current.shape[2]
+    actions = {FLOOR: floor, "spikegrad, eager": layer(neurons=neurons)}
+    if measuring:
+        for method in ("fast-sigmoid", "rectangle", "mpd-agl", "arctan"):
+            actions[f"spikegrad, compiled, {method}"] = layer(method, "neuron", neurons=neurons)
+    others = {name: make() for name, make in peers().items()}
+    for name, neuron in (actions | others).items():
+        if name != FLOOR:
+            actions[name] = lambda neuron=neuron: there_and_back(neuron, current, upstream)
+            assert set(actions[name]().unique().tolist()) == {0.0, 1.0}
+    if not measuring:
+        return
+    times = in_turn(actions, rounds=9)
+    what = f"neurons forward and backward, T = {TIMESTEPS}, {SAMPLES * NEURONS / 1e6:.0f}M neurons"
+    for name in actions:
+        if name != FLOOR:
+            compiled = "compiled" in name
+            found = ratio(times, name, FLOOR)
+            limit = {"budget": "neurons against memory", "limit": LIMIT} if compiled else {"budget": ""}
+            ledger.add(Measured(what=what, subject=name, against=FLOOR, unit="x", **found._asdict(), **limit))
+    peer = fastest(times, list(others))
+    found = ratio(times, peer, "spikegrad, compiled, fast-sigmoid")
+    ledger.add(Measured("", what, peer, "spikegrad, compiled, fast-sigmoid", unit="x", **found._asdict()))
+    ledger.add(Measured("", what, FLOOR, "", unit="s", **seconds(times, FLOOR)._asdict()))

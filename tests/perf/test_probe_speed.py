@@ -1,34 +1,35 @@
-"""What a look at the gradients costs beside the training it looks at.
-
-An epoch of n samples takes n/100 of the steps below: one look after each costs at most 5 % of training
-where an epoch has at least 20 times as many steps as a look is worth.
-"""
+"""What a look at the gradients after every epoch costs beside the training it looks at."""
 
 import pytest
 import torch
-from trained_networks import network_of, training_step
+from in_turn import in_turn, ratio
+from ledger import Measured
+from ours import training_step
+from peers import ours
 
 from bench.metrics.gradients import COLUMNS, look
 from bench.metrics.looks import SAMPLES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-GROUP = "resnet19 at width 1/8, T = 2, pictures of 3x32x32"
+BATCH, EPOCH = 100, 45_000
+"""Of CIFAR-10 without its validation set."""
+LIMIT = 5.0
 
 
-def network(method):
-    return network_of("resnet19", method, (3, 32, 32), width=1 / 8, timesteps=2)
-
-
-@pytest.mark.benchmark(group=f"{GROUP}: a look at {SAMPLES} samples, a training step of 100", min_rounds=3)
 @pytest.mark.parametrize("method", ["rectangle", "mpd-agl"])
-def test_look(benchmark, method):
-    x, y = torch.rand(SAMPLES, 3, 32, 32), torch.randint(10, (SAMPLES,))
-    rows = benchmark(look, network(method), x, y, 0, 0)
-    assert tuple(rows[0]) == COLUMNS
-
-
-@pytest.mark.benchmark(group=f"{GROUP}: a look at {SAMPLES} samples, a training step of 100", min_rounds=3)
-@pytest.mark.parametrize("method", ["rectangle", "mpd-agl"])
-def test_training_step(benchmark, method):
-    step = training_step(network(method), torch.rand(100, 3, 32, 32))
-    assert torch.isfinite(benchmark(step))
+def test_a_look_after_every_epoch(method, measuring, ledger):
+    side, samples, batch = (32, SAMPLES, BATCH) if measuring else (8, 8, 4)
+    network = ours("resnet19", 2, (3, side, side), 1 / 8, method=method)
+    x, y = torch.rand(samples, 3, side, side), torch.arange(samples) % 10
+    assert tuple(look(network, x, y, 0, 0)[0]) == COLUMNS
+    step, _ = training_step(network, x[:batch])
+    times = in_turn(
+        {"look": lambda: look(network, x, y, 0, 0), "step": step}, rounds=5 if measuring else 1, warm=1
+    )
+    if measuring:
+        found = ratio(times, "look", "step")
+        steps = EPOCH / BATCH
+        percent = {name: 100 * value / steps for name, value in found._asdict().items()}
+        what = f"gradients after every epoch of {EPOCH:,}, resnet19, width 1/8, T = 2"
+        against = "training, eager"
+        ledger.add(Measured("probes", what, method, against, unit="%", **percent, limit=LIMIT))

@@ -1,0 +1,146 @@
+"""Results folders as runs leave them, whole and valid but without any training: for what the harness costs.
+
+The accuracies in them mean nothing; they differ from run to run, so that no table is trivial.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+from itertools import islice, product
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import shown_runs
+
+from bench import environment, plan, times, worker
+from bench.measured_tables import GRADIENTS
+from bench.store import Store
+from bench.suite import Profile, load_suite
+from bench.timings import Timings
+
+METHODS = ("rectangle", *(f"method-{number}" for number in range(1, 20)))
+DATASETS = tuple(f"dataset-{number}" for number in range(1, 6))
+BACKBONES = ("mlp", "convnet", "resnet18", "resnet19", "rsnn")
+SEEDS = 10
+"""Of a configuration among records without a plan."""
+SUITE = """\
+name = "finished"
+methods = {methods}
+datasets = ["digits", "digits-events"]
+backbones = [{{ name = "mlp", width = {widths} }}]
+timesteps = [2]
+seeds = {seeds}
+timeout = 60
+{more}
+[recipe]
+epochs = 2
+batch_size = 64
+learning_rate = 0.01
+
+[profile]
+device = "cpu"
+"""
+
+
+def write_suite(cells: int, folder: Path, more: str = "") -> Path:
+    """The file of a suite of `cells` cells: the methods of quick on two datasets, up to five seeds each.
+
+    More cells are more widths, hence more configurations, as in the suites that people write. more: lines
+    of TOML. ValueError unless the cells fill such a matrix: 20, 40, 60, 80, or a multiple of 100.
+    """
+    methods = [method.name for method in load_suite("quick").methods]
+    of_a_seed = 2 * len(methods)
+    widths = max(1, cells // (of_a_seed * 5))
+    seeds = cells // (of_a_seed * widths)
+    if not seeds or cells != of_a_seed * widths * seeds:
+        raise ValueError(
+            f"{cells} cells are no matrix of {len(methods)} methods, 2 datasets and up to 5 seeds"
+        )
+    swept = [(8 + number) / 64 for number in range(widths)]
+    file = folder / f"finished-{cells}.toml"
+    file.write_text(SUITE.format(methods=json.dumps(methods), widths=swept, seeds=[*range(seeds)], more=more))
+    return file
+
+
+def finish(suite: Path, results: Path) -> int:
+    """Leave in a results folder what a run of the suite leaves, records and timings; how many cells."""
+    chosen = load_suite(str(suite))
+    made = plan.make_plan(chosen, Store(results, chosen.name), data_root=results / "no-data")
+    # To ask for the versions of all packages takes longer than to write a record.
+    like: dict[tuple[str, str], dict[str, Any]] = {}
+    for planned in made.cells:
+        cell = planned.cell
+        alike = (cell.method.name, cell.dataset.name)
+        if alike not in like:
+            like[alike] = worker.make_record(cell, planned.known, made.found)
+        named = {"id": planned.id, "configuration": planned.configuration, "variant": made.label(cell)}
+        own = named | {"cell": cell.model_dump(mode="json")}
+        _put(results, like[alike] | own | _outcome(chosen.name, planned.id, cell.timesteps))
+    kept = Timings(results, chosen.name)
+    for each in times.pending(made, worked=[planned.id for planned in made.cells]):
+        kept.write(each.timing({"status": "ok", "error": None, "metrics": {"train_step_ms_p50": 1.0}}))
+    return len(made.cells)
+
+
+def write_records(count: int, suite: str, results: Path) -> int:
+    """Leave `count` records of a suite, ten seeds to a configuration; how many configurations."""
+    machine = environment.describe(Profile(device="cpu"))
+    known = {"checksum": "c0ffee", "classes": 10}
+    configurations = set[str]()
+    for number, cell in enumerate(islice(_matrix(), count), 1):
+        configuration = sha256(repr({**cell, "seed": None}).encode()).hexdigest()[:16]
+        record = shown_runs.record(
+            number, suite, cell=cell, configuration=configuration, data=known, environment=machine
+        )
+        _put(results, record | _outcome(suite, record["id"], cell["timesteps"]))
+        configurations.add(configuration)
+    return len(configurations)
+
+
+def _matrix() -> Iterator[dict[str, Any]]:
+    """What differs between cells, without end; all methods of a task before the next task."""
+    for width, timesteps, backbone, dataset in product(range(1, 1000), (2, 4), BACKBONES, DATASETS):
+        for method, seed in product(METHODS, range(SEEDS)):
+            yield {
+                "method": {"name": method, "params": {}},
+                "dataset": {"name": dataset},
+                "backbone": {"name": backbone, "width": float(width)},
+                "timesteps": timesteps,
+                "seed": seed,
+            }
+
+
+def _outcome(suite: str, run: str, timesteps: int) -> dict[str, Any]:
+    """The part of a record that a training decides; everything that tables have a column for is in it."""
+    draw = Random(run)
+    accuracy = round(draw.gauss(90, 2), 3)
+    measured = {name: draw.random() for name in GRADIENTS if name != "vanish_onset_epoch"}
+    return {
+        "suite": suite,
+        "workers": 1,
+        "status": "ok",
+        "error": None,
+        "traceback": None,
+        "unmeasured": {},
+        "metrics": shown_runs.METRICS
+        | measured
+        | {
+            "test_accuracy": accuracy,
+            "test_accuracy_last": accuracy - 0.5,
+            "anytime_accuracy": [accuracy] * timesteps,
+            "train_seconds": 1 + draw.random(),
+        },
+        "started": "2025-03-04T05:06:00+00:00",
+        "ended": "2025-03-04T05:06:07+00:00",
+        "seconds": 7.0,
+    }
+
+
+def _put(results: Path, record: dict[str, Any]) -> None:
+    # Not by the store, which waits for the disk at each of thousands of files.
+    file = Store(results, record["suite"]).folder(record["id"]) / "record.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")

@@ -1,0 +1,76 @@
+"""What mixed precision and the layout of pictures change: the accuracy reached, and a step's time."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from in_turn import in_turn, ratio
+from ledger import Measured
+from peers import FOUND
+
+from bench import data, train
+from bench.suite import Cell, load_suite
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+PLAIN = "float32"
+PROFILES = {
+    PLAIN: {},
+    "channels last": {"channels_last": True},
+    "bfloat16": {"autocast": "bfloat16"},
+    "float16": {"autocast": "float16"},
+}
+SEEDS = range(3)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    suite = load_suite("quick")
+    return data.prepare(FOUND.dataset("digits").item, data.Request(Path(), suite.timesteps[0]))
+
+
+def cell(seed, epochs, **profile):
+    suite = load_suite("quick")
+    method = FOUND.method("mpd-agl").item
+    return Cell(
+        method={"name": "mpd-agl", "params": method.defaults(0.5)},
+        dataset={"name": "digits"},
+        backbone=suite.backbones[0],
+        timesteps=suite.timesteps[0],
+        recipe=suite.recipe.model_copy(update={"epochs": epochs}),
+        profile=suite.profile.model_copy(update={"channels_last": False} | profile),
+        measure={"probe": "off", "descent": False},
+        seed=seed,
+    )
+
+
+def test_effect(digits, measuring, ledger):
+    seeds, epochs = (SEEDS, load_suite("quick").recipe.epochs) if measuring else ([0], 1)
+    if not measuring:
+        few = digits.train.take(range(48))
+        digits = dataclasses.replace(digits, train=few)
+    accuracies = {
+        name: [
+            train.train(cell(seed, epochs, **profile), FOUND, digits, lambda *_: None).metrics[
+                "test_accuracy"
+            ]
+            for seed in seeds
+        ]
+        for name, profile in PROFILES.items()
+    }
+    assert all(0 <= value <= 100 for found in accuracies.values() for value in found)
+    if not measuring:
+        return
+    trainers = {}
+    for name, profile in PROFILES.items():
+        made = cell(0, 1, **profile)
+        trainer = train._Trainer(made, digits, train.build(made, FOUND, digits))
+        trainers[name] = lambda trainer=trainer: trainer._pass(0)
+    times = in_turn(trainers, rounds=5, warm=1)
+    what = "mpd-agl in quick's convnet on digits"
+    for name, found in accuracies.items():
+        mean, spread = sum(found) / len(found), (min(found), max(found))
+        note = f"mean of {len(found)} seeds, smallest and largest"
+        ledger.add(Measured("", f"test accuracy, {what}", name, "", mean, "%", *spread, note=note))
+        if name != PLAIN:
+            step = ratio(times, name, PLAIN)
+            ledger.add(Measured("", f"an epoch, {what}", name, PLAIN, unit="x", **step._asdict()))

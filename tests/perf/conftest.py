@@ -1,41 +1,71 @@
-"""What all measurements of speed share.
+"""What all measurements share: they are taken in turn, and end in one ledger.
 
-Under a plain pytest everything here is small and runs once, for its checks alone; `tox run -e perf` measures.
+Where benchmarks are disabled, as in a plain run of the tests, everything is small and runs once, and
+nothing is written: what is computed is checked all the same.
 """
 
+import sys
 from pathlib import Path
 
+import in_turn as turns
 import pytest
 import torch
+from layouts import Layouts
 from ledger import Ledger
 from rich.console import Console
 
-KEPT = pytest.StashKey[Ledger]()
+from bench.environment import describe
+from bench.suite import Profile
+
+LEDGER = pytest.StashKey[Ledger]()
+FOLDER = Path("results") / "local" / "performance"
+WIDTH = 100
+ONCE = turns.Pace(warm=0, least=1, rounds=1)
 
 
 def pytest_addoption(parser):
     parser.addoption(
         "--performance",
-        default="results/local/performance",
-        help="the folder for what was measured (default: results/local/performance)",
+        type=Path,
+        default=FOLDER,
+        metavar="DIR",
+        help=f"where to keep what was measured, one file a machine (default: {FOLDER})",
     )
 
 
 def pytest_configure(config):
-    config.stash[KEPT] = Ledger()
+    config.addinivalue_line("markers", "measured_only: has nothing of its own to show where nothing is timed")
+
+
+def pytest_collection_modifyitems(config, items):
+    if is_measuring(config):
+        return
+    left = [item for item in items if item.get_closest_marker("measured_only")]
+    items[:] = [item for item in items if item not in left]
+    if left:
+        config.hook.pytest_deselected(items=left)
+
+
+def is_measuring(config) -> bool:
+    return config.getoption("benchmark_enable") or not config.getoption("benchmark_disable")
 
 
 @pytest.fixture(scope="session")
-def measuring(request):
+def measuring(request) -> bool:
     """Whether times are wanted."""
-    option = request.config.getoption
-    return option("benchmark_enable") or not option("benchmark_disable")
+    return is_measuring(request.config)
 
 
 @pytest.fixture(scope="session")
-def ledger(request):
-    """Where figures go."""
-    return request.config.stash[KEPT]
+def ledger(request, measuring):
+    """Takes in what is measured; closed where nothing is."""
+    return request.config.stash.setdefault(LEDGER, Ledger(open=measuring))
+
+
+@pytest.fixture(scope="session")
+def device():
+    """A GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @pytest.fixture
@@ -47,12 +77,40 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_terminal_summary(config):
-    kept = config.stash[KEPT]
-    if kept.rows:
-        console = Console(width=None)
-        console.print()
-        kept.show(console)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        print("wrote", kept.save(Path(config.getoption("--performance")), device))
+@pytest.fixture
+def in_turn(measuring, device):
+    """in_turn({name: call}) -> Times; one round where nothing is measured."""
+
+    def run(subjects, **pace):
+        return turns.in_turn(subjects, device, turns.Pace(**pace) if measuring else ONCE)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def layouts():
+    """The better layout of each network, known to all measurements once one has tried it out."""
+    return Layouts()
+
+
+@pytest.fixture(scope="session")
+def compiler_cache(measuring, tmp_path_factory):
+    """A new one where it is measured: what an earlier session compiled would take no time."""
+    with pytest.MonkeyPatch.context() as patch:
+        if measuring:
+            patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
+        yield
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    ledger = config.stash.get(LEDGER, None)
+    if ledger is None or not ledger.rows:
+        return
+    terminalreporter.section("budgets")
+    console = Console(file=sys.stdout, width=max(WIDTH, terminalreporter._tw.fullwidth))
+    ledger.show(console)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    environment = describe(Profile(device=device, threads=1), ["spikingjelly"])
+    # The folder is only an option where this file is read before the command line is.
+    folder = config.getoption("performance", FOLDER)
+    console.print(ledger.write(folder, environment), markup=False, highlight=False, soft_wrap=True)

@@ -1,29 +1,42 @@
-"""Our networks, ready to be timed: a training step in each mode of compiling."""
+"""Our networks in compiled form, as `bench.compiling` makes them for training."""
 
-import time
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import get_args
 
 import torch
-from torch.nn import functional
 
 from bench import compiling
-from bench.train import step
+from bench.backbone import Network
+from bench.compiling import CompileMode as Mode
+from bench.neuron import SpikingNeuron
 
-MODES = ("off", "neuron", "step")
-
-
-def training_step(network, x, mode="off"):
-    """A function that takes one training step on x; compiled already. And the seconds that compiling took."""
-    y = torch.arange(len(x)) % 10
-    seconds = 0.0
-    if mode != "off":
-        began = time.perf_counter()
-        _, problem = compiling.prepare(network, mode, x, y, loss)
-        assert problem == ""
-        seconds = time.perf_counter() - began
-    optimizers = [torch.optim.SGD(network.parameters(), 0.01, momentum=0.9, fused=True)]
-    return lambda: step(network, optimizers, x, y), seconds
+MODES: tuple[Mode, ...] = get_args(Mode)
 
 
-def loss(network, x, y):
-    """What all are trained on."""
-    return functional.cross_entropy(network(x).mean(0), y)
+def compiled(network: Network, mode: Mode, batch: int) -> Network:
+    """The same network, compiled when it is first trained on; to be called under `settings`.
+
+    Networks of peers too: under "step" their forward and backward pass is compiled as ours is.
+    """
+    problem = compiling.install(network, mode, batch)
+    assert problem == "", problem
+    return network
+
+
+def compile_neurons(neurons: Iterable[SpikingNeuron]) -> None:
+    """Compile their loop over the T steps, under `settings` too."""
+    compiling.configure()
+    loop = compiling.compiled_loop()
+    for neuron in neurons:
+        neuron.compiled = loop
+
+
+@contextmanager
+def settings() -> Iterator[None]:
+    """What the compiler has made before and here is forgotten."""
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()

@@ -1,75 +1,61 @@
-"""The measuring itself: turns, ratios, budgets, and the file they are kept in."""
+import gc
 
-import io
-
-import pandas as pd
 import pytest
-from in_turn import Ratio, fastest, in_turn, ratio, seconds
-from ledger import Ledger, Measured, number
-from rich.console import Console
+import torch
+from in_turn import Pace, Times, in_turn
+
+CPU = torch.device("cpu")
 
 
-def test_each_round_calls_each_once_in_the_same_order():
-    called = []
-    times = in_turn({name: lambda name=name: called.append(name) for name in "abc"}, rounds=3, warm=2)
-    assert called == ["a", "a", "b", "b", "c", "c", *"abc" * 3]
-    assert {name: len(found) for name, found in times.items()} == {"a": 3, "b": 3, "c": 3}
+class Machine:
+    """Calls that take as long as they say, on a clock of their own, and a log of them."""
+
+    def __init__(self):
+        self.now, self.log = 0.0, []
+
+    def call(self, name, *seconds):
+        times = iter(seconds * 100)
+
+        def run():
+            self.log.append(name)
+            self.now += next(times)
+
+        return run
+
+    def clock(self):
+        return self.now
 
 
-def test_ratios_are_taken_round_by_round():
-    # The machine was ten times slower in the last round.
-    times = {"slow": [2.0, 2.2, 20.0], "fast": [1.0, 1.1, 10.0]}
-    assert ratio(times, "slow", "fast") == pytest.approx(Ratio(2.0, 2.0, 2.0))
-    assert seconds(times, "slow").value == 2.2
-    assert fastest(times, ["slow", "fast"]) == "fast"
+def test_calls_alternate_and_warm_rounds_do_not_count():
+    machine = Machine()
+    subjects = {"a": machine.call("a", 9.0, 1.0, 1.0), "b": machine.call("b", 9.0, 2.0, 2.0)}
+    times = in_turn(subjects, CPU, Pace(warm=1, least=2, rounds=2), machine.clock)
+    assert machine.log == list("ababab")
+    assert times.seconds == {"a": [1.0, 1.0], "b": [2.0, 2.0]}
 
 
-def measured(value, limit=1.5, **changes):
-    given = {"budget": "b", "what": "w", "subject": "s", "against": "a", "unit": "x"} | changes
-    return Measured(value=value, limit=limit, **given)
+def test_no_round_begins_after_the_time_is_up_but_for_the_least():
+    machine = Machine()
+    pace = Pace(warm=0, least=3, rounds=50, seconds=10.0)
+    assert len(in_turn({"a": machine.call("a", 20.0)}, CPU, pace, machine.clock).seconds["a"]) == 3
+    assert len(in_turn({"a": machine.call("a", 2.0)}, CPU, pace, machine.clock).seconds["a"]) == 5
 
 
-@pytest.mark.parametrize(
-    ("value", "limit", "sense", "met"),
-    [
-        (1.5, 1.5, "at most", True),
-        (1.6, 1.5, "at most", False),
-        (1.6, 1.5, "at least", True),
-        (1, None, "", None),
-    ],
-)
-def test_a_budget_is_met_or_missed(value, limit, sense, met):
-    assert measured(value, limit, sense=sense).met is met
+def test_what_slows_a_whole_round_slows_no_ratio():
+    times = Times({"a": [2.0, 20.0, 4.0], "b": [1.0, 10.0, 2.0]})
+    assert times.ratio("a", "b") == (2.0, 2.0, 2.0)
+    assert times.of("a").value == 4.0
+    assert times.fastest(["a", "b"]) == "b"
 
 
-def test_the_table_shows_what_has_a_budget():
-    kept, text = Ledger(), io.StringIO()
-    kept.add(measured(1.7))
-    kept.add(measured(0.3, None, subject="free"))
-    kept.show(Console(file=text, width=100))
-    assert " no" in text.getvalue()
-    assert "1.7 x" in text.getvalue()
-    assert "free" not in text.getvalue()
+def test_one_round_has_no_spread():
+    assert Times({"a": [3.0], "b": [2.0]}).ratio("a", "b") == (1.5, None, None)
 
 
-def test_a_part_measured_again_takes_the_place_of_the_old_and_leaves_the_rest(tmp_path):
-    first, second = Ledger(), Ledger()
-    first.add(measured(1.0))
-    first.add(measured(2.0, subject="other", limit=None))
-    second.add(measured(3.0))
-    file = first.save(tmp_path, "cpu")
-    assert second.save(tmp_path, "cpu") == file
-    kept = pd.read_csv(file).set_index("subject")
-    assert kept["value"].to_dict() == {"s": 3.0, "other": 2.0}
-    assert kept["limit"].notna().to_dict() == {"s": True, "other": False}
-    assert file.with_suffix(".json").exists()
-    assert len(list(tmp_path.iterdir())) == 2
-
-
-def test_figures_are_short():
-    assert [number(v, "s") for v in (0.01234, 1.53, 12.34, 869.2)] == [
-        "0.0123 s",
-        "1.53 s",
-        "12.3 s",
-        "869 s",
-    ]
+def test_garbage_collection_is_left_as_it_was():
+    during = []
+    in_turn({"a": lambda: during.append(gc.isenabled())}, CPU, Pace(warm=0, least=1, rounds=1))
+    assert during == [False] and gc.isenabled()
+    with pytest.raises(ZeroDivisionError):
+        in_turn({"a": lambda: 1 / 0}, CPU, Pace(warm=0))
+    assert gc.isenabled()

@@ -10,7 +10,7 @@ from bench import registry, train
 from bench.data import Prepared, with_ids
 from bench.suite import Cell
 
-IMAGES = 300
+IMAGES, FEW = 300, 20
 
 
 def cell(augment: str) -> Cell:
@@ -28,16 +28,16 @@ def cell(augment: str) -> Cell:
                 "augment": augment,
                 "schedule": "constant",
             },
-            "profile": {"device": "cpu", "compile": "off"},
+            "profile": {"device": "cpu"},
             "seed": 0,
         }
     )
 
 
-def trainer(augment: str) -> train._Trainer:
+def trainer(augment: str, images: int) -> train._Trainer:
     found = registry.load()
-    x = torch.randint(256, (IMAGES, 3, 32, 32), dtype=torch.uint8)
-    split = with_ids(x, torch.arange(IMAGES) % 10, 0)
+    x = torch.randint(256, (images, 3, 32, 32), dtype=torch.uint8)
+    split = with_ids(x, torch.arange(images) % 10, 0)
     data = Prepared("", (3, 32, 32), 10, "", found.dataset("cifar10").item, split, split, split)
     made = cell(augment)
     return train._Trainer(made, data, train.build(made, found, data))
@@ -46,9 +46,9 @@ def trainer(augment: str) -> train._Trainer:
 @pytest.mark.benchmark(group="an epoch of CIFAR-10 under resnet19 at width 1/8, and its batches alone")
 @pytest.mark.parametrize("augment", ["standard", "auto"])
 @pytest.mark.parametrize("what", ["batches", "epoch"])
-def test_input(benchmark, what, augment):
+def test_input(benchmark, what, augment, measuring):
     torch.set_num_threads(1)
-    made = trainer(augment)
+    made = trainer(augment, IMAGES if measuring else FEW)
 
     def batches() -> int:
         return sum(len(y) for _, y in made._batches(0, "order"))

@@ -4,9 +4,8 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from in_turn import in_turn, ratio
 from ledger import Measured
-from peers import FOUND
+from trained_networks import FOUND
 
 from bench import data, train
 from bench.suite import Cell, load_suite
@@ -43,7 +42,7 @@ def cell(seed, epochs, **profile):
     )
 
 
-def test_effect(digits, measuring, ledger):
+def test_effect(digits, measuring, ledger, in_turn):
     seeds, epochs = (SEEDS, load_suite("quick").recipe.epochs) if measuring else ([0], 1)
     if not measuring:
         few = digits.train.take(range(48))
@@ -72,5 +71,6 @@ def test_effect(digits, measuring, ledger):
         note = f"mean of {len(found)} seeds, smallest and largest"
         ledger.add(Measured("", f"test accuracy, {what}", name, "", mean, "%", *spread, note=note))
         if name != PLAIN:
-            step = ratio(times, name, PLAIN)
-            ledger.add(Measured("", f"an epoch, {what}", name, PLAIN, unit="x", **step._asdict()))
+            step = times.ratio(name, PLAIN)
+            about = {"what": f"an epoch, {what}", "subject": name, "against": PLAIN}
+            ledger.add(Measured.spread(step, "x", **about))

@@ -1,35 +1,43 @@
-"""What a look at the gradients after every epoch costs beside the training it looks at."""
+"""What a look at the gradients after every epoch costs, beside the training that it looks at."""
 
 import pytest
 import torch
-from in_turn import in_turn, ratio
+from budgets import PROBES
+from in_turn import Spread
 from ledger import Measured
-from ours import training_step
-from peers import ours
+from trained_networks import network_of, training_step
 
 from bench.metrics.gradients import COLUMNS, look
 from bench.metrics.looks import SAMPLES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-BATCH, EPOCH = 100, 45_000
-"""Of CIFAR-10 without its validation set."""
-LIMIT = 5.0
+IMAGES, BATCH = 45_000, 100
+"""An epoch of CIFAR-10 without its validation set."""
+STEPS = IMAGES // BATCH
 
 
 @pytest.mark.parametrize("method", ["rectangle", "mpd-agl"])
-def test_a_look_after_every_epoch(method, measuring, ledger):
-    side, samples, batch = (32, SAMPLES, BATCH) if measuring else (8, 8, 4)
-    network = ours("resnet19", 2, (3, side, side), 1 / 8, method=method)
-    x, y = torch.rand(samples, 3, side, side), torch.arange(samples) % 10
-    assert tuple(look(network, x, y, 0, 0)[0]) == COLUMNS
-    step, _ = training_step(network, x[:batch])
+def test_a_look_after_every_epoch(method, in_turn, ledger, device, measuring):
+    size, samples, batch = ((3, 32, 32), SAMPLES, BATCH) if measuring else ((3, 8, 8), 4, 2)
+
+    def network():
+        return network_of("resnet19", method, size, width=1 / 8, timesteps=2).to(device)
+
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(samples, *size, generator=generator).to(device)
+    y = (torch.arange(samples) % 10).to(device)
+    looked_at, rows = network(), []
     times = in_turn(
-        {"look": lambda: look(network, x, y, 0, 0), "step": step}, rounds=5 if measuring else 1, warm=1
+        {
+            "look": lambda: rows.append(look(looked_at, x, y, 0, 0)),
+            "step": training_step(network(), torch.rand(batch, *size, generator=generator).to(device)),
+        },
+        warm=1,
+        least=3,
+        seconds=10.0,
     )
-    if measuring:
-        found = ratio(times, "look", "step")
-        steps = EPOCH / BATCH
-        percent = {name: 100 * value / steps for name, value in found._asdict().items()}
-        what = f"gradients after every epoch of {EPOCH:,}, resnet19, width 1/8, T = 2"
-        against = "training, eager"
-        ledger.add(Measured("probes", what, method, against, unit="%", **percent, limit=LIMIT))
+    assert tuple(rows[0][0]) == COLUMNS
+    share = Spread(*(None if part is None else 100 * part / STEPS for part in times.ratio("look", "step")))
+    what = f"a look at {samples} samples, {method}, resnet19 at width 1/8, T = 2, 3×32×32"
+    against = f"an epoch of {IMAGES:,} pictures"
+    ledger.add(Measured.under(PROBES, share, what=what, subject="spikegrad", against=against))

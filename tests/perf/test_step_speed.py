@@ -1,140 +1,129 @@
-"""A training step of whole networks: ours in each mode of compiling, other libraries' neurons, and ReLU."""
+"""The training step, and the forward pass alone, beside the same network with ReLU and with peers' neurons.
 
-import copy
+What is listed by pytest-benchmark, below, has no budget.
+"""
 
+import time
+
+import ours
 import pytest
 import torch
-from in_turn import fastest, in_turn, ratio, seconds
+from budgets import PEERS as PEERS_BUDGET
+from budgets import RELU as RELU_BUDGET
+from cases import CASES, WHOLE_CASES, eager, parameters, present, small
 from ledger import Measured
-from ours import MODES, loss, training_step
-from peers import ours, peers, with_neurons
+from peers import PEERS
+from subjects import OURS, RELU
+from trained_networks import FOUND, network_of, training_step
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-CASES = {
-    # backbone, shape, width, batch
-    "convnet": ("convnet", (3, 32, 32), 0.5, 32),
-    "resnet19, width 1/8": ("resnet19", (3, 32, 32), 1 / 8, 16),
-}
-SMALL = ("convnet", (2, 8, 8), 0.125, 6)
-RELU = "ReLU on T·B inputs"
-AGAINST_RELU, AGAINST_PEERS, AGAINST_RECTANGLE = 1.10, 1.5, 1.02
-every_case = pytest.mark.parametrize("name", CASES)
+from bench.api import load_suite
+
+pytestmark = pytest.mark.usefixtures("one_thread", "compiler_cache")
+NARROW = {"cifarnet": 1 / 16, "resnet18": 1 / 8, "resnet19": 1 / 16, "vggsnn": 1 / 8}
 
 
-def pictures(batch, shape):
-    """Channels last, as the networks are."""
-    torch.manual_seed(1)
-    return torch.rand(batch, *shape).contiguous(memory_format=torch.channels_last)
-
-
-def film(x, timesteps):
-    """The same picture at every step, as steps of their own: [B, T, C, H, W], each step channels last."""
-    steps = x.permute(0, 2, 3, 1)[None].repeat(timesteps, 1, 1, 1, 1)
-    return steps.permute(1, 0, 4, 2, 3)
-
-
-@pytest.mark.parametrize("still", [True, False])
-def test_all_compute_the_same(still):
-    backbone, shape, width, batch = SMALL
-    network = ours(backbone, 3, shape, width)
-    x = pictures(batch, shape)
-    x = x if still else film(x, 3)
-    y = torch.arange(batch) % 10
-    found = {}
-    for name, make in {"ours": None, **peers()}.items():
-        other = copy.deepcopy(network)
-        other = other if make is None else with_neurons(other, make)
-        logits = other(x)
-        loss(other, x, y).backward()
-        found[name] = logits.detach(), [p.grad for p in other.parameters()]
-    expected, gradients = found.pop("ours")
-    assert len(found) >= 2
-    for name, (logits, theirs) in found.items():
-        torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5, msg=name)
-        for own, other in zip(gradients, theirs, strict=True):
-            assert (own - other).abs().max() <= 1e-4 * own.abs().max() + 1e-7, name
-
-
-@every_case
-@pytest.mark.parametrize("timesteps", [2, 4, 8])
-def test_training_step(name, timesteps, measuring, ledger):
-    backbone, shape, width, batch = CASES[name] if measuring else SMALL
-    if not measuring and (name != "convnet" or timesteps != 2):
-        pytest.skip("one small network is enough to see that it runs")
-    x = pictures(batch, shape)
-    relu = ours(backbone, timesteps, shape, width, method="ann-relu")
-    actions = {RELU: training_step(relu, film(x, timesteps))[0]}
-    what = f"training step, {name}, T = {timesteps}"
-    for mode in MODES if measuring else MODES[:1]:
-        network = ours(backbone, timesteps, shape, width)
-        actions[f"spikegrad, {mode}"], took = training_step(network, x, mode)
-        if mode != "off":
-            ledger.add(Measured("", f"compiling, {name}, T = {timesteps}", mode, "", took, "s"))
-    others = []
-    for peer, make in peers().items():
-        network = with_neurons(ours(backbone, timesteps, shape, width), make)
-        actions[peer], _ = training_step(network, x)
-        others.append(peer)
-    times = in_turn(actions, rounds=7 if measuring else 1)
-    if not measuring:
-        assert all(times.values())
-        return
-    own = [subject for subject in actions if subject.startswith("spikegrad")]
-    best, peer = fastest(times, own), fastest(times, others)
-    for subject in (*own, *others):
-        found = ratio(times, subject, RELU)
-        budget = {"budget": "step against ReLU", "limit": AGAINST_RELU} if subject == best else {"budget": ""}
-        ledger.add(Measured(what=what, subject=subject, against=RELU, unit="x", **found._asdict(), **budget))
-    found = ratio(times, peer, best)
-    ledger.add(
-        Measured(
-            "step against peers",
-            what,
-            peer,
-            best,
-            unit="x",
-            **found._asdict(),
-            limit=AGAINST_PEERS,
-            sense="at least",
-        )
-    )
-    ledger.add(Measured("", what, RELU, "", unit="s", **seconds(times, RELU)._asdict()))
-
-
-@every_case
-@pytest.mark.parametrize("mode", MODES)
-def test_mpd_agl_against_the_rectangle(name, mode, measuring, ledger):
-    backbone, shape, width, batch = CASES[name] if measuring else SMALL
-    if not measuring and (name, mode) != ("convnet", "off"):
-        pytest.skip("one small network is enough to see that it runs")
-    x, actions = pictures(batch, shape), {}
-    for method in ("mpd-agl", "rectangle"):
-        network = ours(backbone, 4, shape, width, method=method)
-        actions[method], _ = training_step(network, x, mode)
-    times = in_turn(actions, rounds=15 if measuring else 1)
+def chosen(case, measuring):
+    """The case, and who is measured in it; where nothing is measured, small and nothing compiled."""
     if measuring:
-        found = ratio(times, "mpd-agl", "rectangle")
-        ledger.add(
-            Measured(
-                "mpd-agl against rectangle",
-                f"training step, {name}, T = 4, compile = {mode}",
-                "mpd-agl",
-                "rectangle",
-                unit="x",
-                **found._asdict(),
-                limit=AGAINST_RECTANGLE,
+        return case, present(case)
+    return small(case), eager()
+
+
+def note(subject, layouts, case):
+    layout = "channels-last" if layouts.of(case, subject) else "channels first"
+    return "; ".join(filter(None, [layout, PEERS[subject.peer].note if subject.peer else ""]))
+
+
+@pytest.mark.parametrize("case", parameters(CASES))
+def test_training_step(case, in_turn, ledger, layouts, device, measuring):
+    case, subjects = chosen(case, measuring)
+    what = f"training step, {case}"
+    with ours.settings():
+        last = layouts.try_out(case, eager(), device, in_turn)
+        steps = {}
+        for subject in subjects:
+            steps[subject.name] = subject.step(case, device, channels_last=layouts.of(case, subject))
+            began = time.perf_counter()
+            assert torch.isfinite(steps[subject.name]())
+            if subject in OURS.values() and subject.mode != "off":
+                took = time.perf_counter() - began
+                ledger.add(Measured("", f"first {what}", subject.name, "", took, "s", note="compiles"))
+        times = in_turn(steps)
+    assert set(last) <= set(times.seconds)
+    for subject in subjects:
+        about = {"what": what, "subject": subject.name, "note": note(subject, layouts, case)}
+        if subject is RELU:
+            ledger.add(Measured.spread(times.of(RELU.name), "s", **about))
+        else:
+            ledger.add(Measured.spread(times.ratio(subject.name, RELU.name), "x", against=RELU.name, **about))
+    against_budgets(times, subjects, what, ledger)
+
+
+def against_budgets(times, subjects, what, ledger):
+    """Ours in compiled form against the faster of the ReLU networks, and the fastest of the peers.
+
+    Both kinds have a compiled form of their own where those are measured.
+    """
+    floor = times.fastest([s.name for s in subjects if s.method == RELU.method])
+    peers = [s.name for s in subjects if s.peer]
+    for subject in subjects:
+        if subject not in OURS.values() or subject.mode == "off":
+            continue
+        to_relu = times.ratio(subject.name, floor)
+        ledger.add(Measured.under(RELU_BUDGET, to_relu, what=what, subject=subject.name, against=floor))
+        if peers:
+            fastest = times.fastest(peers)
+            to_peer = times.ratio(fastest, subject.name)
+            ledger.add(
+                Measured.under(PEERS_BUDGET, to_peer, what=what, subject=subject.name, against=fastest)
             )
-        )
 
 
-@pytest.mark.parametrize("name", ["convnet"])
-def test_what_is_before_the_first_spike_is_computed_once(name, measuring, ledger):
-    backbone, shape, width, batch = CASES[name] if measuring else SMALL
-    x, actions = pictures(batch, shape), {}
-    for how, given in (("still pictures", x), ("the same as events", film(x, 4))):
-        actions[how], _ = training_step(ours(backbone, 4, shape, width), given)
-    times = in_turn(actions, rounds=9 if measuring else 1)
-    if measuring:
-        still, events = actions
-        found = ratio(times, still, events)
-        ledger.add(Measured("", f"training step, {name}, T = 4", still, events, unit="x", **found._asdict()))
+@pytest.mark.parametrize("case", parameters(WHOLE_CASES))
+def test_forward_pass(case, in_turn, ledger, layouts, device, measuring):
+    """In evaluation, without a gradient; ours is never compiled there."""
+    case, _ = chosen(case, measuring)
+    subjects = eager()
+    what, x = f"forward pass, {case}", case.samples(device)
+    with ours.settings(), torch.no_grad():
+        with torch.enable_grad():
+            layouts.try_out(case, eager(), device, in_turn)
+        passes = {}
+        for subject in subjects:
+            network = subject.network(case, device, channels_last=layouts.of(case, subject)).eval()
+            assert torch.isfinite(network(x)).all()
+            passes[subject.name] = lambda network=network: network(x)
+        times = in_turn(passes)
+    for subject in subjects:
+        about = {"what": what, "subject": subject.name, "note": note(subject, layouts, case)}
+        if subject is RELU:
+            ledger.add(Measured.spread(times.of(RELU.name), "s", **about))
+        else:
+            ledger.add(Measured.spread(times.ratio(subject.name, RELU.name), "x", against=RELU.name, **about))
+
+
+@pytest.mark.benchmark(group="training step of quick's convnet on digits")
+@pytest.mark.parametrize("method", ["ann-relu", "rectangle", "mpd-agl"])
+def test_step(benchmark, method):
+    suite = load_suite("quick")
+    network = network_of("convnet", method, (1, 8, 8), suite.backbones[0].width, suite.timesteps[0])
+    # A step of its own at each time: without spikes a still sample would be computed at one step only.
+    x = torch.rand(suite.recipe.batch_size, 1, 1, 8, 8).repeat(1, suite.timesteps[0], 1, 1, 1)
+    assert torch.isfinite(benchmark(training_step(network, x)))
+
+
+@pytest.mark.benchmark(group="training step of rectangle, T = 4, on 8 pictures of 3x32x32")
+@pytest.mark.parametrize("backbone", FOUND.backbones)
+def test_backbone(benchmark, backbone):
+    network = network_of(backbone, "rectangle", (3, 32, 32), NARROW.get(backbone, 1), timesteps=4)
+    assert torch.isfinite(benchmark(training_step(network, torch.rand(8, 3, 32, 32))))
+
+
+@pytest.mark.benchmark(group="training step of quick's convnet, T = 4: what is before the first spike")
+@pytest.mark.parametrize("computed", ["once", "at every step"])
+def test_still_pictures(benchmark, computed):
+    network = network_of("convnet", "rectangle", (1, 8, 8), 0.5, timesteps=4)
+    x = torch.rand(64, 1, 8, 8)
+    # Events are steps of their own, even where they are all the same.
+    x = x if computed == "once" else x[:, None].repeat(1, 4, 1, 1, 1)
+    assert torch.isfinite(benchmark(training_step(network, x)))

@@ -1,17 +1,17 @@
 """How much a cell has to compute, from its shapes alone; and what of it that decides.
 
-One pass of the same network with ReLU over a batch on the meta device, where nothing is computed and
-nothing allocated, counts numbers and operations. Costs below were measured, as `tox run -e perf` does, on
-one thread of an AMD EPYC (family 25, AVX2) with torch 2.14; they decide between ways to compute the same,
-so that being off by a factor of two costs seconds.
+One pass of the same network with ReLU over a single sample counts numbers and operations. Costs below were
+measured, as `tox run -e perf` does, on one thread of an AMD EPYC (family 25, AVX2) with torch 2.14; they
+decide between ways to compute the same, so that being off by a factor of two costs seconds.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from bench.compiling import CompileMode, compiler_missing, suited
 from bench.data import Facts
 from bench.metrics.gradients import RELU
 from bench.registry import Registry
-from bench.suite import Cell
+from bench.suite import Cell, Profile
 from bench.surrogate import Method
 
 SAVED = {"neuron": 4e-9, "step": 6.5e-9}
@@ -32,6 +32,8 @@ TRACED = 5e-9
 PER_MAC = 1.2e-10
 """Seconds of a training step for each multiplication with a weight in the forward pass."""
 BYTES = 4
+STEPS = 2
+"""Time steps that are looked at: a recurrent layer has work to do from the second on."""
 
 
 @dataclass(frozen=True)
@@ -61,42 +63,65 @@ class Workload:
 
 
 class Workloads:
-    """The workload of each cell, counted once for all methods and seeds of a network."""
+    """The workload of each cell; every network is looked at once, for all methods, recipes and seeds."""
 
     def __init__(self, found: Registry) -> None:
         self._found = found
-        self._known: dict[str, Workload | None] = {}
+        self._known: dict[str, _Network | None] = {}
 
     def of(self, cell: Cell, known: Facts) -> Workload | None:
         """None where its network cannot be built or run, which its training will say."""
-        same = cell.model_dump_json(exclude={"method", "seed", "measure"})
-        key = f"{same} {known.checksum} {known.shape} {known.classes}"
+        key = f"{cell.backbone.model_dump_json()} {known.shape} {known.classes}"
         if key not in self._known:
             try:
-                self._known[key] = _workload(cell, self._found, known)
+                self._known[key] = _look(cell, self._found, known)
             except Exception:
                 self._known[key] = None
-        return self._known[key]
+        network, recipe = self._known[key], cell.recipe
+        if network is None:
+            return None
+        seen = recipe.batch_size * cell.timesteps
+        return Workload(
+            currents=network.currents * seen // STEPS,
+            macs=network.macs * seen // STEPS,
+            weights=network.weights,
+            layers=network.layers,
+            steps=recipe.epochs * math.ceil(known.train_samples / recipe.batch_size),
+        )
 
 
-def _workload(cell: Cell, found: Registry, known: Facts) -> Workload:
+class _Network(NamedTuple):
+    """As in `Workload`, for one sample of STEPS time steps."""
+
+    currents: int
+    macs: int
+    weights: int
+    layers: int
+
+
+def _device() -> str:
+    """Where to pass through a network: on "meta" nothing is computed and nothing allocated.
+
+    But for that torch loads its compiler, which takes longer than to compute a few networks.
+    """
+    return "meta" if "torch._dynamo" in sys.modules else "cpu"
+
+
+def _look(cell: Cell, found: Registry, known: Facts) -> _Network:
     from bench.train import build
 
-    recipe = cell.recipe
+    plain = Profile(device="cpu", dtype="float32", channels_last=False)
+    like = cell.model_copy(update={"profile": plain, "timesteps": STEPS})
     counts = {"currents": 0, "macs": 0}
-    with torch.device("meta"):
-        network = build(cell, found, known, RELU).train()
-        hooks = [n.register_forward_pre_hook(partial(_count_currents, counts)) for n in network.neurons]
-        hooks += [
-            module.register_forward_hook(partial(_count_macs, counts))
-            for module in network.modules()
-            if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear)
-        ]
-        dtype = next(network.parameters()).dtype
-        network(torch.zeros(recipe.batch_size, cell.timesteps, *known.shape, dtype=dtype))
-    weights = sum(p.numel() for p in network.parameters())
-    steps = recipe.epochs * math.ceil(known.train_samples / recipe.batch_size)
-    return Workload(counts["currents"], counts["macs"], weights, len(network.sites), steps)
+    with torch.device(_device()), torch.no_grad():
+        network = build(like, found, known, RELU).eval()
+        for neuron in network.neurons:
+            neuron.register_forward_pre_hook(partial(_count_currents, counts))
+        for module in network.modules():
+            if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
+                module.register_forward_hook(partial(_count_macs, counts))
+        network(torch.zeros(1, STEPS, *known.shape))
+    return _Network(**counts, weights=sum(p.numel() for p in network.parameters()), layers=len(network.sites))
 
 
 def compile_mode(cell: Cell, load: Workload | None, method: Method) -> CompileMode:

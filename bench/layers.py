@@ -99,6 +99,22 @@ class OverTime(nn.Module):
         return over_time
 
 
+FEW_CHANNELS = 8
+"""With fewer, torch's own 1x1 convolution with a stride writes past its memory in the backward pass.
+
+So it was on CPUs with AVX2 in torch 2.14 (oneDNN), for pictures that are channels-last.
+"""
+
+
+class PointwiseConv(nn.Conv2d):
+    """A 1x1 convolution that is given the pixels which its stride leaves, and these alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] to [N, C', H', W']."""
+        down, right = self.stride
+        return functional.conv2d(x[..., ::down, ::right], self.weight, self.bias)
+
+
 class SpikeBlock(nn.Sequential):
     """synapse (conv or linear) -> norm -> neuron, [T, B, ...] to [T, B, ...]."""
 
@@ -163,7 +179,10 @@ class Layers:
     ) -> SpikeBlock:
         """A padded convolution block, kaiming-normal over fan-out; no bias under a norm."""
         bias = self.options.norm == "none"
-        synapse = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=bias)
+        few = kernel == 1 and stride > 1 and inputs < FEW_CHANNELS
+        synapse = (PointwiseConv if few else nn.Conv2d)(
+            inputs, outputs, kernel, stride, padding=kernel // 2, bias=bias
+        )
         nn.init.kaiming_normal_(synapse.weight, mode="fan_out", nonlinearity="relu")
         return self.block(name, synapse, outputs, parallel=parallel)
 

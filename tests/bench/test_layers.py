@@ -1,6 +1,10 @@
 """TdBN against torch's batch norm and its own formula; blocks; what is computed once; how Layers counts."""
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +12,7 @@ import torch
 from torch import nn
 
 from bench import shapes
-from bench.layers import Layers, NeuronOptions, OverTime, SpikeBlock, TdBN
+from bench.layers import Layers, NeuronOptions, OverTime, PointwiseConv, SpikeBlock, TdBN
 from bench.neuron import SpikingNeuron
 from bench.surrogate import FixedSurrogate
 
@@ -216,6 +220,38 @@ def test_convolutions_keep_the_size_and_start_kaiming_normal_over_fan_out():
     assert layers.conv("a", 2, 4, kernel=5)(torch.randn(4, 1, 2, 7, 7)).shape == (4, 1, 4, 7, 7)
     weight = layers.conv("b", 64, 32)[0].module.weight
     assert weight.std().item() == pytest.approx(math.sqrt(2 / (32 * 9)), rel=0.03)
+
+
+@pytest.mark.parametrize("stride", [2, (2, 3)])
+def test_a_pointwise_convolution_is_torchs_own(stride):
+    own = PointwiseConv(3, 5, 1, stride).double()
+    theirs = nn.Conv2d(3, 5, 1, stride).double()
+    theirs.load_state_dict(own.state_dict())
+    x = torch.randn(2, 3, 9, 8, dtype=torch.float64)
+    assert torch.allclose(own(x), theirs(x), rtol=1e-12)
+
+
+def test_few_channels_survive_a_shortcut_with_a_stride():
+    """Training with torch's own convolution there ends the process, or leaves its memory broken."""
+    program = (
+        "import torch; from test_layers import make_layers\n"
+        "for inputs in (1, 3, 4, 7):\n"
+        "    block = make_layers().conv('shortcut', inputs, 16, kernel=1, stride=2)\n"
+        "    block = block.to(memory_format=torch.channels_last)\n"
+        "    x = torch.randn(2 * 8, inputs, 32, 32).to(memory_format=torch.channels_last)\n"
+        "    for _ in range(20):\n"
+        "        x = x.detach().requires_grad_()\n"
+        "        block(x.unflatten(0, (2, 8))).sum().backward()\n"
+        "print('alive')"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        cwd=Path(__file__).parent,
+    )
+    assert ended.stdout == "alive\n", ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -85,10 +85,21 @@ def section(table: pd.DataFrame, environments: dict[str, dict]) -> str:
                 f"| {sign} {row.limit:g} {unit} | {'met' if row.met else 'missed'} |"
             )
         lines.append("")
-    met = int(held["met"].astype(bool).sum())
-    return "\n".join(
-        [f"{met} of {len(held)} figures keep their limit.", "", *lines, *measured_on(environments)]
-    )
+    return "\n".join([*summary(held), "", *measured_on(environments), "", *lines]).rstrip()
+
+
+def summary(held: pd.DataFrame) -> list[str]:
+    """A line a budget: what it allows, and what was measured, over all that is held against it."""
+    lines = ["| budget | limit | measured | kept |", "|---|---|---|---|"]
+    for budget, rows in held.groupby("budget", sort=False):
+        first, low, high = rows.iloc[0], rows["value"].min(), rows["value"].max()
+        unit = {"x": "×"}.get(first["unit"], first["unit"])
+        measured = f"{low:.2f}" if len(rows) == 1 else f"{low:.2f} to {high:.2f}"
+        met = int(rows["met"].astype(bool).sum())
+        kept = {0: "no", len(rows): "yes"}.get(met, f"in {met} of {len(rows)}")
+        sign = "≤" if first["sense"] == "at most" else "≥"
+        lines.append(f"| {budget} | {sign} {first['limit']:g} {unit} | {measured} {unit} | {kept} |")
+    return lines
 
 
 def measured_on(environments: dict[str, dict]) -> list[str]:

@@ -10,7 +10,7 @@ ROUNDS, SEEDS = 3, 2
 SUITE = """\
 name = "threads"
 methods = ["rectangle"]
-datasets = [{{ name = "digits", subset = {samples} }}]
+datasets = [{{ name = "digits", subset = 1200 }}]
 backbones = [{{ name = "{backbone}", width = {width} }}]
 timesteps = [4]
 seeds = [0, 1]
@@ -52,12 +52,12 @@ def seconds(spikegrad, tmp_path):
     return run
 
 
+@pytest.mark.measured_only
 @pytest.mark.parametrize(("backbone", "width"), NETWORKS)
-def test_two_threads_against_two_trainings(seconds, ledger, measuring, backbone, width):
-    samples = 1200 if measuring else 100
+def test_two_threads_against_two_trainings(seconds, ledger, backbone, width):
     found = []
-    for _ in range(ROUNDS if measuring else 1):
-        fill = {"samples": samples, "backbone": backbone, "width": width if measuring else width / 8}
+    for _ in range(ROUNDS):
+        fill = {"backbone": backbone, "width": width}
         beside = seconds(SUITE.format(threads=1, **fill), SEEDS)
         after = seconds(SUITE.format(threads=2, **fill), 1)
         found.append(sum(after) / max(beside))

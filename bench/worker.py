@@ -188,9 +188,15 @@ def is_memory(problem: Exception) -> bool:
 
 
 def send_output_to(log: Path) -> None:
-    """Whatever this process and its children print goes there from now on."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb", buffering=0) as file:
+    """Whatever this process and its children print goes there from now on.
+
+    Ends the process where the folder is gone: the engine was stopped before this began, and has cleared up.
+    """
+    try:
+        file = log.open("wb", buffering=0)
+    except FileNotFoundError:
+        sys.exit()
+    with file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]

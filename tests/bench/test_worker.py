@@ -166,3 +166,11 @@ def test_what_a_record_says_before_the_outcome(tiny, make_plan):
     assert record["digests"].keys() == {"method", "dataset", "backbone", "harness"}
     assert record["digests"]["method"] == registry.load().method("rectangle").digest
     json.dumps(record, allow_nan=False)
+
+
+def test_a_process_whose_engine_has_cleared_up_ends_and_leaves_nothing(tmp_path):
+    log = tmp_path / "gone" / "0.log"
+    with pytest.raises(SystemExit) as end:
+        worker.send_output_to(log)
+    assert end.value.code is None
+    assert not log.parent.exists()

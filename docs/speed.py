@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import altair as alt
 import pandas as pd
@@ -76,13 +77,12 @@ def section(table: pd.DataFrame, environments: dict[str, dict]) -> str:
             "|---|---|---|---|---|---|---|",
         ]
         for row in rows.itertuples():
-            unit = {"x": "×"}.get(row.unit, row.unit)
+            unit = unit_of(row)
             quartiles = "–" if pd.isna(row.low) else f"{row.low:.2f} to {row.high:.2f}"
-            sign = "≤" if row.sense == "at most" else "≥"
             against = "–" if pd.isna(row.against) else row.against
             lines.append(
                 f"| {row.what} | {row.subject} | {against} | {row.value:.2f} {unit} | {quartiles} "
-                f"| {sign} {row.limit:g} {unit} | {'met' if row.met else 'missed'} |"
+                f"| {limit_of(row)} | {'met' if row.met else 'missed'} |"
             )
         lines.append("")
     return "\n".join([*summary(held), "", *measured_on(environments), "", *lines]).rstrip()
@@ -93,13 +93,21 @@ def summary(held: pd.DataFrame) -> list[str]:
     lines = ["| budget | limit | measured | kept |", "|---|---|---|---|"]
     for budget, rows in held.groupby("budget", sort=False):
         first, low, high = rows.iloc[0], rows["value"].min(), rows["value"].max()
-        unit = {"x": "×"}.get(first["unit"], first["unit"])
         measured = f"{low:.2f}" if len(rows) == 1 else f"{low:.2f} to {high:.2f}"
         met = int(rows["met"].astype(bool).sum())
         kept = {0: "no", len(rows): "yes"}.get(met, f"in {met} of {len(rows)}")
-        sign = "≤" if first["sense"] == "at most" else "≥"
-        lines.append(f"| {budget} | {sign} {first['limit']:g} {unit} | {measured} {unit} | {kept} |")
+        lines.append(f"| {budget} | {limit_of(first)} | {measured} {unit_of(first)} | {kept} |")
     return lines
+
+
+def unit_of(row: Any) -> str:
+    """As it is printed."""
+    return {"x": "×"}.get(row.unit, row.unit)
+
+
+def limit_of(row: Any) -> str:
+    """What the budget of a figure allows."""
+    return f"{'≤' if row.sense == 'at most' else '≥'} {row.limit:g} {unit_of(row)}"
 
 
 def measured_on(environments: dict[str, dict]) -> list[str]:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, StrictFloat, StrictInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, ValidationError, model_validator
 from pydantic_core import from_json
 
 from bench.errors import BenchError
@@ -30,10 +30,7 @@ def read_record(file: Path) -> Record:
     try:
         record = _parsed(file.read_bytes())
         if isinstance(record, dict) and record.get("schema", RECORD_SCHEMA) != RECORD_SCHEMA:
-            raise Damaged(
-                f"{file} has the record schema {record['schema']} and this version reads {RECORD_SCHEMA}: "
-                "run its suite again"
-            )
+            raise Damaged(_other_schema(file, record["schema"]))
         _Form.model_validate(record)
     except OSError as problem:
         raise BenchError(f"{file} cannot be read: {problem.strerror or problem}") from None
@@ -43,6 +40,12 @@ def read_record(file: Path) -> Record:
         ) from None
     assert isinstance(record, dict)
     return record
+
+
+def _other_schema(file: Path, schema: Any) -> str:
+    later = isinstance(schema, int) and schema > RECORD_SCHEMA
+    way = "a later version of spikegrad-bench wrote it, install that one" if later else "run its suite again"
+    return f"{file} has the record schema {schema!r} and this version reads {RECORD_SCHEMA}: {way}"
 
 
 def _parsed(content: bytes) -> Any:
@@ -85,6 +88,7 @@ class _Machine(_Open):
 class _Form(_Open):
     """What is relied on."""
 
+    of_schema: StrictInt = Field(alias="schema")
     id: str
     configuration: str
     cell: Cell
@@ -107,6 +111,12 @@ class _Form(_Open):
         curve = self.metrics.get("anytime_accuracy")
         if isinstance(curve, list) and len(curve) != self.cell.timesteps:
             raise ValueError(f"anytime_accuracy has {len(curve)} steps, not {self.cell.timesteps}")
+        for name in ("test_accuracy", "test_accuracy_last", "val_accuracy"):
+            value = self.metrics.get(name)
+            if isinstance(value, list) or (value is not None and not 0 <= value <= 100):
+                raise ValueError(f"{name} is {value}, which is no accuracy in percent")
+            if value is None and self.status == "ok":
+                raise ValueError(f"{name} is missing, though the run ended well")
         return self
 
 

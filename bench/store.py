@@ -17,6 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from bench.conflicts import without_conflicts
 from bench.errors import BenchError
 from bench.files import write_atomic
 from bench.record_files import Damaged, Record, read_record
@@ -66,7 +67,10 @@ class Store:
         return self.survey()[0]
 
     def survey(self) -> tuple[list[Record], list[str]]:
-        """The records, and a sentence about each file that is none of them. Raises BenchError."""
+        """The records, and a sentence about each file that is none of them, or contradicts another.
+
+        Raises BenchError.
+        """
         found, damaged = list[Record](), list[str]()
         for folder in self._folders():
             try:
@@ -76,7 +80,8 @@ class Store:
             else:
                 if record is not None:
                     found.append(record)
-        return found, damaged
+        sound, contradictions = without_conflicts(found)
+        return sound, damaged + contradictions
 
     def _folders(self) -> list[str]:
         try:

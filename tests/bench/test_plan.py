@@ -20,7 +20,8 @@ def bump(x, width, height, shift):
 
 def finish(planned, plan, **changes):
     """Write the record that a run would leave."""
-    done = shown_runs.record(cell=planned.cell.model_dump(), metrics={}) | {
+    accuracies = dict.fromkeys(("test_accuracy", "test_accuracy_last", "val_accuracy"), 90.0)
+    done = shown_runs.record(cell=planned.cell.model_dump(), metrics=accuracies) | {
         "id": planned.id,
         "digests": digests(planned.cell, plan.found),
         "seconds": 2.0,

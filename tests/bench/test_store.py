@@ -19,7 +19,8 @@ from bench.suite import RECORD_SCHEMA
 
 
 def record(name="abc", **changes):
-    return shown_runs.record() | {"id": name} | changes
+    # Of configurations of their own, so that none contradicts another.
+    return shown_runs.record() | {"id": name, "configuration": f"of-{name}"} | changes
 
 
 @pytest.fixture
@@ -83,6 +84,15 @@ DAMAGE = {
     "no machine": ({"environment": {}}, "environment.cpu: Field required"),
     "no method": ({"method": None}, "method: Input should be"),
     "digests in a list": ({"digests": []}, "digests: Input should be"),
+    "no schema": ({"schema": ...}, "schema: Field required"),
+    "more than all right": (
+        {"metrics": {**shown_runs.METRICS, "test_accuracy": 100.5}},
+        "test_accuracy is 100.5, which is no accuracy in percent",
+    ),
+    "no accuracy of a good run": (
+        {"metrics": {k: v for k, v in shown_runs.METRICS.items() if k != "test_accuracy"}},
+        "test_accuracy is missing, though the run ended well",
+    ),
     "a short curve": ({"metrics": {**shown_runs.METRICS, "anytime_accuracy": [9.0]}}, "has 1 steps, not 2"),
 }
 
@@ -110,6 +120,22 @@ def test_what_no_reader_takes_is_damaged_too(store, content):
     file.write_text(content)
     found, (sentence,) = store.survey()
     assert found == [] and sentence.startswith(f"{file} is damaged (")
+
+
+def test_a_record_of_a_later_version_says_so(store):
+    store.write(record(schema=RECORD_SCHEMA + 1))
+    _, (sentence,) = store.survey()
+    assert f"has the record schema {RECORD_SCHEMA + 1} and this version reads {RECORD_SCHEMA}" in sentence
+    assert sentence.endswith("a later version of spikegrad-bench wrote it, install that one")
+
+
+def test_two_records_of_one_seed_are_both_left_out_and_named(store):
+    for name in ("abc", "def", "good"):
+        store.write(record(name, configuration="good" if name == "good" else "same"))
+    found, (sentence,) = store.survey()
+    assert [r["id"] for r in found] == ["good"]
+    assert sentence.startswith("configuration same (")
+    assert "has 2 records of seed 0 (abc, def): all of them are left out" in sentence
 
 
 def test_a_copy_under_another_name_is_not_counted_twice_and_named(store):

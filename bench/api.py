@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from bench import layer_times
+from bench import derivatives, reading
 from bench.errors import BenchError, Stopped, warn
 from bench.paths import data_root as find_data_root
 from bench.paths import default_results
 from bench.record_files import Record
 from bench.store import OK, Store, writable
 from bench.suite import load_suite
-from bench.timings import Timing, Timings
+from bench.timings import Timing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -158,11 +158,24 @@ def execute(
                 timeout=timeout or plan.suite.timeout,
                 listener=listener,
             )
+            _draw(plan)
         except KeyboardInterrupt:
             if plan.store.records():
                 write_tables(plan.store, plan.suite.baseline)
             raise
         write_tables(plan.store, plan.suite.baseline)
+
+
+def _draw(plan: Plan) -> None:
+    """Keep the derivatives of the methods that have run, for reports. It is no result: a failure is told."""
+    store = plan.store
+    want = derivatives.wanted(store.records())
+    there = derivatives.read(store.results, store.suite, want)
+    try:
+        missing = [of for name, of in want.items() if name not in there]
+        derivatives.complete(store.results, store.suite, missing, plan.found)
+    except OSError as problem:
+        warn(f"the methods' derivatives cannot be kept in {store.results}: {problem.strerror or problem}")
 
 
 def leaderboard(suite: str, *, results: Path | str | None = None) -> pd.DataFrame:
@@ -183,6 +196,33 @@ def tables(suite: str, *, results: Path | str | None = None) -> dict[str, pd.Dat
     return write_tables(store, chosen.baseline)
 
 
+def report(suite: str, *, results: Path | str | None = None) -> Path:
+    """Write the report of a suite, one HTML file, from its records alone; where it is.
+
+    Raises BenchError if there are no records, or the file cannot be written.
+    """
+    from bench.report import page
+
+    chosen = load_suite(suite)
+    store = Store(Path(results) if results is not None else default_results(), chosen.name)
+    return page.write(chosen, store)
+
+
+def report_of_run(plan: Plan, *, anything_new: bool) -> Path | None:
+    """The report after a run, written anew if there is anything new in it; where it is.
+
+    None where it cannot be written, which is told: the run itself is done.
+    """
+    from bench.report import page
+
+    file = page.file_of(plan.store)
+    try:
+        return page.write(plan.suite, plan.store) if anything_new or not file.is_file() else file
+    except BenchError as problem:
+        warn(str(problem))
+        return None
+
+
 def write_tables(store: Store, baseline: str) -> dict[str, pd.DataFrame]:
     """Write the CSV files of a suite; the tables by name.
 
@@ -191,16 +231,9 @@ def write_tables(store: Store, baseline: str) -> dict[str, pd.DataFrame]:
     """
     from bench import leaderboards
 
-    records, damaged = store.survey()
-    timings, damaged_timings = Timings(store.results, store.suite).survey()
-    for sentence in (*damaged, *damaged_timings):
-        warn(sentence)
-    if not records:
-        raise BenchError(
-            f"no records of the suite {store.suite} in {store.results}: "
-            f"`spikegrad run {store.suite}` makes them"
-        )
-    made = leaderboards.tables(records, baseline, timings, layer_times.read(store.results))
+    found = reading.read(store)
+    found.warn()
+    made = leaderboards.tables(found.records, baseline, found.timings, found.layer_times)
     try:
         leaderboards.save(made, store.leaderboards)
     except OSError as problem:

@@ -112,10 +112,12 @@ def run(
     plan = _plan(suite, results, data_root, methods, datasets, seeds, plugin, device, retry, times)
     talk = console(stderr=True)
     warn_broken(talk, plan.found)
-    say(talk, render.announcement(plan, retry=retry))
+    to_time = render.to_time(plan, retry=retry)
+    say(talk, render.announcement(plan, to_time))
     with progress.listener(talk, len(plan.pending)) as listener:
         api.execute(plan, jobs=jobs, timeout=timeout, retry=retry, listener=listener)
-    outcome = render.outcome(plan)
+    page = api.report_of_run(plan, anything_new=bool(plan.pending or to_time))
+    outcome = render.outcome(plan, [page] if page else [])
     if as_json:
         print_json(outcome.as_json())
     else:
@@ -324,6 +326,18 @@ def leaderboard(
         render.show_accuracy(table, console())
     else:
         render_tables.show(which, table, console())
+
+
+@app.command()
+def report(suite: SuiteName, results: Results = None, as_json: Json = False) -> None:
+    """Write one HTML page of a suite, from its records alone: leaderboard, figures, failures."""
+    from bench import api
+
+    file = api.report(suite, results=results)
+    if as_json:
+        print_json({"suite": suite, "file": str(file)})
+    else:
+        say(console(), f"wrote {file}")
 
 
 def _plan(

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from bench import figure_files
-from bench.probe import Probe, facts, repeatable
+from bench.probe import curve, facts
 from bench.registry import Registry, missing_packages
 from bench.surrogate import REFERENCE_THRESHOLD, Method
 
@@ -24,14 +24,14 @@ BOTTOM, TOP = -1.1, 2.2
 def picture(found: Registry) -> alt.VConcatChart:
     """The derivatives of all installed methods at their defaults, grouped by kind."""
     curves = [
-        _curve(entry.item)
+        _drawn(entry.item)
         for kind in COLOURS
         for entry in found.methods.values()
         if entry.item.kind == kind and not missing_packages(entry.item)
     ]
     rows = [
         alt.hconcat(
-            *(_panel(curve, first=i == 0) for i, curve in enumerate(curves[at : at + COLUMNS])), spacing=14
+            *(_panel(drawn, first=i == 0) for i, drawn in enumerate(curves[at : at + COLUMNS])), spacing=14
         )
         for at in range(0, len(curves), COLUMNS)
     ]
@@ -62,27 +62,24 @@ def save(found: Registry, file: Path) -> None:
     figure_files.save(lambda: picture(found), file)
 
 
-def _curve(method: Method) -> dict[str, Any]:
+def _drawn(method: Method) -> dict[str, Any]:
     x = torch.linspace(-REACH, REACH, 301, dtype=torch.float64)
-    found = facts(method)
-    try:
-        with repeatable():
-            h = Probe(method).eval().gradient(x).mean(1)
-    except (Exception, SystemExit):
-        # A function that cannot be called has no curve; its panel says so.
+    h, problem = curve(method, x)
+    if not h:
+        # Its panel says so.
         return {"method": method, "points": pd.DataFrame({"x": [], "h": []}), "facts": "cannot be called"}
+    found = facts(method)
     height, area = ("–" if number is None else f"{number:.3g}" for number in (found.height, found.area))
-    random = found.problem.startswith("random")
-    points = pd.DataFrame({"x": x.numpy(), "h": h.numpy()}).dropna()
+    points = pd.DataFrame({"x": x.numpy(), "h": h}, dtype=float).dropna()
     return {
         "method": method,
         "points": points,
-        "facts": "random" if random else f"h(0) {height} · area {area}",
+        "facts": "random" if problem else f"h(0) {height} · area {area}",
     }
 
 
-def _panel(curve: dict[str, Any], *, first: bool) -> alt.Chart:
-    method = curve["method"]
+def _panel(drawn: dict[str, Any], *, first: bool) -> alt.Chart:
+    method = drawn["method"]
     x = alt.X(
         "x:Q",
         scale=alt.Scale(domain=[-REACH, REACH], nice=False),
@@ -95,11 +92,11 @@ def _panel(curve: dict[str, Any], *, first: bool) -> alt.Chart:
             title=None, values=[-1, 0, 1, 2], labels=first, labelFontSize=8, gridColor="#eeeeee", ticks=False
         ),
     )
-    line = alt.Chart(curve["points"]).mark_line(strokeWidth=1.8, color=COLOURS[method.kind], clip=True)
+    line = alt.Chart(drawn["points"]).mark_line(strokeWidth=1.8, color=COLOURS[method.kind], clip=True)
     library, _, name = method.name.rpartition("/")
     title = alt.Title(
         name,
-        subtitle=f"{library}: {curve['facts']}" if library else curve["facts"],
+        subtitle=f"{library}: {drawn['facts']}" if library else drawn["facts"],
         anchor="start",
         fontSize=10,
         subtitleFontSize=9,

@@ -7,6 +7,7 @@ channels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,6 +96,26 @@ def repeatable() -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
+
+
+def curve(
+    method: Method, x: Tensor, values: Mapping[str, float | None] | None = None
+) -> tuple[list[float | None], str]:
+    """The derivative at x, [N], None where it is not finite; and a problem, else "".
+
+    The problem is why there is no curve, or that it is another at each look.
+    """
+    if method.surrogate.activation is not None:
+        return [], "no spikes, so no surrogate"
+    try:
+        with repeatable():
+            probe = Probe(method, values).eval()
+            h, again = (probe.gradient(x).mean(1) for _ in range(2))
+    except (Exception, SystemExit) as problem:
+        # A library's function that cannot be called has no curve; that is a fact too.
+        return [], f"{type(problem).__name__}: {problem}"
+    random = "" if torch.equal(h.nan_to_num(), again.nan_to_num()) else "random: another one at each look"
+    return [value if math.isfinite(value) else None for value in h.tolist()], random
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bench import failures
 from bench.paths import shipped_leaderboard
 from bench.progress import duration
 from bench.store import OK
@@ -67,8 +68,8 @@ class RunOutcome:
             console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
 
 
-def outcome(plan: Plan) -> RunOutcome:
-    """The outcome of a run that has just ended, from its records."""
+def outcome(plan: Plan, files: Sequence[Path] = ()) -> RunOutcome:
+    """The outcome of a run that has just ended, from its records; files: what was written beside its tables."""
     from bench import leaderboards
 
     records = plan.store.records()
@@ -85,35 +86,25 @@ def outcome(plan: Plan) -> RunOutcome:
             *_unfinished(own),
             *_unmeasured(own),
         ],
-        files=sorted(plan.store.leaderboards.glob("*.csv")),
+        files=[*sorted(plan.store.leaderboards.glob("*.csv")), *files],
     )
 
 
 def _unfinished(records: Sequence[Any]) -> list[str]:
-    """Which trainings did not work, and why; seeds that ended alike in one line."""
-    seeds: dict[tuple[str, ...], list[str]] = {}
-    for record in records:
-        if record["status"] != OK:
-            cell = record["cell"]
-            what = (record["status"], cell["method"]["name"], cell["dataset"]["name"], str(record["error"]))
-            seeds.setdefault(what, []).append(str(cell["seed"]))
+    """Which trainings did not work, and why."""
     return [
-        f"{status}: {method} on {dataset}, seed {', '.join(sorted(own, key=int))}: {error}"
-        for (status, method, dataset, error), own in sorted(seeds.items())
+        f"{ending.status}: {ending.method} on {ending.dataset}, "
+        f"seed {', '.join(map(str, seeds))}: {ending.error or 'no reason was left'}"
+        for ending, seeds in failures.failures(records)
     ]
 
 
 def _unmeasured(records: Sequence[Any]) -> list[str]:
     """What could not be looked at in trainings that worked, and why."""
-    runs: Counter[tuple[str, ...]] = Counter()
-    for record in records:
-        for what, why in record.get("unmeasured", {}).items():
-            cell = record["cell"]
-            runs[what, cell["method"]["name"], cell["dataset"]["name"], str(why)] += 1
     return [
-        f"{NOT_DONE.get(what, f'not measured: {what} of')} {method} on {dataset}, "
-        f"{n} run{'s' * (n > 1)}: {why}"
-        for (what, method, dataset, why), n in sorted(runs.items())
+        f"{NOT_DONE.get(each.what, f'not measured: {each.what} of')} {each.method} on {each.dataset}, "
+        f"{each.runs} run{'s' * (each.runs > 1)}: {each.why}"
+        for each in failures.unmeasured(records)
     ]
 
 
@@ -160,13 +151,18 @@ def table_as_json(table: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def announcement(plan: Plan, *, retry: bool = False) -> str:
-    """What a run is about to do, in a line."""
+def to_time(plan: Plan, *, retry: bool = False) -> int:
+    """How many measurements a run ends with. retry: also those that failed."""
     from bench import times
 
-    to_run, to_time = len(plan.pending), times.expected(plan, retry=retry)
-    todo = f"{to_run} to run" + f", {to_time} to time" * plan.suite.times
-    if not to_run and not to_time:
+    return times.expected(plan, retry=retry)
+
+
+def announcement(plan: Plan, timings: int) -> str:
+    """What a run is about to do, in a line; timings: how many measurements it ends with."""
+    to_run = len(plan.pending)
+    todo = f"{to_run} to run" + f", {timings} to time" * plan.suite.times
+    if not to_run and not timings:
         todo = "nothing left to do"
     return (
         f"{plan.suite.name}: {len(plan.cells)} cells, {len(plan.cells) - to_run} finished before, {todo}; "
@@ -176,14 +172,12 @@ def announcement(plan: Plan, *, retry: bool = False) -> str:
 
 def plan_as_json(plan: Plan, *, retry: bool = False) -> dict[str, Any]:
     """A plan, JSON-ready. retry: also what failed to be timed is to be timed."""
-    from bench import times
-
     return {
         "suite": plan.suite.name,
         "results": str(plan.store.results),
         "counts": {state: sum(p.state == state for p in plan.cells) for state in STATES},
         "estimated_cpu_seconds": _estimate(plan),
-        "to_time": times.expected(plan, retry=retry),
+        "to_time": to_time(plan, retry=retry),
         "cells": [
             {"id": p.id, "configuration": p.configuration, "state": p.state, **p.cell.model_dump(mode="json")}
             for p in plan.cells
@@ -193,8 +187,6 @@ def plan_as_json(plan: Plan, *, retry: bool = False) -> dict[str, Any]:
 
 def show_plan(plan: Plan, console: Console, *, retry: bool = False) -> None:
     """A line a configuration: its seeds by state. retry: as in `plan_as_json`."""
-    from bench import times
-
     drawn = Table(box=None, pad_edge=False)
     for column in ("dataset", "backbone", "T", "method", "variant", "seeds", "state"):
         drawn.add_column(column, no_wrap=column == "method")
@@ -225,8 +217,8 @@ def show_plan(plan: Plan, console: Console, *, retry: bool = False) -> None:
     if modes := _compile_modes(plan):
         console.print(modes, highlight=False)
     if plan.suite.times:
-        to_time = times.expected(plan, retry=retry)
-        console.print(f"{to_time} to time after the trainings, one at a time", highlight=False)
+        timings = to_time(plan, retry=retry)
+        console.print(f"{timings} to time after the trainings, one at a time", highlight=False)
     stale: set[tuple[str, str]] = set()
     for planned in plan.cells:
         if planned.state == "stale":

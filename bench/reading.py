@@ -1,0 +1,48 @@
+"""Everything of a suite that tables and report are made from, as it lies in a results folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench import layer_times
+from bench.errors import BenchError, warn
+from bench.record_files import Record
+from bench.store import Store
+from bench.timings import Timing, Timings
+
+MOST_TOLD = 20
+"""Files left out that are told one by one; a report names all."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """left_out: a sentence for each file that is not counted, which names it and says why."""
+
+    records: Sequence[Record]
+    timings: Sequence[Timing]
+    layer_times: Sequence[Mapping[str, Any]]
+    left_out: Sequence[str]
+
+    def warn(self) -> None:
+        """Tell what is left out, to stderr."""
+        for sentence in self.left_out[:MOST_TOLD]:
+            warn(sentence)
+        if (rest := len(self.left_out) - MOST_TOLD) > 0:
+            warn(f"and {rest} more are left out; `spikegrad report` names all of them")
+
+
+def read(store: Store) -> Reading:
+    """What there is of a suite. Raises BenchError if there are no records, or they may not be read."""
+    records, damaged = store.survey()
+    timings, damaged_timings = Timings(store.results, store.suite).survey()
+    left_out = [*damaged, *damaged_timings]
+    found = Reading(records, timings, layer_times.read(store.results, left_out.append), left_out)
+    if not records:
+        found.warn()
+        raise BenchError(
+            f"no records of the suite {store.suite} in {store.results}: "
+            f"`spikegrad run {store.suite}` makes them"
+        )
+    return found

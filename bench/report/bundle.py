@@ -1,0 +1,52 @@
+"""Vega, Vega-Lite and vega-embed as one script, so that a page can draw without a network.
+
+To put them together takes longer than all else of a report, so the script is kept in the user's cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from bench.files import write_atomic
+
+WANTED = "window.vegaEmbed = vegaEmbed;"
+"""What the page's own script needs of it."""
+
+
+@cache
+def vega() -> str:
+    """The script, of the version of Vega-Lite that Altair writes for."""
+    import altair
+    import vl_convert
+
+    version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+    file = _folder() / f"vega-{version}-{metadata.version('vl-convert-python')}.js"
+    script = _kept(file)
+    if script is None:
+        script = vl_convert.javascript_bundle(WANTED, vl_version=version)
+        # A cache that cannot be written only costs the time.
+        with suppress(OSError):
+            write_atomic(file, f"{_digest(script)}\n{script}".encode())
+    return script
+
+
+def _folder() -> Path:
+    return Path(os.environ.get("SPIKEGRAD_CACHE") or Path.home() / ".cache" / "spikegrad") / "vega"
+
+
+def _kept(file: Path) -> str | None:
+    """What was kept, if it is whole."""
+    try:
+        digest, _, script = file.read_text(encoding="utf-8").partition("\n")
+    except (OSError, ValueError):
+        return None
+    return script if digest == _digest(script) else None
+
+
+def _digest(script: str) -> str:
+    return hashlib.sha256(script.encode()).hexdigest()

@@ -1,0 +1,269 @@
+"""What a report says of a suite: the tables of the page, and the data that its figures draw from."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bench import derivatives, failures, leaderboards, reading
+from bench.latency_table import LAYER_TASK
+from bench.layer_grids import size_scale
+from bench.readable import blocks
+from bench.render_tables import SHOWN
+from bench.report import figure_rows, layer_maps
+from bench.report.grid import Cell, Grid, grid, number
+from bench.report.provenance import Facts, facts
+from bench.report.tasks import Key, Line, Task, by_key, page_tasks, seeds
+from bench.rows import Row, rows
+from bench.statistics import Values
+from bench.store import OK, Store
+from bench.suite import Suite
+
+MOST_CELLS = 400_000
+"""Of all heat maps together: with more, several epochs share a column."""
+MOST_COLUMNS, FEWEST_COLUMNS = 60, 8
+DIGITS = 3
+"""Of a number in a heat map."""
+HEADS = (
+    "rank",
+    "method",
+    "test accuracy %",
+    "Δ to baseline",
+    "p, adjusted",
+    "indistinguishable from best",
+    "kind",
+    "changes",
+    "fidelity",
+    "energy, µJ",
+    "training step, ms",
+    "vanishing slope",
+)
+WORDS = frozenset(("method", "kind", "changes", "fidelity", "indistinguishable from best"))
+
+
+@dataclass(frozen=True)
+class Block:
+    """A task with its table; lines: a row of cells for each entry."""
+
+    task: Task
+    lines: Sequence[Sequence[Cell]]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Everything that the page shows; data is JSON-ready, the rest is for its template."""
+
+    suite: Suite
+    records: int
+    statuses: Mapping[str, int]
+    blocks: Sequence[Block]
+    notes: Sequence[str]
+    overall: Grid | None
+    published: Grid | None
+    failures: Grid | None
+    unmeasured: Sequence[str]
+    left_out: Sequence[str]
+    facts: Facts
+    data: Mapping[str, Any]
+
+
+def contents(suite: Suite, store: Store, found: reading.Reading) -> Contents:
+    """The contents of a suite's report, from what lies in its results folder."""
+    left_out = [*found.left_out]
+    records = found.records
+    tables = leaderboards.tables(records, suite.baseline, found.timings, found.layer_times)
+    tasks = page_tasks(tables["accuracy"])
+    of = {(*row.task, row.method, row.variant): row for row in rows(records)}
+    lines = {name: by_key(tables[name]) for name in ("anytime", "cost", "gradients", "runs")}
+    steps = _steps(tables["latency"])
+    maps = _maps(tasks, of, store, left_out)
+    return Contents(
+        suite=suite,
+        records=len(records),
+        statuses={s: sum(r["status"] == s for r in records) for s in sorted({r["status"] for r in records})},
+        blocks=_blocks(tasks, tables["accuracy"], lines, steps),
+        notes=leaderboards.design_note(records, suite.baseline),
+        overall=_grid("overall", "All tasks together", tables),
+        published=_grid("published", "Published beside measured", tables),
+        failures=_failures(records),
+        unmeasured=_unmeasured(records),
+        left_out=left_out,
+        facts=facts(records),
+        data={
+            "suite": suite.name,
+            "tasks": [
+                {"id": task.id, "title": task.title, "methods": [entry.name for entry in task.entries]}
+                | _figures(task, lines, steps, of)
+                | {"maps": maps.get(task.id, {})}
+                for task in tasks
+            ],
+            "compared": _compared(tasks, suite.baseline),
+            "seeds": {
+                f"{task.id}-{number}": seeds(lines["runs"].get(entry.key, ()))
+                for task in tasks
+                for number, entry in enumerate(task.entries)
+            },
+            "shapes": _shapes(store, records),
+            "profiles": figure_rows.profiles(_all_runs(tasks, of)) if len(tasks) > 1 else [],
+        },
+    )
+
+
+def _blocks(
+    tasks: Sequence[Task],
+    accuracy: pd.DataFrame,
+    lines: Mapping[str, figure_rows.Lines],
+    steps: Mapping[Key, float],
+) -> list[Block]:
+    found = []
+    for task, block in zip(tasks, blocks(accuracy), strict=True):
+        rows = []
+        for entry, said in zip(task.entries, block.lines, strict=True):
+            cost, gradients = (
+                next(iter(lines[name].get(entry.key, ())), {}) for name in ("cost", "gradients")
+            )
+            rows.append(
+                [
+                    Cell(said["rank"], said["rank"] or "1e9"),
+                    Cell(entry.name),
+                    Cell(said["accuracy"], number(entry.line["test_accuracy_mean"]).value),
+                    Cell(said["delta"], number(entry.line["delta_vs_baseline"]).value),
+                    number(entry.line["p_adjusted"], ".3f"),
+                    Cell(said["best"] or "–"),
+                    *(Cell(said[name]) for name in ("kind", "changes", "fidelity")),
+                    number(cost.get("energy_uj_mean")),
+                    number(steps.get(entry.key)),
+                    number(gradients.get("vanishing_slope_mean"), "+.3f"),
+                ]
+            )
+        found.append(Block(task, rows))
+    return found
+
+
+def _figures(
+    task: Task, lines: Mapping[str, figure_rows.Lines], steps: Mapping[Key, float], of: Mapping[Key, Row]
+) -> dict[str, Any]:
+    return {
+        "accuracy": figure_rows.accuracy(task),
+        "anytime": figure_rows.anytime(task, lines["anytime"]),
+        "cost": figure_rows.costs(task, lines["cost"], steps),
+        "slope": figure_rows.slopes(task, lines["gradients"]),
+        "swept": figure_rows.swept(task, of),
+    }
+
+
+def _steps(latency: pd.DataFrame) -> dict[Key, float]:
+    """Milliseconds of a training step; none where they were taken on several classes of hardware."""
+    timed = latency[(latency["backbone"] != LAYER_TASK["backbone"]) & latency["train_step_ms_p50"].notna()]
+    if timed["hardware"].nunique() != 1:
+        return {}
+    return {key: float(of[0]["train_step_ms_p50"]) for key, of in by_key(timed).items()}
+
+
+def _maps(
+    tasks: Sequence[Task], of: Mapping[Key, Row], store: Store, left_out: list[str]
+) -> dict[str, dict[str, Any]]:
+    """By task: heat maps by name of method, and the scale of sizes that all of them share."""
+    grids = {}
+    for task in tasks:
+        for entry in task.entries:
+            row = of.get(entry.key)
+            folders = [store.folder(r["id"]) for r in row.records if r["status"] == OK] if row else []
+            if looks := layer_maps.read(folders, left_out.append):
+                grids[task.id, entry.name] = (layer_maps.mean_over(looks), len(looks))
+    cells = sum(len(grid.layers) * len(grid.columns) for grid, _ in grids.values())
+    width = max(FEWEST_COLUMNS, int(MOST_COLUMNS * min(1.0, MOST_CELLS / max(1, cells))))
+    found: dict[str, dict[str, Any]] = defaultdict(lambda: {"methods": {}})
+    for (task_id, name), (whole, runs) in grids.items():
+        shown = whole.fitted(width)
+        found[task_id]["methods"][name] = {
+            "runs": runs,
+            "layers": shown.layers,
+            "columns": [first if first == last else f"{first}–{last}" for first, last in shown.columns],
+            "available": [[_short(v) for v in line] for line in shown.available],
+            "sizes": [[_short(v) for v in line] for line in shown.sizes],
+            "marks": shown.marks,
+        }
+    for those in found.values():
+        sizes = [tuple(line) for each in those["methods"].values() for line in each["sizes"]]
+        those["scale"] = size_scale(tuple(sizes))
+    return found
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else round(value, DIGITS)
+
+
+def _compared(tasks: Sequence[Task], baseline: str) -> list[str]:
+    """The two methods that are compared at first: MPD-AGL or else the best, and the baseline."""
+    names = [entry.name for entry in tasks[0].entries]
+    first = next((name for name in names if name == "mpd-agl"), names[0])
+    second = next((name for name in names if name == baseline and name != first), "")
+    return [first, second or next((name for name in names if name != first), first)]
+
+
+def _all_runs(tasks: Sequence[Task], of: Mapping[Key, Row]) -> dict[str, list[float]]:
+    """Accuracies of all runs that worked, of the methods that are in every task."""
+    found: dict[str, list[float]] = defaultdict(list)
+    present: dict[str, int] = defaultdict(int)
+    for task in tasks:
+        for entry in task.entries:
+            if row := of.get(entry.key):
+                present[entry.name] += 1
+                values: Values = row.values("test_accuracy")
+                found[entry.name] += values.tolist()
+    return {name: values for name, values in found.items() if present[name] == len(tasks) and values}
+
+
+def _shapes(store: Store, records: Sequence[Any]) -> list[Line]:
+    wanted = derivatives.wanted(records)
+    there = derivatives.read(store.results, store.suite, wanted)
+    kinds = {r["cell"]["method"]["name"]: r["method"]["kind"] for r in records}
+    shapes = []
+    for name, of in sorted(wanted.items(), key=lambda item: (item[1].method, str(item[1].params))):
+        curve = there.get(name)
+        alone = sum(other.method == of.method for other in wanted.values()) == 1
+        params = "" if alone else " ".join(f"{k}={v:g}" for k, v in of.params.items() if v is not None)
+        shapes.append(
+            {
+                "method": f"{of.method} {params}".strip(),
+                "kind": kinds[of.method],
+                "x": curve.x if curve else [],
+                "h": curve.h if curve else [],
+                "problem": curve.problem if curve else "not drawn yet: spikegrad run draws it",
+            }
+        )
+    return shapes
+
+
+def _grid(name: str, caption: str, tables: Mapping[str, pd.DataFrame]) -> Grid | None:
+    table = tables.get(name)
+    return None if table is None or table.empty else grid(name, caption, table, SHOWN[name])
+
+
+def _failures(records: Sequence[Any]) -> Grid | None:
+    found = failures.failures(records)
+    heads = ("status", "method", "dataset", "backbone", "T", "variant", "seeds", "reason")
+    lines = [
+        [
+            *(Cell(value) for value in (e.status, e.method, e.dataset, e.backbone)),
+            number(e.timesteps),
+            Cell(e.variant),
+            Cell(", ".join(map(str, seeds))),
+            Cell(e.error or "no reason was left"),
+        ]
+        for e, seeds in found
+    ]
+    words = frozenset(heads) - {"T"}
+    return Grid("failures", "Trainings that did not end well", heads, lines, words) if lines else None
+
+
+def _unmeasured(records: Sequence[Any]) -> list[str]:
+    return [
+        f"{each.what} of {each.method} on {each.dataset}, {each.runs} run{'s' * (each.runs > 1)}: {each.why}"
+        for each in failures.unmeasured(records)
+    ]

@@ -1,0 +1,302 @@
+"""The figures of a report: what is drawn and how; the page gives each the rows to draw.
+
+Each takes its rows by the name ROWS, so that one figure serves all tasks and methods. Colours are told
+apart on white and on black, and also without colour vision; the two compared methods differ in dash too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+
+Layered = alt.LayerChart | alt.FacetChart
+ROWS = "rows"
+KIND_COLOURS = {
+    "adaptive": "#d1495b",
+    "control": "#c98a1b",
+    "fixed": "#3f7fb5",
+    "library": "#5a9367",
+    "reference": "#8d8d8d",
+}
+ROLES = ("A", "B", "others")
+"""The two compared methods, and the rest."""
+ROLE_COLOURS, ROLE_DASHES = ("#d1495b", "#3f7fb5", "#9a9a9a"), ([1, 0], [6, 3], [1, 0])
+STEP = 20
+ROW_OF = {
+    "accuracy": "method",
+    "slope": "method",
+    "critical": "method",
+    "available": "layer",
+    "sizes": "layer",
+}
+"""Of what the page counts the values in a column, to give each STEP pixels of height."""
+REFERENCE_KIND = "reference"
+DASHED: dict[str, Any] = {"color": "#8d8d8d", "strokeDash": [4, 3]}
+
+
+def all_figures() -> dict[str, dict[str, Any]]:
+    """Vega-Lite of each figure, by name."""
+    drawn: dict[str, Any] = {
+        "accuracy": accuracy(),
+        "anytime": anytime(),
+        "cost": cost(),
+        "available": heat_map("available", [0, 1], ".2f"),
+        "sizes": heat_map("size", None, "+.1f"),
+        "slope": slope(),
+        "shape": shape(),
+        "swept": swept(),
+        "profile": profile(),
+        "critical": critical(),
+    }
+    specs = {name: _configured(chart) for name, chart in drawn.items()}
+    for name, column in ROW_OF.items():
+        specs[name]["usermeta"] = {"step": STEP, "column": column}
+    return specs
+
+
+def accuracy() -> Layered:
+    """A dot a method with its interval, best at the top.
+
+    Rows: method, kind, mean, low, high, seeds, failed, and end, which is high or 100: an interval may
+    reach further, an axis does not.
+    """
+    base = _chart()
+    title = "test accuracy, %"
+    bars = base.mark_rule(strokeWidth=2.5, opacity=0.6)
+    across = bars.encode(x=_number("low", title), x2="end:Q", y=_method(), color=_kind())
+    dots = base.mark_point(filled=True, size=70, opacity=1)
+    dots = dots.encode(
+        x=_number("mean", title),
+        y=_method(),
+        color=_kind(),
+        tooltip=_tips("method", "kind", mean=".2f", low=".2f", high=".2f", seeds="d", failed="d"),
+    )
+    return alt.layer(across, dots)
+
+
+def anytime() -> Layered:
+    """A line a method. Rows: method, role, t, accuracy, sd."""
+    lines = _chart().mark_line(point=alt.OverlayMarkDef(size=30, filled=True), strokeWidth=2)
+    x = alt.X("t:O", title="time steps that the output is averaged over", axis=alt.Axis(labelAngle=0))
+    return alt.layer(
+        lines.encode(
+            x=x,
+            y=_number_y("accuracy", "test accuracy, %"),
+            detail="method:N",
+            **_roles(),
+            tooltip=_tips("method", "t", accuracy=".2f", sd=".2f"),
+        )
+    ).properties(height=260)
+
+
+def cost() -> Layered:
+    """A dot a method, the front of those that nothing beats in both, a line at the reference's accuracy.
+
+    Rows: method, kind, x, accuracy, front (yes, no). The reference's price may be many times the others',
+    and stands in the numbers alone.
+    """
+    base = _chart()
+    spiking = base.transform_filter(f"datum.kind !== '{REFERENCE_KIND}'")
+    ceiling = base.transform_filter(f"datum.kind === '{REFERENCE_KIND}'")
+    front = base.transform_filter("datum.front === 'yes'")
+    x = alt.X("x:Q", title=None, scale=alt.Scale(zero=False, nice=True, padding=16))
+    y = _number_y("accuracy", "test accuracy, %")
+    limit = ceiling.mark_rule(**DASHED).encode(y=y, tooltip=_tips("method", x=",.4~g", accuracy=".2f"))
+    limit_name = ceiling.mark_text(align="right", dy=-7, fontSize=11, x="width").encode(y=y, text="method:N")
+    line = front.mark_line(interpolate="step-after", color="#8d8d8d").encode(x=x, y=y)
+    dots = spiking.mark_point(filled=True, size=80, opacity=0.95).encode(
+        x=x,
+        y=y,
+        color=_kind(),
+        shape=alt.Shape(
+            "front:N",
+            scale=alt.Scale(domain=["yes", "no"], range=["diamond", "circle"]),
+            legend=alt.Legend(title="on the front", orient="bottom"),
+        ),
+        tooltip=_tips("method", "kind", "front", x=",.4~g", accuracy=".2f"),
+    )
+    names = front.mark_text(align="left", dx=7, dy=-7, fontSize=11).encode(x=x, y=y, text="method:N")
+    return alt.layer(limit, limit_name, line, dots, names).properties(height=320)
+
+
+def heat_map(column: str, domain: list[float] | None, form: str) -> Layered:
+    """Layers against epochs. Rows: layer, epoch, the column, mark, sign."""
+    base = _chart().encode(
+        x=alt.X(
+            "epoch:O",
+            sort=None,
+            title="epochs trained, 0 = before training",
+            scale=alt.Scale(paddingInner=0, paddingOuter=0),
+            axis=alt.Axis(labelAngle=0, labelOverlap="greedy", grid=False, ticks=False),
+        ),
+        y=alt.Y(
+            "layer:N",
+            sort=None,
+            title=None,
+            axis=alt.Axis(grid=False, ticks=False, labelLimit=120),
+        ),
+    )
+    fixed: dict[str, Any] = {"domain": domain} if domain else {}
+    scale = alt.Scale(scheme="viridis", clamp=True, **fixed)
+    tips = _tips("layer", "epoch", "mark", **{column: form})
+    known = base.transform_filter(f"datum.{column} !== null").mark_rect()
+    legend = alt.Legend(title=None, orient="bottom", gradientLength=220, gradientThickness=8)
+    cells = known.encode(color=alt.Color(f"{column}:Q", scale=scale, legend=legend), tooltip=tips)
+    signed = base.transform_filter("datum.sign !== ''")
+    under = signed.mark_rect(color="#d00000", opacity=0.85).encode(tooltip=tips)
+    signs = signed.mark_text(color="white", fontWeight="bold").encode(text="sign:N")
+    # Without colour: all cells, so that layers and epochs stand in their order.
+    return alt.layer(base.mark_rect(opacity=0), cells, under, signs)
+
+
+def slope() -> Layered:
+    """A dot a method with its sd, a tick where it began, a line for the network with ReLU.
+
+    Rows: method, kind, mean, sd, low, high, before, ann.
+    """
+    base = _chart()
+    title = "decades a layer"
+    x = _number("mean", title)
+    spread = base.mark_rule(strokeWidth=2, opacity=0.6).encode(
+        x=_number("low", title), x2="high:Q", y=_method(), color=_kind()
+    )
+    before = base.mark_tick(thickness=2, size=13).encode(
+        x=_number("before", title), y=_method(), color=_kind()
+    )
+    dots = base.mark_point(filled=True, size=60, opacity=1).encode(
+        x=x,
+        y=_method(),
+        color=_kind(),
+        tooltip=_tips("method", "kind", mean=".3f", sd=".3f", before=".3f", ann=".3f"),
+    )
+    healthy = base.transform_aggregate(ann="mean(ann)").mark_rule(**DASHED).encode(x=_number("ann", title))
+    return alt.layer(healthy, spread, before, dots)
+
+
+def shape() -> alt.Chart:
+    """One derivative in the scale of all. Rows: x, h."""
+    y = alt.Y(
+        "h:Q",
+        scale=alt.Scale(domain=[-1.1, 2.2], nice=False),
+        axis=alt.Axis(title=None, values=[-1, 0, 1, 2], ticks=False),
+    )
+    x = alt.X(
+        "x:Q", scale=alt.Scale(nice=False), axis=alt.Axis(title=None, values=[-2, -1, 0, 1, 2], ticks=False)
+    )
+    line: alt.Chart = _chart().mark_line(strokeWidth=2, clip=True, color=KIND_COLOURS["fixed"])
+    return line.encode(x=x, y=y).properties(height=80)
+
+
+def swept() -> Layered:
+    """Accuracy over a parameter, a line for each learning rate and method.
+
+    Rows: method, role, parameter, value, rate, accuracy, low, high.
+    """
+    base = _chart()
+    x = alt.X("value:Q", title="value of the parameter", scale=alt.Scale(type="log", nice=False, padding=12))
+    bars = base.mark_rule(opacity=0.5).encode(
+        x=x, y=_number_y("low", "test accuracy, %"), y2="high:Q", **_roles()
+    )
+    lines = base.mark_line(point=alt.OverlayMarkDef(size=40, filled=True)).encode(
+        x=x,
+        y=_number_y("accuracy", "test accuracy, %"),
+        detail=["method:N", "rate:N"],
+        **_roles(),
+        tooltip=_tips("method", "parameter", "rate", value=".4~g", accuracy=".2f"),
+    )
+    return alt.layer(bars, lines).properties(height=260)
+
+
+def profile() -> Layered:
+    """Share of the runs that are at least so accurate. Rows: method, role, accuracy, share."""
+    lines = _chart().mark_line(interpolate="step-before", strokeWidth=2)
+    return alt.layer(
+        lines.encode(
+            x=alt.X(
+                "accuracy:Q", title="test accuracy of at least, %", scale=alt.Scale(zero=False, nice=False)
+            ),
+            y=alt.Y("share:Q", title="share of the runs", scale=alt.Scale(domain=[0, 1])),
+            detail="method:N",
+            **_roles(),
+            tooltip=_tips("method", accuracy=".2f", share=".2f"),
+        )
+    ).properties(height=260)
+
+
+def critical() -> Layered:
+    """Average rank of each method, and lines that join those not to be told apart.
+
+    Rows: method, rank, and for a line low, high, group.
+    """
+    base = _chart()
+    x = alt.X("rank:Q", title="average rank over tasks (1 is best)", scale=alt.Scale(zero=False, padding=12))
+    dots = (
+        base.transform_filter("datum.group === null")
+        .mark_point(filled=True, size=60)
+        .encode(x=x, y=_method(), tooltip=_tips("method", rank=".2f"))
+    )
+    joined = base.transform_filter("datum.group !== null").mark_rule(strokeWidth=4, opacity=0.35)
+    lines = joined.encode(x=alt.X("low:Q"), x2="high:Q", y=_method())
+    return alt.layer(lines, dots)
+
+
+def _chart() -> alt.Chart:
+    return alt.Chart(alt.NamedData(name=ROWS), width="container")
+
+
+def _method() -> alt.Y:
+    return alt.Y(
+        "method:N",
+        sort=None,
+        title=None,
+        axis=alt.Axis(labelLimit=190, ticks=False, grid=True),
+    )
+
+
+def _kind() -> alt.Color:
+    scale = alt.Scale(domain=[*KIND_COLOURS], range=[*KIND_COLOURS.values()])
+    return alt.Color("kind:N", scale=scale, legend=alt.Legend(title=None, orient="bottom", columns=3))
+
+
+def _roles() -> dict[str, Any]:
+    """Colour, dash and opacity by role: others stay in the background."""
+    scale: dict[str, Any] = {"domain": [*ROLES]}
+    legend = alt.Legend(title=None, orient="bottom")
+    return {
+        "color": alt.Color("role:N", scale=alt.Scale(range=[*ROLE_COLOURS], **scale), legend=legend),
+        "strokeDash": alt.StrokeDash("role:N", scale=alt.Scale(range=[*ROLE_DASHES], **scale), legend=legend),
+        "opacity": alt.condition("datum.role === 'others'", alt.value(0.35), alt.value(1)),
+    }
+
+
+def _number(column: str, title: str | None) -> alt.X:
+    return alt.X(f"{column}:Q", title=title, scale=alt.Scale(zero=False, nice=False, padding=8))
+
+
+def _number_y(column: str, title: str) -> alt.Y:
+    return alt.Y(f"{column}:Q", title=title, scale=alt.Scale(zero=False, nice=True, padding=8))
+
+
+def _tips(*names: str, **formats: str) -> list[alt.Tooltip]:
+    plain = [alt.Tooltip(f"{name}:N", title=name) for name in names]
+    return plain + [alt.Tooltip(f"{name}:Q", title=name, format=form) for name, form in formats.items()]
+
+
+def _configured(chart: Any) -> dict[str, Any]:
+    """As Vega-Lite. The page colours text and lines by its own style; a saved picture has these colours."""
+    drawn = (
+        # The numbers can be read as a table; a label for every mark of a figure is noise.
+        chart.configure(font="system-ui, sans-serif", background="transparent", aria=False)
+        .configure_view(stroke=None)
+        .configure_axis(
+            gridColor="#d8d8d8",
+            domainColor="#8d8d8d",
+            labelFontSize=12,
+            titleFontSize=12,
+            titleFontWeight="normal",
+        )
+        .configure_legend(labelFontSize=12, symbolOpacity=1, symbolBaseFillColor="#8d8d8d")
+    )
+    spec: dict[str, Any] = drawn.to_dict()
+    return spec

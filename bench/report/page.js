@@ -1,0 +1,307 @@
+"use strict";
+// What a reader does on the page: sort, filter, look at seeds, choose what figures show, take pictures and
+// numbers away. Text goes into the page as text alone (textContent), whatever it says.
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const $ = (id) => document.getElementById(id);
+  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+  const make = (tag, text, properties = {}) =>
+    Object.assign(document.createElement(tag), { textContent: text ?? "" }, properties);
+
+  // Tables ---------------------------------------------------------------------------------------
+
+  const valueOf = (row, column) => {
+    const cell = row.cells[column];
+    return cell.dataset.v === undefined ? cell.textContent.trim() : Number(cell.dataset.v);
+  };
+
+  const compare = (a, b) => {
+    // What is unknown stands last among numbers, whichever way they are sorted.
+    if (typeof a === "number" && typeof b === "number") return a - b;
+    if (typeof a === "number" || typeof b === "number") return NaN;
+    return a.localeCompare(b);
+  };
+
+  const sort = (button) => {
+    const heading = button.closest("th");
+    const table = heading.closest("table");
+    const column = heading.cellIndex;
+    const down = heading.getAttribute("aria-sort") === "ascending";
+    for (const other of all("th[aria-sort]", table)) other.removeAttribute("aria-sort");
+    heading.setAttribute("aria-sort", down ? "descending" : "ascending");
+    all("tr.detail", table).forEach(close);
+    const body = table.tBodies[0];
+    const keyed = [...body.rows].map((row, place) => ({ row, place, value: valueOf(row, column) }));
+    keyed.sort((a, b) => {
+      const found = compare(a.value, b.value);
+      if (Number.isNaN(found)) return typeof a.value === "number" ? -1 : 1;
+      return (down ? -found : found) || a.place - b.place;
+    });
+    body.append(...keyed.map((each) => each.row));
+  };
+
+  const close = (detail) => {
+    detail.previousElementSibling.querySelector(".seeds").setAttribute("aria-expanded", "false");
+    detail.remove();
+  };
+
+  const SEEDS = ["seed", "status", "test %", "last %", "validation %", "best epoch", "id", "reason"];
+
+  const toggleSeeds = (button) => {
+    const row = button.closest("tr");
+    if (row.nextElementSibling?.classList.contains("detail")) return close(row.nextElementSibling);
+    const detail = make("tr", "", { className: "detail" });
+    const cell = make("td", "", { colSpan: row.cells.length });
+    cell.append(tableOf(SEEDS, data.seeds[button.dataset.row]));
+    detail.append(cell);
+    row.after(detail);
+    button.setAttribute("aria-expanded", "true");
+  };
+
+  const tableOf = (heads, lines) => {
+    const table = make("table");
+    const head = make("tr");
+    head.append(...heads.map((name) => make("th", name, { scope: "col" })));
+    table.append(make("thead"), make("tbody"));
+    table.tHead.append(head);
+    for (const line of lines) {
+      const row = make("tr");
+      row.append(...line.map((value) => make("td", value ?? "", { className: typeof value === "number" ? "n" : "" })));
+      table.tBodies[0].append(row);
+    }
+    return table;
+  };
+
+  const filter = () => {
+    const wanted = Object.fromEntries(all("[data-filter]").map((each) => [each.dataset.filter, each.value]));
+    const name = wanted.method.toLowerCase();
+    let shown = 0, rows = 0;
+    for (const task of all(".task")) {
+      all("tr.detail", task).forEach(close);
+      let left = 0;
+      for (const row of all("tbody > tr", task)) {
+        const fits = (!wanted.dataset || task.dataset.dataset === wanted.dataset)
+          && (!wanted.kind || row.dataset.kind === wanted.kind)
+          && (!wanted.fidelity || row.dataset.fidelity === wanted.fidelity)
+          && row.dataset.method.toLowerCase().includes(name);
+        row.hidden = !fits;
+        left += fits;
+        rows += 1;
+      }
+      task.hidden = !left;
+      shown += left;
+    }
+    $("shown").textContent = `${shown} of ${rows} rows`;
+  };
+
+  // Files ----------------------------------------------------------------------------------------
+
+  const save = (name, url) => {
+    const link = make("a", "", { href: url, download: `${data.suite}-${name}` });
+    document.body.append(link);
+    link.click();
+    link.remove();
+  };
+
+  const saveText = (name, text, type) => {
+    const url = URL.createObjectURL(new Blob([text], { type }));
+    save(name, url);
+    setTimeout(() => URL.revokeObjectURL(url), 10000);
+  };
+
+  // A cell that a spreadsheet would take for a formula begins with an apostrophe; numbers are none.
+  const quoted = (value) => {
+    let text = String(value ?? "");
+    if (/^[=+\-@\t\r]/.test(text) && text.trim() !== "" && Number.isNaN(Number(text))) text = `'${text}`;
+    return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  const csv = (lines) => lines.map((line) => line.map(quoted).join(",")).join("\n") + "\n";
+  const csvOfRows = (rows) => {
+    const columns = Object.keys(rows[0] ?? {});
+    return csv([columns, ...rows.map((row) => columns.map((name) => row[name]))]);
+  };
+  const csvOfTable = (table) => csv([
+    [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim()),
+    ...[...table.tBodies[0].rows].filter((row) => !row.hidden && !row.classList.contains("detail"))
+      .map((row) => [...row.cells].map((cell) => cell.textContent.trim())),
+  ]);
+
+  // Figures --------------------------------------------------------------------------------------
+
+  const drawn = new Map();
+
+  const tool = (place, label, name, act) => {
+    const button = make("button", label, { type: "button" });
+    button.setAttribute("aria-label", `${label}: ${name}`);
+    button.addEventListener("click", act);
+    place.append(button);
+    return button;
+  };
+
+  const toolsOf = (figure, name) => {
+    const place = figure.querySelector(".tools");
+    const picture = async (form) => {
+      const { view } = drawn.get(figure);
+      view.background("white");
+      const url = await view.toImageURL(form, 2);
+      view.background("transparent");
+      save(`${name}.${form}`, url);
+    };
+    tool(place, "SVG", name, () => picture("svg"));
+    tool(place, "PNG", name, () => picture("png"));
+    tool(place, "CSV", name, () => saveText(`${name}.csv`, csvOfRows(drawn.get(figure).rows), "text/csv"));
+    const numbers = tool(place, "Numbers", name, () => {
+      const there = figure.querySelector(".numbers");
+      numbers.setAttribute("aria-expanded", String(!there));
+      if (there) return there.remove();
+      const rows = drawn.get(figure).rows;
+      const columns = Object.keys(rows[0] ?? {});
+      const box = make("div", "", { className: "numbers", tabIndex: 0 });
+      box.append(tableOf(columns, rows.map((row) => columns.map((column) => row[column]))));
+      figure.append(box);
+    });
+    numbers.setAttribute("aria-expanded", "false");
+  };
+
+  // One after another, each after the page has had a turn: a page with many figures is usable at once.
+  let queue = Promise.resolve();
+  const draw = (figure, specification, rows, change = () => {}) => {
+    figure.hidden = !rows.length;
+    figure.querySelector(".numbers")?.remove();
+    if (!rows.length) return;
+    const spec = structuredClone(data.figures[specification]);
+    spec.datasets = { rows };
+    if (spec.usermeta) {
+      const { step, column } = spec.usermeta;
+      spec.height = step * new Set(rows.map((row) => row[column])).size;
+    }
+    change(spec);
+    const token = {};
+    drawn.set(figure, { ...drawn.get(figure), rows, token });
+    queue = queue.then(async () => {
+      await new Promise((done) => setTimeout(done));
+      if (drawn.get(figure).token !== token) return;
+      drawn.get(figure).view?.finalize();
+      const chart = figure.querySelector(".chart");
+      const { view } = await vegaEmbed(chart, spec, { renderer: "svg", actions: false, ast: true });
+      all("svg", chart).forEach((svg) => svg.setAttribute("aria-hidden", "true"));
+      drawn.set(figure, { rows, token, view });
+    }).catch((problem) => console.error(problem));
+  };
+
+  const withRoles = (rows, a, b) => {
+    const role = { [a]: "A" };
+    if (b !== a) role[b] = "B";
+    const order = { others: 0, B: 1, A: 2 };
+    return rows.map((row) => ({ ...row, role: Object.hasOwn(role, row.method) ? role[row.method] : "others" }))
+      .sort((x, y) => order[x.role] - order[y.role]);
+  };
+
+  const mapRows = (map, column) => !map ? [] : map.layers.flatMap((layer, i) =>
+    map.columns.map((epoch, j) => ({
+      layer: map.layers.indexOf(layer) === i ? layer : `${layer} (${i})`,
+      epoch, [column]: map[column === "size" ? "sizes" : column][i][j], mark: map.marks[i][j],
+      sign: column === "size" ? map.marks[i][j] : "",
+    })));
+
+  const named = (spec, a, b) => {
+    for (const layer of spec.layer) {
+      const { color } = layer.encoding ?? {};
+      for (const channel of [color, layer.encoding?.strokeDash]) {
+        if (channel?.field !== "role") continue;
+        channel.legend = { ...channel.legend, labelExpr: `datum.label == 'A' ? names[0] : datum.label == 'B' ? names[1] : 'others'` };
+      }
+    }
+    spec.params = [{ name: "names", value: [`A: ${a}`, `B: ${b}`] }];
+  };
+
+  const MAPS = { available: "available fraction", size: "gradient size" };
+
+  const show = () => {
+    const task = data.tasks.find((each) => each.id === $("task").value);
+    const [a, b] = [$("a").value, $("b").value];
+    const compared = (name, rows) => draw($(`figure-${name}`), name, withRoles(rows, a, b), (spec) => named(spec, a, b));
+    draw($("figure-accuracy"), "accuracy", task.accuracy);
+    compared("anytime", task.anytime);
+    const prices = Object.keys(task.cost);
+    const price = prices.includes($("price").value) ? $("price").value : prices[0];
+    choices($("price"), prices, price);
+    draw($("figure-cost"), "cost", task.cost[price] ?? [], (spec) => {
+      const x = task.cost[price].filter((row) => row.kind !== "reference").map((row) => row.x);
+      const type = Math.max(...x) > 5 * Math.min(...x) ? "log" : "linear";
+      for (const layer of spec.layer) {
+        if (!layer.encoding.x) continue;
+        layer.encoding.x.title = price;
+        layer.encoding.x.scale.type = type;
+        if (type === "log") delete layer.encoding.x.scale.zero;
+      }
+    });
+    compared("swept", task.swept);
+    const maps = task.maps.methods ?? {};
+    for (const [side, method] of [["a", a], ["b", b]]) {
+      const map = Object.hasOwn(maps, method) ? maps[method] : null;
+      for (const [figure, specification, column] of [["available", "available", "available"], ["sizes", "sizes", "size"]]) {
+        const place = $(`figure-${figure}-${side}`);
+        place.querySelector("h3").textContent = `${side.toUpperCase()}: ${method}, ${MAPS[column]}`;
+        draw(place, specification, mapRows(map, column), (spec) => {
+          if (column !== "size") return;
+          for (const layer of spec.layer) if (layer.encoding.color) layer.encoding.color.scale.domain = task.maps.scale;
+        });
+      }
+    }
+    draw($("figure-slope"), "slope", task.slope);
+    if ($("figure-profile")) compared("profile", data.profiles);
+    if ($("figure-critical")) draw($("figure-critical"), "critical", data.critical?.rows ?? []);
+  };
+
+  const choices = (select, values, chosen) => {
+    select.replaceChildren(...values.map((value) => make("option", value, { value, selected: value === chosen })));
+  };
+
+  const chooseTask = () => {
+    const { methods } = data.tasks.find((each) => each.id === $("task").value);
+    const [a, b] = [$("a").value || data.compared[0], $("b").value || data.compared[1]];
+    choices($("a"), methods, methods.includes(a) ? a : methods[0]);
+    choices($("b"), methods, methods.includes(b) ? b : methods[Math.min(1, methods.length - 1)]);
+    show();
+  };
+
+  const showShapes = () => {
+    for (const shape of data.shapes) {
+      const panel = make("figure");
+      panel.append(make("h3", shape.method));
+      if (shape.problem) panel.append(make("p", shape.problem));
+      $("shape-panels").append(panel);
+      if (!shape.x.length) continue;
+      panel.append(make("div", "", { className: "chart" }));
+      panel.querySelector(".chart").setAttribute("role", "img");
+      panel.querySelector(".chart").setAttribute("aria-label", `Derivative of ${shape.method}`);
+      const rows = shape.x.map((x, i) => ({ x, h: shape.h[i] }));
+      draw(panel, "shape", rows);
+    }
+    const rows = data.shapes.flatMap((shape) => shape.x.map((x, i) => ({ method: shape.method, x, h: shape.h[i] })));
+    if (rows.length) tool($("shape-tools"), "CSV", "shapes", () => saveText("shapes.csv", csvOfRows(rows), "text/csv"));
+    else $("shapes").hidden = !data.shapes.length;
+  };
+
+  // ----------------------------------------------------------------------------------------------
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (button?.classList.contains("sort")) sort(button);
+    if (button?.classList.contains("seeds")) toggleSeeds(button);
+    if (button?.classList.contains("csv-of")) {
+      const table = $(button.dataset.table);
+      saveText(`${table.dataset.name}.csv`, csvOfTable(table), "text/csv");
+    }
+  });
+  document.addEventListener("submit", (event) => event.preventDefault());
+  for (const each of all("[data-filter]")) each.addEventListener("input", filter);
+  $("task").addEventListener("change", chooseTask);
+  for (const id of ["a", "b", "price"]) $(id).addEventListener("change", show);
+  for (const figure of all("[data-figure]")) toolsOf(figure, figure.dataset.figure);
+  filter();
+  chooseTask();
+  showShapes();
+  queue.then(() => { document.documentElement.dataset.drawn = "yes"; });
+})();

@@ -1,0 +1,84 @@
+"""The page of a report: one HTML file that asks no host for anything, written whole or not at all."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from bench import reading
+from bench.errors import BenchError
+from bench.files import write_atomic
+from bench.report import figures
+from bench.report.bundle import vega
+from bench.report.contents import HEADS, WORDS, Contents, contents
+from bench.store import Store
+from bench.suite import Suite
+
+FOLDER = Path(__file__).parent
+
+
+def file_of(store: Store) -> Path:
+    """Where the report of a suite is."""
+    return store.results / "reports" / f"{store.suite}.html"
+
+
+def write(suite: Suite, store: Store) -> Path:
+    """Write the report of a suite from its records alone; the file.
+
+    Raises BenchError if there are no records, or the file cannot be written.
+    """
+    found = reading.read(store)
+    file = file_of(store)
+    text = html(contents(suite, store, found))
+    try:
+        write_atomic(file, text.encode("utf-8", "backslashreplace"))
+    except OSError as problem:
+        raise BenchError(f"{file} cannot be written: {problem.strerror or problem}") from None
+    return file
+
+
+def html(shown: Contents) -> str:
+    """The page. Every name and error in it is text: nothing of them is run, or read as HTML."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    # Both in the template's whole output and in every value put into it.
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    scripts = {"vega": vega(), "script": (FOLDER / "page.js").read_text(encoding="utf-8")}
+    page: str = environment.get_template("page.html.jinja").render(
+        shown=shown,
+        heads=HEADS,
+        words=WORDS,
+        style=(FOLDER / "page.css").read_text(encoding="utf-8"),
+        data=_json({**shown.data, "figures": figures.all_figures()}),
+        hashes=" ".join(_hash(script) for script in scripts.values()),
+        kinds=_values(shown, "kind"),
+        fidelities=_values(shown, "fidelity"),
+        datasets=list(dict.fromkeys(block.task.dataset for block in shown.blocks)),
+        **scripts,
+    )
+    return page
+
+
+def _json(data: Any) -> str:
+    """JSON that stands in a page: no text in it can end the element that it is in."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _hash(script: str) -> str:
+    """By which the page's own policy lets a browser run this script and no other."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return f"'sha256-{digest}'"
+
+
+def _values(shown: Contents, column: str) -> list[str]:
+    return sorted({entry.line[column] for block in shown.blocks for entry in block.task.entries})

@@ -1,0 +1,107 @@
+"""How the numbers of a report were made: machines, versions, seeds, recipes, data; from the records alone."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bench.rows import data
+
+Record = Mapping[str, Any]
+Facts = list[tuple[str, list[str]]]
+"""Headings, and what is to be said below each."""
+
+SHOWN_PACKAGES = ("torch", "norse", "snntorch", "numpy", "spikegrad-bench")
+MOST_COMMITS = 6
+
+
+def facts(records: Sequence[Record]) -> Facts:
+    """What a reviewer asks of an experiment, in the order of asking."""
+    said = [
+        ("Trainings", [_trainings(records)]),
+        ("Seeds", [", ".join(map(str, sorted({record["cell"]["seed"] for record in records})))]),
+        ("Recipe", _counted(_recipe(record) for record in records)),
+        ("Network options", _counted(_network(record) for record in records)),
+        ("Data", _data(records)),
+        ("Machine", _counted(_machine(record) for record in records)),
+        ("Versions", _counted(_versions(record) for record in records)),
+        ("Code", _code(records)),
+    ]
+    return [(heading, lines) for heading, lines in said if lines]
+
+
+def _trainings(records: Sequence[Record]) -> str:
+    statuses = Counter(str(record["status"]) for record in records)
+    ends = ", ".join(f"{number} {status}" for status, number in sorted(statuses.items()))
+    hours = sum(record["seconds"] for record in records) / 3600
+    days = sorted(str(record.get("ended", ""))[:10] for record in records if record.get("ended"))
+    between = "" if not days else f", {days[0]}" if days[0] == days[-1] else f", {days[0]} to {days[-1]}"
+    return f"{len(records)}: {ends}; {hours:.2f} hours of training, one after another{between}"
+
+
+def _recipe(record: Record) -> str:
+    recipe = dict(record["cell"].get("recipe", {}))
+    if not recipe:
+        return ""
+    chosen = "best validation accuracy" + ", and the best test epoch noted" * recipe.pop(
+        "best_test_epoch", False
+    )
+    facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in recipe.items())
+    return f"{facts}; weights of the {chosen}"
+
+
+def _network(record: Record) -> str:
+    options = {k: v for k, v in record["cell"]["backbone"].items() if k != "name"}
+    shown = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in options.items())
+    return f"{record['cell']['backbone']['name']}: {shown}" if shown else ""
+
+
+def _data(records: Sequence[Record]) -> list[str]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        if checksum := data(record, "checksum"):
+            sizes = [record["metrics"].get(f"{part}_samples") for part in ("train", "val", "test")]
+            parts = " / ".join("?" if size is None else f"{size:,.0f}" for size in sizes)
+            licence = data(record, "licence") or "not stated"
+            found[record["cell"]["dataset"]["name"]].add(f"checksum {checksum}, licence {licence}, {parts}")
+    return [
+        f"{name}: {'; '.join(sorted(facts))} samples for training, validation and test"
+        for name, facts in sorted(found.items())
+    ]
+
+
+def _machine(record: Record) -> str:
+    place = record["environment"]
+    threads = f"{place['threads']} thread{'s' * (place['threads'] > 1)} a training"
+    workers = f", {record['workers']} trainings at a time" if record.get("workers") else ""
+    gpu = f", {place['gpu'].get('name', 'a GPU')}" if place.get("gpu") else ""
+    return f"{place['cpu']}{gpu}, {threads}{workers}"
+
+
+def _versions(record: Record) -> str:
+    place = record["environment"]
+    packages = place.get("packages") or {}
+    versions = ", ".join(f"{name} {packages[name]}" for name in SHOWN_PACKAGES if packages.get(name))
+    named = f"Python {place['python']}, " if place.get("python") else ""
+    return f"{named}{versions}".strip(", ")
+
+
+def _code(records: Sequence[Record]) -> list[str]:
+    commits: Counter[str] = Counter()
+    for record in records:
+        git = record["environment"].get("git") or {}
+        if commit := git.get("commit"):
+            commits[f"commit {str(commit)[:12]}" + " with uncommitted changes" * bool(git.get("dirty"))] += 1
+    found = [f"{commit}: {number} trainings" for commit, number in commits.most_common(MOST_COMMITS)]
+    return found or ["no commit is on record"]
+
+
+def _counted(lines: Iterable[str]) -> list[str]:
+    """Different lines, those of most records first; how many, where there are several."""
+    found = Counter(line for line in lines if line)
+    if len(found) == 1:
+        return list(found)
+    return [
+        f"{line} ({number} trainings)" for line, number in sorted(found.items(), key=lambda e: (-e[1], e[0]))
+    ]

@@ -1,0 +1,110 @@
+"""The leaderboard of a report: its tasks, the rows of each by name, and what other tables say of a row."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from bench.columns import KEY, text
+from bench.readable import tasks
+
+Line = dict[str, Any]
+Key = tuple[Any, ...]
+NOTHING: Mapping[str, Any] = {}
+REFERENCE = "reference"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the leaderboard. name: method, and of its variant what is its own within the task."""
+
+    key: Key
+    name: str
+    line: Line
+
+    @property
+    def kind(self) -> str:
+        """What its method declares."""
+        return str(self.line["kind"])
+
+
+@dataclass(frozen=True)
+class Task:
+    """A block of the leaderboard; id: what the page calls it. Names are different within it."""
+
+    id: str
+    title: str
+    dataset: str
+    entries: Sequence[Entry]
+
+    @cached_property
+    def names(self) -> dict[Key, str]:
+        """By key."""
+        return {entry.key: entry.name for entry in self.entries}
+
+
+def page_tasks(accuracy: pd.DataFrame) -> list[Task]:
+    """The tasks of an accuracy table, in its order."""
+    found = []
+    for number, (title, rows) in enumerate(tasks(accuracy)):
+        # The names of the methods were lengthened there; the index leads back to the key.
+        originals = accuracy.loc[rows.index].to_dict("records")
+        entries = [
+            Entry(_key(line), name, {str(k): v for k, v in line.items()})
+            for line, name in zip(originals, _distinct(rows["method"].tolist()), strict=True)
+        ]
+        found.append(Task(f"t{number}", title, str(originals[0]["dataset"]), entries))
+    return found
+
+
+def by_key(table: pd.DataFrame) -> dict[Key, list[Line]]:
+    """The rows of any table by the key of the leaderboard's."""
+    found: dict[Key, list[Line]] = defaultdict(list)
+    for line in table.to_dict("records"):
+        found[_key(line)].append({str(column): value for column, value in line.items()})
+    return found
+
+
+def known(value: Any) -> Any:
+    """A value for JSON: None where it is unknown."""
+    return None if pd.isna(value) else value
+
+
+def rounded(value: Any, digits: int = 6) -> float | None:
+    """A number for JSON, of so many digits that count; None where it is unknown."""
+    return None if pd.isna(value) else float(f"{float(value):.{digits}g}")
+
+
+def seeds(runs: Iterable[Line]) -> list[list[Any]]:
+    """Of the runs of an entry: seed, status, test, last, validation accuracy, best epoch, id, error."""
+    accuracies = ("test_accuracy", "test_accuracy_last", "val_accuracy")
+    return [
+        [
+            int(run["seed"]),
+            run["status"],
+            *(text(name, run[name]) for name in accuracies),
+            known(run["best_epoch"]),
+            run["id"],
+            text("error", run["error"]),
+        ]
+        for run in runs
+    ]
+
+
+def _key(line: Mapping[Any, Any]) -> Key:
+    return tuple(line[name] for name in KEY)
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Names that differ: a second one of the same gets its number."""
+    seen: dict[str, int] = defaultdict(int)
+    found = []
+    for name in names:
+        seen[name] += 1
+        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return found

@@ -69,7 +69,7 @@ class RunOutcome:
 
 
 def outcome(plan: Plan, files: Sequence[Path] = ()) -> RunOutcome:
-    """The outcome of a run that has just ended, from its records; files: what was written beside its tables."""
+    """The outcome of a run that has just ended, from its records; files: written beside its tables."""
     from bench import leaderboards
 
     records = plan.store.records()

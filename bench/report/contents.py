@@ -175,8 +175,7 @@ def _maps(
             folders = [store.folder(r["id"]) for r in row.records if r["status"] == OK] if row else []
             if looks := layer_maps.read(folders, left_out.append):
                 grids[task.id, entry.name] = (layer_maps.mean_over(looks), len(looks))
-    cells = sum(len(grid.layers) * len(grid.columns) for grid, _ in grids.values())
-    width = max(FEWEST_COLUMNS, int(MOST_COLUMNS * min(1.0, MOST_CELLS / max(1, cells))))
+    width = _width([(len(whole.layers), len(whole.columns)) for whole, _ in grids.values()])
     found: dict[str, dict[str, Any]] = defaultdict(lambda: {"methods": {}})
     for (task_id, name), (whole, runs) in grids.items():
         shown = whole.fitted(width)
@@ -192,6 +191,14 @@ def _maps(
         sizes = [tuple(line) for each in those["methods"].values() for line in each["sizes"]]
         those["scale"] = size_scale(tuple(sizes))
     return found
+
+
+def _width(sizes: Sequence[tuple[int, int]]) -> int:
+    """The most columns of a map, so that maps of these (layers, columns) have few enough cells together."""
+    for width in range(MOST_COLUMNS, FEWEST_COLUMNS, -1):
+        if sum(layers * min(columns, width) for layers, columns in sizes) <= MOST_CELLS:
+            return width
+    return FEWEST_COLUMNS
 
 
 def _short(value: float | None) -> float | None:

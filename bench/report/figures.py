@@ -103,7 +103,9 @@ def cost() -> Layered:
     x = alt.X("x:Q", title=None, scale=alt.Scale(zero=False, nice=True, padding=16))
     y = _number_y("accuracy", "test accuracy, %")
     limit = ceiling.mark_rule(**DASHED).encode(y=y, tooltip=_tips("method", x=",.4~g", accuracy=".2f"))
-    limit_name = ceiling.mark_text(align="right", dy=-7, fontSize=11, x="width").encode(y=y, text="method:N")
+    name = ceiling.mark_text(align="right", dy=-7, fontSize=11, x="width").encode(y=y, text="method:N")
+    # By these names the page leaves them out where there is no reference.
+    limit, name = limit.properties(name="reference-line"), name.properties(name="reference-name")
     line = front.mark_line(interpolate="step-after", color="#8d8d8d").encode(x=x, y=y)
     dots = spiking.mark_point(filled=True, size=80, opacity=0.95).encode(
         x=x,
@@ -117,7 +119,7 @@ def cost() -> Layered:
         tooltip=_tips("method", "kind", "front", x=",.4~g", accuracy=".2f"),
     )
     names = front.mark_text(align="left", dx=7, dy=-7, fontSize=11).encode(x=x, y=y, text="method:N")
-    return alt.layer(limit, limit_name, line, dots, names).properties(height=320)
+    return alt.layer(limit, name, line, dots, names).properties(height=320)
 
 
 def heat_map(column: str, domain: list[float] | None, form: str) -> Layered:

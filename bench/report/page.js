@@ -227,7 +227,11 @@
     const price = prices.includes($("price").value) ? $("price").value : prices[0];
     choices($("price"), prices, price);
     draw($("figure-cost"), "cost", task.cost[price] ?? [], (spec) => {
-      const x = task.cost[price].filter((row) => row.kind !== "reference").map((row) => row.x);
+      const spiking = task.cost[price].filter((row) => row.kind !== "reference");
+      if (spiking.length === task.cost[price].length) {
+        spec.layer = spec.layer.filter((layer) => !layer.name?.startsWith("reference"));
+      }
+      const x = spiking.map((row) => row.x);
       const type = Math.max(...x) > 5 * Math.min(...x) ? "log" : "linear";
       for (const layer of spec.layer) {
         if (!layer.encoding.x) continue;

@@ -1,0 +1,137 @@
+"""What the figures draw, against plain loops over the records."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from written_records import FAIR, GOOD, POOR, runs
+
+from bench import leaderboards
+from bench.report import figure_rows
+from bench.report.tasks import by_key, page_tasks
+from bench.rows import rows
+
+points = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)).map(lambda p: (float(p[0]), float(p[1]))))
+
+
+@given(points)
+def test_the_front_is_what_nothing_dominates(given_points):
+    def dominated(point):
+        return any(other[0] <= point[0] and other[1] >= point[1] and other != point for other in given_points)
+
+    assert figure_rows.front(given_points) == {p for p in given_points if not dominated(p)}
+
+
+def task_of(records):
+    (task,) = page_tasks(leaderboards.accuracy_table(records))
+    return task, {(*row.task, row.method, row.variant): row for row in rows(records)}
+
+
+def test_accuracy_has_intervals_that_end_at_100_and_no_row_for_what_has_none():
+    records = runs("rectangle", [99.0, 100.0, 100.0]) + runs("arctan", [97.0]) + runs("lost", ["failed"])
+    task, _ = task_of(records)
+    first, second = figure_rows.accuracy(task)
+    assert (first["method"], first["seeds"], first["end"]) == ("rectangle", 3, 100.0)
+    assert first["high"] > 100 and first["low"] < first["mean"] < 100
+    assert (second["method"], second["low"], second["high"], second["end"]) == ("arctan", None, None, None)
+
+
+def test_costs_know_their_front_and_leave_the_reference_out_of_it():
+    records = runs("rectangle", GOOD) + runs("arctan", FAIR) + runs("slow", POOR)
+    records += runs("ann-relu", [99.9] * 5, kind="reference")
+    task, _ = task_of(records)
+    prices = {"rectangle": 2.0, "arctan": 1.0, "slow": 3.0, "ann-relu": 0.5}
+    cost = {e.key: [{"energy_uj_mean": prices[e.name], "sops_per_sample_mean": 0.0}] for e in task.entries}
+    found = figure_rows.costs(task, cost, {task.entries[0].key: 5.0})
+    energy, step = (found[label] for label in ("energy of an inference, µJ (estimate)", "training step, ms"))
+    assert {row["method"]: row["front"] for row in energy} == {
+        "rectangle": "yes",
+        "arctan": "yes",
+        "slow": "no",
+        "ann-relu": "no",
+    }
+    assert [row["x"] for row in energy] == [0.5, 1.0, 2.0, 3.0]
+    assert [(row["method"], row["x"]) for row in step] == [(task.entries[0].name, 5.0)]
+    # No synaptic operations at all are no price.
+    assert "synaptic operations of an inference" not in found
+
+
+def test_accuracy_over_time_is_only_there_where_there_is_more_than_one_step():
+    records = runs("rectangle", GOOD[:3])
+    task, _ = task_of(records)
+    key = task.entries[0].key
+
+    def lines(steps):
+        curve = [{"t": t, "anytime_accuracy_mean": 90.0 + t, "anytime_accuracy_sd": math.nan} for t in steps]
+        return {key: curve}
+
+    assert figure_rows.anytime(task, lines([1])) == []
+    assert [(row["t"], row["accuracy"], row["sd"]) for row in figure_rows.anytime(task, lines([1, 2]))] == [
+        (1, 91.0, None),
+        (2, 92.0, None),
+    ]
+
+
+def with_recipe(records, params, rate):
+    for record in records:
+        record["cell"] = record["cell"] | {
+            "method": record["cell"]["method"] | {"params": params},
+            "recipe": {"learning_rate": rate},
+        }
+    return records
+
+
+def test_what_is_swept_is_drawn_over_its_values_and_nothing_else_is():
+    records = runs("arctan", FAIR[:2])
+    for width, accuracy in ((0.5, 90.0), (1.0, 95.0), (2.0, 92.0)):
+        records += with_recipe(
+            runs("rectangle", [accuracy, accuracy + 1], f"width={width}"), {"width": width}, 0.1
+        )
+    tasks = page_tasks(leaderboards.accuracy_table(records))
+    of = {(*row.task, row.method, row.variant): row for row in rows(records)}
+    (task,) = tasks
+    found = figure_rows.swept(task, of)
+    assert [(r["method"], r["parameter"], r["value"], r["rate"], r["accuracy"]) for r in found] == [
+        ("rectangle", "width", 0.5, 0.1, 90.5),
+        ("rectangle", "width", 1.0, 0.1, 95.5),
+        ("rectangle", "width", 2.0, 0.1, 92.5),
+    ]
+
+
+def test_learning_rates_alone_are_drawn_too():
+    records = []
+    for number, rate in enumerate((0.01, 0.1)):
+        records += with_recipe(
+            runs("rectangle", [90.0 + number], configuration=f"{number}" * 16), {"width": 1.0}, rate
+        )
+    table = leaderboards.accuracy_table(records)
+    of = {(*row.task, row.method, row.variant): row for row in rows(records)}
+    found = [row for task in page_tasks(table) for row in figure_rows.swept(task, of)]
+    assert [(r["parameter"], r["value"], r["rate"], r["accuracy"]) for r in found] == [
+        ("learning rate", 0.01, None, 90.0),
+        ("learning rate", 0.1, None, 91.0),
+    ]
+
+
+def test_slopes_stand_in_the_order_of_the_table():
+    records = runs("rectangle", GOOD[:3]) + runs("arctan", FAIR[:3])
+    task, _ = task_of(records)
+    line = {
+        "vanishing_slope_mean": -0.5,
+        "vanishing_slope_sd": 0.1,
+        "vanishing_slope_before_mean": math.nan,
+        "vanishing_slope_ann_mean": 0.25,
+    }
+    found = figure_rows.slopes(task, {task.entries[0].key: [line], task.entries[1].key: []})
+    (row,) = found
+    assert row["method"] == task.entries[0].name
+    assert (row["low"], row["high"], row["before"], row["ann"]) == pytest.approx((-0.6, -0.4, None, 0.25))
+
+
+def test_other_tables_are_found_by_the_key_of_the_leaderboard():
+    records = runs("rectangle", GOOD[:2]) + runs("rectangle", FAIR[:2], "width=2")
+    table = leaderboards.runs_table(records)
+    found = by_key(table)
+    assert sorted(len(lines) for lines in found.values()) == [2, 2]
+    assert {key[-1] for key in found} == {"default", "width=2"}

@@ -1,0 +1,225 @@
+"""The page of a report as text: what is in it, what is not, and that nothing of a name is HTML."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+import shown_runs
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.errors import BenchError
+from bench.report import contents, page
+from bench.store import Store
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7*7 }}{% raw %}"
+
+
+class Parsed(HTMLParser):
+    """Tags by name, texts, and the scripts of a page."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.texts, self.scripts, self._inside = [], [], [], None
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag == "script":
+            self.scripts.append((dict(attrs).get("type"), ""))
+        self._inside = tag
+
+    def handle_endtag(self, tag):
+        self._inside = None
+
+    def handle_data(self, data):
+        if self._inside == "script":
+            kind, text = self.scripts[-1]
+            self.scripts[-1] = (kind, text + data)
+        else:
+            self.texts.append(data)
+
+    @property
+    def data(self):
+        (text,) = (text for kind, text in self.scripts if kind == "application/json")
+        return json.loads(text)
+
+
+def method(name, kind="fixed"):
+    return {"cell": {"method": {"name": name, "params": {}}}, "method": declared(kind)}
+
+
+def declared(kind):
+    return {"kind": kind, "changes": "gradient", "fidelity": "paper"}
+
+
+def fill(results, suite="hand"):
+    """Two methods of three seeds, one failure, one damaged record, one record of another schema."""
+    number = 0
+    for name, accuracies in (("mpd-agl", (97.5, 98.0, 97.0)), ("rectangle", (96.5, 97.5, 97.25))):
+        for seed, accuracy in enumerate(accuracies):
+            number += 1
+            found = shown_runs.record(
+                number,
+                suite,
+                metrics=shown_runs.METRICS | {"test_accuracy": accuracy},
+                cell={"method": {"name": name, "params": {}}, "seed": seed},
+                configuration=f"of-{name}",
+                method=declared("adaptive" if name == "mpd-agl" else "fixed"),
+            )
+            shown_runs.write(results, found)
+    failed = shown_runs.record(
+        77,
+        suite,
+        metrics={},
+        cell={"method": {"name": "arctan", "params": {}}},
+        configuration="of-arctan",
+        method=declared("fixed"),
+        status="failed",
+        error=f"it said {HOSTILE}",
+    )
+    shown_runs.write(results, failed, [], [])
+    store = Store(results, suite)
+    for name, content in (("cut", '{"schema": 3, "id"'), ("later", json.dumps(shown_runs.record(schema=99)))):
+        store.folder(name).mkdir()
+        (store.folder(name) / "record.json").write_text(content)
+    return store
+
+
+@pytest.fixture
+def suite(tiny):
+    return tiny(name="hand", description=f"A suite. {HOSTILE}")
+
+
+def written(suite, results):
+    file = page.write(suite, Store(results, suite.name))
+    return Parsed(file.read_text(encoding="utf-8"))
+
+
+def test_it_has_the_rows_the_seeds_the_failure_and_what_was_left_out(suite, tmp_path):
+    fill(tmp_path)
+    found = written(suite, tmp_path)
+    said = " ".join(" ".join(found.texts).split())
+    for words in (
+        "7 trainings: 1 failed, 6 ok",
+        "2 files are left out",
+        "97.50 ± 1.24 (n = 3)",
+        "record.json is damaged (",
+        "has the record schema 99",
+        "Some CPU",
+    ):
+        assert words in said
+    (task,) = found.data["tasks"]
+    assert task["methods"] == ["mpd-agl", "rectangle", "arctan"]
+    assert [seed[:3] for seed in found.data["seeds"]["t0-0"]] == [
+        [0, "ok", "97.5000"],
+        [1, "ok", "98.0000"],
+        [2, "ok", "97.0000"],
+    ]
+    assert found.data["seeds"]["t0-2"][0][1] == "failed"
+    assert set(task["maps"]["methods"]) == {"mpd-agl", "rectangle"}
+    assert task["maps"]["methods"]["mpd-agl"]["runs"] == 3
+    assert found.data["compared"] == ["mpd-agl", "rectangle"]
+
+
+def test_no_name_or_error_is_html(suite, tmp_path):
+    fill(tmp_path)
+    evil = shown_runs.record(
+        88,
+        "hand",
+        cell={"method": {"name": HOSTILE, "params": {}}, "dataset": {"name": HOSTILE}},
+        configuration="evil",
+        variant=f"width={HOSTILE}",
+    )
+    shown_runs.write(tmp_path, evil)
+    found = written(suite, tmp_path)
+    tags = [tag for tag, _ in found.tags]
+    assert tags.count("script") == 3 and "img" not in tags
+    assert not [name for _, attributes in found.tags for name in attributes if name.startswith("on")]
+    assert f"it said {HOSTILE}" in " ".join(found.texts)
+    assert HOSTILE in {
+        name for task in found.data["tasks"] for name in (m.split(" width")[0] for m in task["methods"])
+    }
+
+
+def test_nothing_in_it_leads_to_another_host(suite, tmp_path):
+    fill(tmp_path)
+    found = written(suite, tmp_path)
+    links = [
+        value for _, attributes in found.tags for name, value in attributes.items() if name in ("src", "href")
+    ]
+    assert links and all(link.startswith(("#", "data:")) for link in links)
+    (policy,) = (a["content"] for tag, a in found.tags if tag == "meta" and "http-equiv" in a)
+    assert "default-src 'none'" in policy and "unsafe-eval" not in policy
+
+
+def test_the_scripts_are_those_that_its_policy_lets_run(suite, tmp_path):
+    import base64
+    import hashlib
+
+    fill(tmp_path)
+    found = written(suite, tmp_path)
+    (policy,) = (a["content"] for tag, a in found.tags if tag == "meta" and "http-equiv" in a)
+    for kind, text in found.scripts:
+        if kind is None:
+            digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+            assert f"'sha256-{digest}'" in policy
+    assert len(re.findall("'sha256-", policy)) == 2
+
+
+@given(st.text())
+def test_json_in_a_page_ends_no_element_and_comes_back(text):
+    found = page._json({"a": text, text: 1})
+    assert not set(found) & set("<>&")
+    assert json.loads(found) == {"a": text, text: 1}
+
+
+def test_the_same_records_give_the_same_page(suite, tmp_path):
+    fill(tmp_path)
+    first = page.write(suite, Store(tmp_path, "hand")).read_bytes()
+    assert page.write(suite, Store(tmp_path, "hand")).read_bytes() == first
+
+
+def test_without_records_there_is_no_page(suite, tmp_path):
+    with pytest.raises(
+        BenchError, match=r"no records of the suite hand in .*: `spikegrad run hand` makes them"
+    ):
+        page.write(suite, Store(tmp_path, "hand"))
+    assert not (tmp_path / "reports").exists()
+
+
+def test_a_place_that_cannot_be_written_is_a_sentence(suite, tmp_path):
+    fill(tmp_path)
+    (tmp_path / "reports").write_text("in the way")
+    with pytest.raises(BenchError, match=r"hand\.html cannot be written: "):
+        page.write(suite, Store(tmp_path, "hand"))
+
+
+def test_a_single_run_without_layers_or_seeds_beside_it(suite, tmp_path):
+    found = shown_runs.record(
+        1,
+        "hand",
+        method=declared("reference"),
+        metrics={
+            name: shown_runs.METRICS[name] for name in ("test_accuracy", "test_accuracy_last", "val_accuracy")
+        },
+    )
+    shown_runs.write(tmp_path, found, [], [])
+    data = written(suite, tmp_path).data
+    (task,) = data["tasks"]
+    assert (task["maps"], task["slope"], task["anytime"], task["cost"]) == ({}, [], [], {})
+    assert data["compared"] == ["mpd-agl", "mpd-agl"] and data["shapes"] == []
+
+
+@pytest.mark.parametrize(("cells", "columns"), [(30, 10), (3, contents.FEWEST_COLUMNS)])
+def test_the_longest_maps_share_columns(suite, tmp_path, monkeypatch, cells, columns):
+    # Three layers and forty looks.
+    monkeypatch.setattr(contents, "MOST_CELLS", cells)
+    for seed in range(2):
+        found = shown_runs.record(seed + 1, "hand", cell={"seed": seed})
+        shown_runs.write(tmp_path, found, layer_rows=shown_runs.layers(looks=range(40)))
+    (task,) = written(suite, tmp_path).data["tasks"]
+    (grid,) = task["maps"]["methods"].values()
+    assert grid["columns"][0] == 0 and grid["columns"][-1] == 39 and "–" in grid["columns"][1]
+    assert len(grid["columns"]) == columns == len(grid["available"][0])

@@ -1,0 +1,118 @@
+"""The report from the command line, and the reading half of the benchmark on a machine without torch."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = """\
+name = "tiny"
+methods = ["rectangle", "ann-relu"]
+datasets = [{ name = "digits", subset = 200 }]
+backbones = [{ name = "mlp", width = 0.125 }]
+timesteps = [2]
+seeds = [0]
+times = false
+[recipe]
+epochs = 1
+batch_size = 32
+learning_rate = 0.01
+[profile]
+device = "cpu"
+compile = "off"
+"""
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """A copy of the records that the project ships, without its tables."""
+    folder = tmp_path_factory.mktemp("shipped")
+    for what in ("runs", "latency", "derivatives"):
+        shutil.copytree(ROOT / "results" / what / "quick", folder / what / "quick")
+    return folder
+
+
+@pytest.fixture
+def without_torch(environment, tmp_path):
+    """without_torch("leaderboard", "quick") -> the ended process; torch and its users cannot be imported."""
+    blocked = tmp_path / "blocked"
+    for name in ("torch", "torchvision", "snntorch", "norse", "tonic"):
+        (blocked / name).mkdir(parents=True)
+        (blocked / name / "__init__.py").write_text(f"raise ImportError('{name} is not installed')")
+
+    def call(*arguments):
+        path = f"{blocked}:{ROOT}"
+        return subprocess.run(
+            [sys.executable, *map(str, arguments)],
+            cwd=tmp_path,
+            env=environment | {"PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    return call
+
+
+def test_the_report_of_the_shipped_suite(spikegrad, results, tmp_path):
+    ended = spikegrad("report", "quick", "--results", results, cwd=tmp_path)
+    file = results / "reports" / "quick.html"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"wrote {file}\n", "")
+    page = file.read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>") and "The suite quick" in page and "mpd-agl" in page
+    shown = spikegrad("report", "quick", "--results", results, "--json", cwd=tmp_path)
+    assert json.loads(shown.stdout) == {"suite": "quick", "file": str(file)}
+
+
+@pytest.mark.parametrize("command", ["leaderboard", "report"])
+def test_tables_and_report_need_no_torch(without_torch, results, command):
+    ended = without_torch("-m", "bench", command, "quick", "--results", results)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["leaderboards", "statistics", "report.page", "diff", "reading", "derivatives", "api", "cli", "render"],
+)
+def test_the_reading_half_imports_no_torch(without_torch, module):
+    ended = without_torch(
+        "-W", "error", "-c", f"import bench.{module}, sys; assert 'torch' not in sys.modules"
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_run_ends_with_a_report_and_one_that_has_nothing_to_do_leaves_it(spikegrad, tmp_path):
+    (tmp_path / "tiny.toml").write_text(TINY)
+    ended = spikegrad("run", "tiny.toml", cwd=tmp_path)
+    file = tmp_path / "results" / "local" / "reports" / "tiny.html"
+    assert ended.returncode == 0
+    assert ended.stdout.rstrip().endswith("wrote results/local/reports/tiny.html")
+    # The derivative of the method that ran stands beside the records, and in the page.
+    assert len([*(tmp_path / "results" / "local" / "derivatives" / "tiny").iterdir()]) == 1
+    before = file.stat().st_mtime_ns
+    again = spikegrad("run", "tiny.toml", cwd=tmp_path)
+    assert again.returncode == 0 and file.stat().st_mtime_ns == before
+    file.unlink()
+    file.parent.rmdir()
+    file.parent.write_text("in the way")
+    third = spikegrad("run", "tiny.toml", cwd=tmp_path)
+    assert third.returncode == 0 and "Traceback" not in third.stderr
+    assert f"warning: {file.relative_to(tmp_path)} cannot be written" in third.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nonsense"], "no suite 'nonsense'"),
+        (["quick", "--results", "empty"], "no records of the suite quick in empty"),
+    ],
+)
+def test_what_cannot_be_reported_is_one_sentence(spikegrad, tmp_path, arguments, says):
+    ended = spikegrad("report", *arguments, cwd=tmp_path)
+    assert ended.returncode == 2 and ended.stdout == ""
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("error: ") and says in line

@@ -12,7 +12,7 @@ from bench.paths import data_root as find_data_root
 from bench.paths import default_results
 from bench.record_files import Record
 from bench.store import OK, Store, writable
-from bench.suite import load_suite
+from bench.suite import Suite, load_suite
 from bench.timings import Timing
 
 if TYPE_CHECKING:
@@ -161,9 +161,9 @@ def execute(
             _draw(plan)
         except KeyboardInterrupt:
             if plan.store.records():
-                write_tables(plan.store, plan.suite.baseline)
+                write_tables(plan.store, plan.suite)
             raise
-        write_tables(plan.store, plan.suite.baseline)
+        write_tables(plan.store, plan.suite)
 
 
 def _draw(plan: Plan) -> None:
@@ -193,7 +193,7 @@ def tables(suite: str, *, results: Path | str | None = None) -> dict[str, pd.Dat
     """
     chosen = load_suite(suite)
     store = Store(Path(results) if results is not None else default_results(), chosen.name)
-    return write_tables(store, chosen.baseline)
+    return write_tables(store, chosen)
 
 
 def report(suite: str, *, results: Path | str | None = None) -> Path:
@@ -223,7 +223,7 @@ def report_of_run(plan: Plan, *, anything_new: bool) -> Path | None:
         return None
 
 
-def write_tables(store: Store, baseline: str) -> dict[str, pd.DataFrame]:
+def write_tables(store: Store, suite: Suite) -> dict[str, pd.DataFrame]:
     """Write the CSV files of a suite; the tables by name.
 
     Warns of each record and timing that is left out because it is damaged.
@@ -231,9 +231,9 @@ def write_tables(store: Store, baseline: str) -> dict[str, pd.DataFrame]:
     """
     from bench import leaderboards
 
-    found = reading.read(store)
+    found = reading.read(store, suite.targets)
     found.warn()
-    made = leaderboards.tables(found.records, baseline, found.timings, found.layer_times)
+    made = leaderboards.tables(found.records, suite.baseline, found.timings, found.layer_times)
     try:
         leaderboards.save(made, store.leaderboards)
     except OSError as problem:

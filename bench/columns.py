@@ -23,7 +23,17 @@ ANYTIME = ("anytime_accuracy_mean", "anytime_accuracy_sd")
 
 DECIMALS = dict.fromkeys((*ACCURACIES, *DELTAS, *RUN_ACCURACIES, *ANYTIME), 4) | dict.fromkeys(P_VALUES, 6)
 """Digits after the point on disk. Other numbers have six digits that count, or one after the point."""
-WHOLE = ("timesteps", "seed", "best_epoch", "rank", "t", "n_vanished", "n_unmeasured", *COUNTS)
+WHOLE = (
+    "timesteps",
+    "seed",
+    "best_epoch",
+    "epochs_to_target",
+    "rank",
+    "t",
+    "n_vanished",
+    "n_unmeasured",
+    *COUNTS,
+)
 TEXTS = (*KEY, *DECLARED, "status", "error", "id", "hardware", "workers", "indistinguishable_from_best")
 
 

@@ -38,7 +38,8 @@ from bench.timings import Timing
 
 VERDICTS = ("indistinguishable_from_best", "rank")
 ACCURACY_COLUMNS = (*KEY, *DECLARED, *COUNTS, *ACCURACIES, *DELTAS, *P_VALUES, *VERDICTS)
-RUNS_COLUMNS = (*KEY, *DECLARED, "seed", "status", *RUN_ACCURACIES, "best_epoch", "error", "id")
+RUN_EPOCHS = ("best_epoch", "epochs_to_target")
+RUNS_COLUMNS = (*KEY, *DECLARED, "seed", "status", *RUN_ACCURACIES, *RUN_EPOCHS, "error", "id")
 
 FEWEST_PAIRS_WITH_BEST = 3
 
@@ -204,6 +205,6 @@ def _accuracies(row: Row) -> Line:
 
 
 def _run(row: Row, record: Record) -> Line:
-    measured = {name: record["metrics"].get(name) for name in (*RUN_ACCURACIES, "best_epoch")}
+    measured = {name: record["metrics"].get(name) for name in (*RUN_ACCURACIES, *RUN_EPOCHS)}
     stated = {name: record[name] for name in ("status", "error", "id")}
     return row.identity() | {"seed": record["cell"]["seed"]} | measured | stated

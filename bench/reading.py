@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench import layer_times
 from bench.errors import BenchError, warn
-from bench.record_files import Record
-from bench.store import Store
+from bench.record_files import Record, reason
+from bench.store import OK, Store
 from bench.timings import Timing, Timings
 
 MOST_TOLD = 20
@@ -33,11 +34,16 @@ class Reading:
             warn(f"and {rest} more are left out; `spikegrad report` names all of them")
 
 
-def read(store: Store) -> Reading:
-    """What there is of a suite. Raises BenchError if there are no records, or they may not be read."""
+def read(store: Store, targets: Mapping[str, float] | None = None) -> Reading:
+    """What there is of a suite.
+
+    targets: by dataset, the validation accuracy in percent that `epochs_to_target` is about.
+    Raises BenchError if there are no records, or they may not be read.
+    """
     records, damaged = store.survey()
     timings, damaged_timings = Timings(store.results, store.suite).survey()
     left_out = [*damaged, *damaged_timings]
+    records = [_with_target(record, store, targets or {}, left_out.append) for record in records]
     found = Reading(records, timings, layer_times.read(store.results, left_out.append), left_out)
     if not records:
         found.warn()
@@ -46,3 +52,35 @@ def read(store: Store) -> Reading:
             f"`spikegrad run {store.suite}` makes them"
         )
     return found
+
+
+def _with_target(
+    record: Record, store: Store, targets: Mapping[str, float], tell: Callable[[str], None]
+) -> Record:
+    """The record with the number of epochs after which its target was reached, where there is one.
+
+    Of what is read again and again no record is changed: this is another.
+    """
+    target = targets.get(record["cell"]["dataset"]["name"])
+    file = store.folder(record["id"]) / "epochs.parquet"
+    if target is None or record["status"] != OK or not file.exists():
+        return record
+    try:
+        reached = _reached(file, target)
+    except Exception as problem:
+        # Each layer of the reader has errors of its own.
+        tell(f"{file} is damaged ({reason(problem)}): when its target was reached is unknown")
+        return record
+    return {**record, "metrics": {**record["metrics"], "epochs_to_target": reached}}
+
+
+def _reached(file: Path, target: float) -> int | None:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as parquet:
+        table = parquet.read(columns=["epoch", "val_accuracy"])
+    rows = zip(table["epoch"].to_pylist(), table["val_accuracy"].to_pylist(), strict=True)
+    return min(
+        (int(epoch) + 1 for epoch, accuracy in rows if accuracy is not None and accuracy >= target),
+        default=None,
+    )

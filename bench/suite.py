@@ -222,7 +222,8 @@ class Suite(Spec):
     for an entry with each of its values. The method "all" stands for every installed one. Where
     datasets want backbones or recipes of their own, `tasks` stands in for datasets, backbones and
     timesteps. baseline: the method that the others are compared with. timeout: seconds a cell may take.
-    times: whether a run ends with a phase that measures latency, one network at a time.
+    times: whether a run ends with a phase that measures latency, one network at a time. targets: by dataset,
+    the validation accuracy in percent of which the tables say after how many epochs it was reached.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -239,6 +240,7 @@ class Suite(Spec):
     profile: Profile = Profile()
     measure: Measure = Measure()
     times: bool = True
+    targets: dict[str, Annotated[float, Field(gt=0, le=100)]] = {}
 
     @field_validator("name")
     @classmethod
@@ -261,6 +263,9 @@ class Suite(Spec):
                 self._recipe(task)
             except ValidationError as error:
                 raise ValueError(f"tasks.{number}.recipe: {_first(error)}") from None
+        named = {dataset.name for matrix in self.matrices for dataset in matrix.datasets}
+        if unknown := [name for name in self.targets if name not in named]:
+            raise ValueError(f"targets names {unknown[0]!r}, which is no dataset of the suite")
         return _without_repeats(self, "methods", *PRODUCT, "seeds")
 
     @property
@@ -292,6 +297,8 @@ class Suite(Spec):
             changes["tasks"] = self._tasks_of(datasets)
         elif datasets is not None:
             changes["datasets"] = _choose(self.datasets, datasets, DatasetSpec)
+        if datasets is not None:
+            changes["targets"] = {name: goal for name, goal in self.targets.items() if name in datasets}
         if seeds is not None:
             changes["seeds"] = tuple(dict.fromkeys(seeds))
         content = {field: getattr(self, field) for field in self.model_fields_set}

@@ -176,6 +176,11 @@
       spec.height = step * new Set(rows.map((row) => row[column])).size;
     }
     change(spec);
+    // A layer of which nothing is known has no place on an axis: intervals, say, where all have one seed.
+    const known = (column) => rows.some((row) => !(column in row) || row[column] !== null);
+    spec.layer = spec.layer?.filter(({ encoding }) =>
+      [encoding.x, encoding.y].every((channel) => !channel?.field || known(channel.field)));
+    if (!spec.layer) delete spec.layer;
     const token = {};
     drawn.set(figure, { ...drawn.get(figure), rows, token });
     queue = queue.then(async () => {

@@ -30,7 +30,7 @@ def write(suite: Suite, store: Store) -> Path:
 
     Raises BenchError if there are no records, or the file cannot be written.
     """
-    found = reading.read(store)
+    found = reading.read(store, suite.targets)
     file = file_of(store)
     text = html(contents(suite, store, found))
     try:

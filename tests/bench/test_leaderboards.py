@@ -322,7 +322,7 @@ def test_bytes_on_disk(tmp_path: Path) -> None:
     assert lines[1].startswith(
         "blobs,mlp,2,arctan,default,fixed,gradient,paper,0,ok,97.1000,96.6000,,99.0000,7,,"
     )
-    assert any(",oom,,,,,,it was oom," in line for line in lines), "an error is one line"
+    assert any(",oom,,,,,,,it was oom," in line for line in lines), "an error is one line"
     table = pd.read_csv(accuracy_csv, dtype=str, keep_default_na=False)
     assert table["timesteps"].tolist() == ["2"] * 4 + ["4"] * 4 + ["10"] * 4, "sorted as numbers"
     assert table["method"].tolist()[:4] == ["rectangle", "arctan", "none", "mpd|agl, κ"]

@@ -5,7 +5,7 @@ import json
 import pytest
 import shown_runs
 
-from bench import reading
+from bench import columns, leaderboards, reading
 from bench.errors import BenchError
 from bench.store import Store
 from bench.suite import RECORD_SCHEMA
@@ -64,3 +64,40 @@ def test_of_very_many_the_first_are_told_and_the_rest_counted(capsys):
 def test_nothing_there_is_a_sentence_that_says_what_makes_it(tmp_path):
     with pytest.raises(BenchError, match=r"no records of the suite hand .*: `spikegrad run hand` makes them"):
         reading.read(Store(tmp_path, "hand"))
+
+
+def targeted(tmp_path, goal, **parts):
+    # 90, 90.33 and 90.67 % after epochs 1, 2 and 3.
+    folder = shown_runs.write(tmp_path, shown_runs.record(1, **parts))
+    found = reading.read(Store(tmp_path, "hand"), {"digits": goal})
+    return folder, found
+
+
+@pytest.mark.parametrize(("goal", "epochs"), [(50.0, 1), (90.3, 2), (90.5, 3), (99.0, None)])
+def test_when_a_target_was_reached(tmp_path, goal, epochs):
+    _, found = targeted(tmp_path, goal)
+    assert [record["metrics"]["epochs_to_target"] for record in found.records] == [epochs]
+    assert found.left_out == []
+    table = leaderboards.runs_table(found.records)
+    assert columns.printed(table)["epochs_to_target"].tolist() == [str(epochs or "")]
+
+
+def test_a_record_is_not_changed_by_a_target_and_has_none_without(tmp_path):
+    targeted(tmp_path, 50.0)
+    store = Store(tmp_path, "hand")
+    assert "epochs_to_target" not in store.records()[0]["metrics"]
+    assert "epochs_to_target" not in reading.read(store, {"digits-events": 1.0}).records[0]["metrics"]
+
+
+def test_damaged_epochs_are_named_and_the_record_counts(tmp_path):
+    folder, _ = targeted(tmp_path, 50.0)
+    (folder / "epochs.parquet").write_bytes(b"no table")
+    found = reading.read(Store(tmp_path, "hand"), {"digits": 50.0})
+    (sentence,) = found.left_out
+    assert "epochs.parquet is damaged (" in sentence and "when its target was reached is unknown" in sentence
+    assert len(found.records) == 1
+
+
+def test_a_failed_run_has_reached_nothing(tmp_path):
+    _, found = targeted(tmp_path, 1.0, status="diverged", metrics={})
+    assert "epochs_to_target" not in found.records[0]["metrics"]

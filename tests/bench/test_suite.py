@@ -381,3 +381,12 @@ def test_the_name_of_a_shipped_suite_is_taken(tmp_path):
     assert load_suite(str(copied)) == load_suite("smoke")
     with pytest.raises(BenchError, match="the name 'smoke' is that of a shipped suite"):
         load_suite(str(changed))
+
+
+def test_targets_are_of_the_suite_s_own_datasets_and_are_cut_down_with_them(tiny):
+    suite = tiny(datasets=["digits", "yin-yang"], targets={"digits": 90, "yin-yang": 50})
+    assert suite.only(datasets=["digits"]).targets == {"digits": 90.0}
+    with pytest.raises(ValueError, match="targets names 'dogs', which is no dataset of the suite"):
+        tiny(targets={"dogs": 90})
+    with pytest.raises(ValueError, match="less than or equal to 100"):
+        tiny(targets={"digits": 101})

@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pandas as pd
 import shown_runs
 
 from bench import environment, plan, times, worker
@@ -98,6 +99,14 @@ def write_records(count: int, suite: str, results: Path) -> int:
         _put(results, record | _outcome(suite, record["id"], cell["timesteps"]))
         configurations.add(configuration)
     return len(configurations)
+
+
+def write_layers(suite: str, results: Path) -> None:
+    """Put the same table of layers beside every record: eight layers, 21 looks, four time steps."""
+    names = tuple(f"conv{number}" for number in range(1, 9))
+    table = pd.DataFrame(shown_runs.layers(looks=range(21), names=names, timesteps=4)).to_parquet(index=False)
+    for folder in Store(results, suite).runs.iterdir():
+        (folder / "layers.parquet").write_bytes(table)
 
 
 def _matrix() -> Iterator[dict[str, Any]]:

@@ -13,7 +13,7 @@ from time import perf_counter
 
 import pandas as pd
 import pytest
-from harness_costs import SEEDS, finish, write_records, write_suite
+from harness_costs import SEEDS, finish, write_layers, write_records, write_suite
 from ledger import Measured
 
 ROUNDS = 5
@@ -131,6 +131,21 @@ def test_leaderboards_from_records(done, timed, measuring, tmp_path):
     for name in ("accuracy", "gradients", "cost", "latency"):
         table = pd.read_csv(tables / f"{name}.csv")
         assert len(table) == configurations and (table["n_seeds"] == SEEDS).all()
+
+
+def test_report_of_records(done, timed, measuring, request, tmp_path):
+    count = LEADERBOARD_RECORDS if measuring else TINY_RECORDS
+    suite, results = write_suite(TINY_CELLS, tmp_path), tmp_path / "results"
+    write_records(count, "finished", results)
+    write_layers("finished", results)
+    about = {"budget": "report of 10,000 records", "what": f"report of {count:,} records and their layers"}
+    timed(lambda: done("report", suite, "--results", results), rounds=3, limit=30.0, **about)
+    page = results / "reports" / "finished.html"
+    if measuring:
+        about["what"] = f"page of {count:,} records"
+        size = figure([page.stat().st_size / 1e6], unit="MB", limit=20.0, **about)
+        request.getfixturevalue("ledger").add(size)
+    assert f"{count} trainings: {count} ok" in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

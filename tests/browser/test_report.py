@@ -1,0 +1,278 @@
+"""The report in a browser, as its reader has it before him: `tox run -e browser`."""
+
+import csv
+import io
+import re
+
+import pytest
+import shown_runs
+from axe_playwright_python.sync_playwright import Axe
+
+from bench.report import page as report
+from bench.store import Store
+from bench.suite import Suite
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '</script><img src=x onerror="alert(2)">',
+    "__proto__",
+    "constructor",
+    "datum.x); alert(3); (",
+    "=HYPERLINK(1)",
+    "κ mpd|agl, \u202eright to left",
+    "${alert(4)}",
+)
+
+
+def names(page, task="t0"):
+    return page.locator(f"#table-{task} tbody tr:not(.detail):visible .seeds").all_inner_texts()
+
+
+def column(page, heading, task="t0"):
+    """The shown texts of a column of a leaderboard."""
+    heads = [text.strip(" ▲▼\n") for text in page.locator(f"#table-{task} thead th").all_inner_texts()]
+    cells = page.locator(
+        f"#table-{task} tbody tr:not(.detail):visible > :nth-child({heads.index(heading) + 1})"
+    )
+    return [text.strip() for text in cells.all_inner_texts()]
+
+
+def sort_by(page, heading, task="t0"):
+    page.locator(f"#table-{task} thead").get_by_role("button", name=heading, exact=True).click()
+
+
+def saved(page, act):
+    with page.expect_download() as waited:
+        act()
+    path = waited.value.path()
+    return waited.value.suggested_filename, path.read_bytes()
+
+
+def test_sorting(quick, open_page):
+    page = open_page(quick).page
+    shipped = names(page)
+    sort_by(page, "test accuracy %")
+    upward = [float(text.split()[0]) for text in column(page, "test accuracy %")]
+    assert upward == sorted(upward) and len(upward) == len(shipped)
+    sort_by(page, "test accuracy %")
+    assert [float(text.split()[0]) for text in column(page, "test accuracy %")] == upward[::-1]
+    sort_by(page, "method")
+    assert names(page) == sorted(shipped)
+    assert page.locator("#table-t0 th[aria-sort]").all_inner_texts()[0].startswith("method")
+    # What is unknown stands last, whichever way.
+    for _ in range(2):
+        sort_by(page, "p, adjusted")
+        assert column(page, "p, adjusted")[-1] == "–"
+    sort_by(page, "rank")
+    ranks = column(page, "rank")
+    assert ranks[-1] == "" and [int(rank) for rank in ranks[:-1]] == sorted(int(rank) for rank in ranks[:-1])
+
+
+def test_filters(quick, open_page):
+    page = open_page(quick).page
+    assert page.locator("#shown").inner_text() == "20 of 20 rows"
+    page.get_by_label("Kind").select_option("library")
+    assert set(names(page)) == {"snntorch/atan", "norse/superspike"}
+    assert page.locator("#shown").inner_text() == "4 of 20 rows"
+    page.get_by_label("Data").select_option("digits-events")
+    assert page.locator(".task:visible").count() == 1
+    assert page.locator("#shown").inner_text() == "2 of 20 rows"
+    page.get_by_label("Data").select_option("")
+    page.get_by_label("Kind").select_option("")
+    page.get_by_label("Fidelity").select_option("official-code")
+    assert names(page) == ["mpd-agl"]
+    page.get_by_label("Fidelity").select_option("")
+    page.get_by_label("Method").first.fill("SIG")
+    assert set(names(page)) == {"sigmoid", "fast-sigmoid"}
+
+
+def test_the_seeds_of_a_method_by_mouse_and_by_keyboard(quick, open_page):
+    page = open_page(quick).page
+    button = page.locator("#table-t0").get_by_role("button", name="mpd-agl")
+    assert button.get_attribute("aria-expanded") == "false"
+    button.click()
+    assert button.get_attribute("aria-expanded") == "true"
+    rows = page.locator("#table-t0 tr.detail tbody tr")
+    assert rows.count() == 3
+    first = rows.nth(0).locator("td").all_inner_texts()
+    assert first[:2] == ["0", "ok"] and re.fullmatch(r"[0-9a-f]{16}", first[6])
+    # Sorting closes them: a row of seeds would be torn from its method.
+    sort_by(page, "method")
+    assert page.locator("tr.detail").count() == 0
+    button.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("tr.detail").count() == 1
+    page.keyboard.press("Space")
+    assert page.locator("tr.detail").count() == 0
+
+
+def test_heat_maps_switch_methods_and_tasks(quick, open_page):
+    opened = open_page(quick)
+    page = opened.page
+
+    def shown(figure):
+        page.locator(f"{figure} .tools button", has_text="Numbers").click()
+        text = page.locator(f"{figure} .numbers").inner_text()
+        page.locator(f"{figure} .tools button", has_text="Numbers").click()
+        return text
+
+    def titles():
+        return [page.locator(f"#figure-available-{side} h3").inner_text() for side in "ab"]
+
+    assert titles() == ["A: mpd-agl, available fraction", "B: rectangle, available fraction"]
+    before = shown("#figure-available-a"), shown("#figure-available-b")
+    assert before[0] != before[1]
+    page.locator("#a").select_option("arctan")
+    assert titles()[0] == "A: arctan, available fraction"
+    page.locator("#b").select_option("mpd-agl")
+    assert shown("#figure-available-b") == before[0]
+    assert shown("#figure-available-a") not in before
+    page.locator("#task").select_option(index=1)
+    assert titles() == ["A: arctan, available fraction", "B: mpd-agl, available fraction"]
+    assert shown("#figure-available-b") != before[0]
+    page.wait_for_timeout(1000)
+    layers = page.locator("#figure-sizes-a svg .role-axis-label text").all_text_contents()
+    assert {"conv1", "conv2", "conv3"} <= set(layers)
+
+
+def test_every_figure_is_drawn(quick, open_page):
+    page = open_page(quick).page
+    figures = page.locator("figure[data-figure]:visible")
+    assert figures.count() >= 8
+    for number in range(figures.count()):
+        assert figures.nth(number).locator(".chart svg .mark-group").count() > 0
+    assert page.locator("#shape-panels svg").count() == 9
+
+
+# Chromium lets a page start ten downloads before it asks: three figures at a time.
+@pytest.mark.parametrize(
+    "figures",
+    [("accuracy", "anytime", "cost"), ("available-a", "sizes-b", "slope")],
+)
+def test_figures_can_be_taken_away(quick, open_page, figures):
+    page = open_page(quick).page
+    for name in figures:
+        tools = page.locator(f"#figure-{name} .tools")
+        file, content = saved(page, tools.get_by_role("button", name="SVG").click)
+        assert file == f"quick-{name}.svg" and content.startswith(b"<svg") and len(content) > 1000
+        file, content = saved(page, tools.get_by_role("button", name="PNG").click)
+        assert file == f"quick-{name}.png" and content.startswith(b"\x89PNG") and len(content) > 1000
+        file, content = saved(page, tools.get_by_role("button", name="CSV").click)
+        assert file == f"quick-{name}.csv" and len(content.splitlines()) > 2
+
+
+def test_the_numbers_that_are_taken_away_are_those_of_the_tables(quick, open_page):
+    page = open_page(quick).page
+    _, content = saved(page, page.locator("#figure-accuracy .tools").get_by_role("button", name="CSV").click)
+    rows = list(csv.DictReader(io.StringIO(content.decode())))
+    assert [row["method"] for row in rows] == names(page)
+    assert [f"{float(row['mean']):.2f}" for row in rows] == [
+        t.split()[0] for t in column(page, "test accuracy %")
+    ]
+    page.get_by_label("Kind").select_option("library")
+    _, content = saved(page, page.locator("button.csv-of").first.click)
+    rows = list(csv.DictReader(io.StringIO(content.decode())))
+    assert [row["method"] for row in rows] == names(page) and len(rows) == 2
+
+
+def test_other_costs_can_be_asked_for(quick, open_page):
+    page = open_page(quick).page
+    assert "energy" in page.locator("#price").input_value()
+    page.locator("#price").select_option("training step, ms")
+    page.wait_for_timeout(1000)
+    axis = page.locator("#figure-cost svg .role-axis-title text").all_text_contents()
+    assert "training step, ms" in axis
+    # What was chosen stays when the task changes.
+    page.locator("#task").select_option(index=1)
+    assert page.locator("#price").input_value() == "training step, ms"
+
+
+@pytest.mark.parametrize("width", [1280, 820, 390, 320])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_any_screen(quick, open_page, width, scheme):
+    page = open_page(quick, width=width, color_scheme=scheme).page
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_stands_in_the_way_of_those_who_read_otherwise(quick, open_page, scheme):
+    page = open_page(quick, color_scheme=scheme, bypass_csp=True).page
+    page.locator("#table-t0").get_by_role("button", name="mpd-agl").click()
+    page.locator("#figure-slope .tools button", has_text="Numbers").click()
+    found = Axe().run(page).response["violations"]
+    assert [(each["id"], each["nodes"][0]["html"][:100]) for each in found] == []
+
+
+def test_it_prints_on_white_without_controls(quick, open_page):
+    page = open_page(quick, color_scheme="dark").page
+    page.emulate_media(media="print", color_scheme="dark")
+    style = page.evaluate(
+        "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
+    )
+    assert style == ["rgb(255, 255, 255)", "rgb(0, 0, 0)"]
+    assert page.locator("nav, .filters, .tools").locator("visible=true").count() == 0
+    assert page.locator(".chart svg").first.is_visible()
+    assert page.pdf().startswith(b"%PDF")
+
+
+def test_without_scripts_the_tables_are_there(quick, chromium):
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"file://{quick}")
+    assert page.locator("#table-t0 tbody tr").count() == 10
+    assert "need JavaScript" in page.locator("noscript").inner_text()
+    context.close()
+
+
+def hostile_results(folder):
+    number = 0
+    for name in HOSTILE:
+        for seed in range(2):
+            number += 1
+            found = shown_runs.record(
+                number,
+                "hand",
+                cell={"method": {"name": name, "params": {}}, "dataset": {"name": HOSTILE[1]}, "seed": seed},
+                configuration=f"of-{name}",
+                variant=f"width={HOSTILE[0]}",
+                status="ok" if seed else "failed",
+                metrics=shown_runs.METRICS if seed else {},
+                error=None if seed else f"it said {HOSTILE[1]} and {HOSTILE[0]}",
+            )
+            shown_runs.write(folder, found, layer_rows=shown_runs.layers(names=(HOSTILE[0], HOSTILE[1], "c")))
+    broken = Store(folder, "hand").folder(HOSTILE[0].replace("/", "_"))
+    broken.mkdir()
+    (broken / "record.json").write_text("{")
+
+
+def test_a_name_is_a_name_whatever_it_says(open_page, tmp_path):
+    hostile_results(tmp_path)
+    suite = Suite.model_validate(
+        {
+            "name": "hand",
+            "description": HOSTILE[1],
+            "methods": ["rectangle"],
+            "datasets": ["digits"],
+            "backbones": ["mlp"],
+            "timesteps": [2],
+            "seeds": [0],
+            "recipe": {"epochs": 1, "batch_size": 2, "learning_rate": 0.1},
+        }
+    )
+    page = open_page(report.write(suite, Store(tmp_path, "hand"))).page
+    assert set(names(page)) == set(HOSTILE)
+    for name in HOSTILE:
+        page.locator("#a").select_option(name)
+        page.locator("#b").select_option(HOSTILE[0])
+        assert page.locator("#figure-available-a h3").inner_text() == f"A: {name}, available fraction"
+        page.locator("#table-t0 .seeds").nth(HOSTILE.index(name)).click()
+    page.locator("#figure-accuracy .tools button", has_text="Numbers").click()
+    page.wait_for_timeout(1000)
+    assert page.locator("img").count() == 0
+    assert page.locator("tr.detail tbody tr").count() == 2 * len(HOSTILE)
+    # A dot and its tip, which Vega puts into the page by itself.
+    page.locator("#figure-accuracy svg .mark-symbol.role-mark path").first.hover()
+    page.wait_for_timeout(500)
+    assert page.locator("img").count() == 0
+    _, content = saved(page, page.locator("#figure-accuracy .tools").get_by_role("button", name="CSV").click)
+    assert b"\n'=HYPERLINK(1)" in content

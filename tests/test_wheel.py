@@ -18,7 +18,7 @@ PLACES = {
     "results/leaderboards": "bench/plugins/leaderboards",
 }
 """Where the folders of the checkout are in the wheel."""
-SHIPPED = {".py", ".toml", ".csv"}
+SHIPPED = {".py", ".toml", ".csv", ".css", ".js", ".jinja"}
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,7 @@ def test_a_suite_runs_from_the_wheel_in_an_empty_folder(installed, tmp_path):
     runs = pd.read_csv(tmp_path / "results" / "local" / "leaderboards" / "smoke" / "runs.csv")
     assert len(runs) >= 3
     assert set(runs["status"]) == {"ok"}
+    assert "rectangle" in (tmp_path / "results" / "local" / "reports" / "smoke.html").read_text(encoding="utf-8")
 
 
 def test_shipped_methods_are_listed_from_the_wheel(installed, tmp_path):

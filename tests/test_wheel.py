@@ -85,7 +85,9 @@ def test_a_suite_runs_from_the_wheel_in_an_empty_folder(installed, tmp_path):
     runs = pd.read_csv(tmp_path / "results" / "local" / "leaderboards" / "smoke" / "runs.csv")
     assert len(runs) >= 3
     assert set(runs["status"]) == {"ok"}
-    assert "rectangle" in (tmp_path / "results" / "local" / "reports" / "smoke.html").read_text(encoding="utf-8")
+    assert "rectangle" in (tmp_path / "results" / "local" / "reports" / "smoke.html").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_shipped_methods_are_listed_from_the_wheel(installed, tmp_path):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.rows import data
+from bench.terminal import counted
 
 Record = Mapping[str, Any]
 Facts = list[tuple[str, list[str]]]
@@ -93,7 +94,9 @@ def _code(records: Sequence[Record]) -> list[str]:
         git = record["environment"].get("git") or {}
         if commit := git.get("commit"):
             commits[f"commit {str(commit)[:12]}" + " with uncommitted changes" * bool(git.get("dirty"))] += 1
-    found = [f"{commit}: {number} trainings" for commit, number in commits.most_common(MOST_COMMITS)]
+    found = [
+        f"{commit}: {counted(number, 'training')}" for commit, number in commits.most_common(MOST_COMMITS)
+    ]
     return found or ["no commit is on record"]
 
 
@@ -103,5 +106,6 @@ def _counted(lines: Iterable[str]) -> list[str]:
     if len(found) == 1:
         return list(found)
     return [
-        f"{line} ({number} trainings)" for line, number in sorted(found.items(), key=lambda e: (-e[1], e[0]))
+        f"{line} ({counted(number, 'training')})"
+        for line, number in sorted(found.items(), key=lambda e: (-e[1], e[0]))
     ]

@@ -1,0 +1,42 @@
+"""The leaderboard of the page: blocks, names that are told apart, seeds."""
+
+from written_records import FAIR, GOOD, matrix, runs
+
+from bench import leaderboards
+from bench.readable import blocks
+from bench.report.tasks import by_key, page_tasks, seeds
+
+
+def test_blocks_are_those_of_the_terminal_in_its_order():
+    table = leaderboards.accuracy_table(matrix())
+    found = page_tasks(table)
+    assert [task.title for task in found] == [block.title for block in blocks(table)]
+    for task, block in zip(found, blocks(table), strict=True):
+        assert [entry.name for entry in task.entries] == [line["method"] for line in block.lines]
+    assert [task.id for task in found] == [f"t{number}" for number in range(len(found))]
+
+
+def test_the_key_is_that_of_the_table_and_not_the_name_that_is_shown():
+    records = runs("rectangle", GOOD) + runs("rectangle", FAIR, "width=2")
+    (task,) = page_tasks(leaderboards.accuracy_table(records))
+    assert [(entry.name, entry.key[-2:]) for entry in task.entries] == [
+        ("rectangle", ("rectangle", "default")),
+        ("rectangle (width=2)", ("rectangle", "width=2")),
+    ]
+    assert task.names[task.entries[1].key] == "rectangle (width=2)"
+
+
+def test_names_that_would_be_the_same_get_a_number():
+    # A method that is called as another's variant is shown.
+    records = runs("rectangle (width=2)", GOOD) + runs("rectangle", FAIR, "width=2") + runs("rectangle", FAIR)
+    (task,) = page_tasks(leaderboards.accuracy_table(records))
+    names = [entry.name for entry in task.entries]
+    assert len(set(names)) == 3 and "rectangle (width=2) (2)" in names
+
+
+def test_seeds_have_every_status_and_one_line_of_reason():
+    records = runs("rectangle", [98.0, "failed"])
+    ((_, lines),) = by_key(leaderboards.runs_table(records)).items()
+    worked, failed = seeds(lines)
+    assert worked == [0, "ok", "98.0000", "97.5000", "99.0000", 7, records[0]["id"], ""]
+    assert failed == [1, "failed", "", "", "", None, records[1]["id"], "it was failed"]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from bench.engines.local import Listener
     from bench.engines.serial import TimesListener
+    from bench.formats import Form
     from bench.plan import Plan, Planned
     from bench.times import Measurement
 
@@ -191,9 +192,40 @@ def tables(suite: str, *, results: Path | str | None = None) -> dict[str, pd.Dat
 
     Raises BenchError if there are no records.
     """
+    return write_tables(*_stored(suite, results))
+
+
+def to_paste(
+    suite: str,
+    form: Form,
+    table: str = "accuracy",
+    *,
+    results: Path | str | None = None,
+) -> str:
+    """Write the tables of a suite anew, and return one of them as a text to paste, with captions.
+
+    Raises BenchError if there are no records.
+    """
+    from bench import formats
+
+    store, chosen = _stored(suite, results)
+    made = write_tables(store, chosen)[table]
+    command = ["leaderboard", suite, *(["--results", str(results)] if results else []), "--table", table]
+    return formats.to_paste(
+        form,
+        table,
+        made,
+        suite=store.suite,
+        records=store.records(),
+        baseline=chosen.baseline,
+        command=["spikegrad", *command, "--format", form],
+    )
+
+
+def _stored(suite: str, results: Path | str | None) -> tuple[Store, Suite]:
+    """The records of a suite, and the suite."""
     chosen = load_suite(suite)
-    store = Store(Path(results) if results is not None else default_results(), chosen.name)
-    return write_tables(store, chosen)
+    return Store(Path(results) if results is not None else default_results(), chosen.name), chosen
 
 
 def report(suite: str, *, results: Path | str | None = None) -> Path:
@@ -203,8 +235,7 @@ def report(suite: str, *, results: Path | str | None = None) -> Path:
     """
     from bench.report import page
 
-    chosen = load_suite(suite)
-    store = Store(Path(results) if results is not None else default_results(), chosen.name)
+    store, chosen = _stored(suite, results)
     return page.write(chosen, store)
 
 

@@ -71,7 +71,7 @@ Timeout = Annotated[
     float | None,
     typer.Option("--timeout", min=1, help="Seconds a cell may take, instead of the suite's own."),
 ]
-Table = Literal["accuracy", "gradients", "latency", "cost", "anytime", "runs"]
+Table = Literal["accuracy", "overall", "gradients", "latency", "cost", "anytime", "runs", "published"]
 Kind = Literal["methods", "datasets", "backbones", "suites"]
 
 
@@ -306,22 +306,24 @@ def leaderboard(
     results: Results = None,
     which: Annotated[Table, typer.Option("--table", help="Which one to show.")] = "accuracy",
     form: Annotated[
-        Literal["table", "csv", "markdown"], typer.Option("--format", help="What to print.")
-    ] = "table",
+        Literal["table", "csv", "markdown", "latex"] | None,
+        typer.Option("--format", help="What to print.", show_default="table"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make the tables of a suite anew from its records, and show one of them."""
-    from bench import api, columns, readable, render, render_tables
+    from bench import api, columns, render, render_tables
 
+    if as_json and form:
+        raise BenchError(f"--json and --format {form} are two forms of one table: give one of them")
+    if form in ("markdown", "latex"):
+        sys.stdout.write(api.to_paste(suite, form, which, results=results))
+        return
     table = api.tables(suite, results=results)[which]
     if as_json:
         print_json(render.table_as_json(table))
     elif form == "csv":
         sys.stdout.write(columns.csv(table))
-    elif form == "markdown":
-        sys.stdout.write(
-            readable.markdown(table) if which == "accuracy" else render_tables.markdown(which, table)
-        )
     elif which == "accuracy":
         render.show_accuracy(table, console())
     else:

@@ -16,12 +16,20 @@ COUNTS = ("n_seeds", "n_failed", "n_incomplete")
 ACCURACIES = tuple(
     f"test_accuracy_{what}" for what in ("mean", "sd", "ci_low", "ci_high", "last_mean", "best_epoch_mean")
 )
+TASK_COUNTS = ("n_tasks", "n_tasks_missing", "n_runs")
 DELTAS = ("delta_vs_baseline", "delta_ci_low", "delta_ci_high")
 P_VALUES = ("p_adjusted", "p_permutation")
 RUN_ACCURACIES = ("test_accuracy", "test_accuracy_last", "test_accuracy_best_epoch", "val_accuracy")
 ANYTIME = ("anytime_accuracy_mean", "anytime_accuracy_sd")
+PUBLISHED = ("published", "published_sd", "measured_mean", "measured_sd", "gap")
+SOURCE = ("source", "source_kind", "measure", "same_protocol", "differs", "note")
 
-DECIMALS = dict.fromkeys((*ACCURACIES, *DELTAS, *RUN_ACCURACIES, *ANYTIME), 4) | dict.fromkeys(P_VALUES, 6)
+VERDICT_TEXTS = ("indistinguishable_from_best", "pareto_optimal")
+OVERALL = ("iqm", "iqm_ci_low", "iqm_ci_high", "average_rank")
+
+DECIMALS = dict.fromkeys(
+    (*ACCURACIES, *DELTAS, *RUN_ACCURACIES, *ANYTIME, *OVERALL, *PUBLISHED), 4
+) | dict.fromkeys(P_VALUES, 6)
 """Digits after the point on disk. Other numbers have six digits that count, or one after the point."""
 WHOLE = (
     "timesteps",
@@ -32,9 +40,15 @@ WHOLE = (
     "t",
     "n_vanished",
     "n_unmeasured",
+    "year",
+    "runs",
+    *TASK_COUNTS,
     *COUNTS,
 )
-TEXTS = (*KEY, *DECLARED, "status", "error", "id", "hardware", "workers", "indistinguishable_from_best")
+TEXTS = (
+    *(*KEY, *DECLARED, *SOURCE, *VERDICT_TEXTS),
+    *("status", "error", "id", "hardware", "workers"),
+)
 
 
 def named(names: Sequence[str], values: Iterable[Any]) -> Line:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench import measured_tables, statistics
+from bench import measured_tables, statistics, table_schemas
 from bench.columns import (
     ACCURACIES,
     COUNTS,
@@ -31,8 +31,10 @@ from bench.columns import (
     named,
 )
 from bench.files import write_atomic
-from bench.latency_table import latency_of
-from bench.rows import Record, Row, base, data, rows, settings
+from bench.latency_table import LATENCY_COLUMNS, latency_of
+from bench.overall_table import OVERALL_COLUMNS, overall_of
+from bench.published_table import PUBLISHED_COLUMNS, published_of
+from bench.rows import Record, Row, base, chance, rows, settings
 from bench.store import FAILED, OK
 from bench.timings import Timing
 
@@ -40,6 +42,18 @@ VERDICTS = ("indistinguishable_from_best", "rank")
 ACCURACY_COLUMNS = (*KEY, *DECLARED, *COUNTS, *ACCURACIES, *DELTAS, *P_VALUES, *VERDICTS)
 RUN_EPOCHS = ("best_epoch", "epochs_to_target")
 RUNS_COLUMNS = (*KEY, *DECLARED, "seed", "status", *RUN_ACCURACIES, *RUN_EPOCHS, "error", "id")
+
+COLUMNS = {
+    "runs": RUNS_COLUMNS,
+    "accuracy": ACCURACY_COLUMNS,
+    "overall": OVERALL_COLUMNS,
+    "gradients": measured_tables.GRADIENTS_COLUMNS,
+    "cost": measured_tables.COST_COLUMNS,
+    "anytime": measured_tables.ANYTIME_COLUMNS,
+    "latency": LATENCY_COLUMNS,
+    "published": PUBLISHED_COLUMNS,
+}
+"""Of every table."""
 
 FEWEST_PAIRS_WITH_BEST = 3
 
@@ -62,7 +76,12 @@ def accuracy_table(records: Iterable[Record], baseline: str = "rectangle") -> pd
 
 def design_note(records: Iterable[Record], baseline: str = "rectangle") -> list[str]:
     """A sentence per task: seeds, comparisons, and the smallest difference they would show."""
-    return [task.design() for task in _tasks(rows(records), baseline)]
+    return [f"{task.name}: {task.design()}" for task in _tasks(rows(records), baseline)]
+
+
+def designs(of: Sequence[Row], baseline: str = "rectangle") -> dict[Row, str]:
+    """What `design_note` says of the rows that each row is compared with, without the task's name."""
+    return {row: said for task in _tasks(of, baseline) for said in [task.design()] for row in task.rows}
 
 
 def tables(
@@ -73,13 +92,16 @@ def tables(
 ) -> dict[str, pd.DataFrame]:
     """Every table by name; timings, layer_times: of networks and of layers, apart from the trainings."""
     of = rows(records)
+    latency = latency_of(of, timings, layer_times)
     return {
         "runs": _runs(of),
         "accuracy": _accuracy(of, baseline),
+        "overall": overall_of(of, baseline, latency),
         "gradients": measured_tables.gradients_of(of, baseline),
         "cost": measured_tables.cost_of(of),
         "anytime": measured_tables.anytime_of(of),
-        "latency": latency_of(of, timings, layer_times),
+        "latency": latency,
+        "published": published_of(of),
     }
 
 
@@ -95,7 +117,12 @@ def write(
 
 
 def save(made: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
-    """Write tables as `write` does."""
+    """Write tables as `write` does, if all of them are what tables must be.
+
+    Raises BenchError if one is not.
+    """
+    for name, table in made.items():
+        table_schemas.check(name, table, COLUMNS[name])
     files = {folder / f"{name}.csv": csv(table) for name, table in made.items()}
     for file, content in files.items():
         write_atomic(file, content.encode("utf-8", "backslashreplace"))
@@ -135,18 +162,22 @@ class _Task:
             for row in order
         ]
 
+    @property
+    def name(self) -> str:
+        """Data, network, time steps, and what the variants of all rows share."""
+        shared = [word for word in self.rows[0].words if all(word in row.words for row in self.rows)]
+        return ", ".join(["{}, {}, T = {}".format(*self.rows[0].task), *shared])
+
     def design(self) -> str:
         """What this many seeds and comparisons can show."""
-        shared = [word for word in self.rows[0].words if all(word in row.words for row in self.rows)]
-        name = ", ".join(["{}, {}, T = {}".format(*self.rows[0].task), *shared])
         if self.base is None:
-            return f"{name}: no run of {self.baseline}, so nothing is compared with it."
+            return f"no run of {self.baseline}, so nothing is compared with it."
         if not self.family:
-            return f"{name}: no method has two finished seeds beside {self.baseline}'s, so nothing is tested."
+            return f"no method has two finished seeds beside {self.baseline}'s, so nothing is tested."
         m, pairs = len(self.family), sorted(self.found[row].n for row in self.family)
         fewest, most = pairs[0], pairs[-1]
         seeds = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-        size = f"{name}: n = {seeds} paired seeds, m = {m} comparison{'s' * (m > 1)} with {self.baseline}"
+        size = f"n = {seeds} paired seeds, m = {m} comparison{'s' * (m > 1)} with {self.baseline}"
         spread = float(np.median([self.found[row].sd for row in self.family]))
         if spread == 0:
             return f"{size}; the differences do not vary, so what this design would detect is unknown."
@@ -158,9 +189,9 @@ class _Task:
         )
 
     def _ranks(self) -> dict[Row, int | None]:
-        chance = _chance(record for row in self.rows for record in row.records)
+        guess = chance(record for row in self.rows for record in row.records)
         # Fewer seeds than the baseline's would make a mean over other runs than the others' means.
-        scores = [row.score(chance) if row.seeds >= self.wanted else math.nan for row in self.rows]
+        scores = [row.score(guess) if row.seeds >= self.wanted else math.nan for row in self.rows]
         return dict(zip(self.rows, statistics.ranks(scores), strict=True))
 
     def _delta(self, row: Row) -> Line:
@@ -183,12 +214,6 @@ class _Task:
         words = {True: "yes", False: "no", None: ""}
         covered = zip(tested, statistics.covers_zero([*tested.values()]), strict=True)
         return dict.fromkeys(best, "yes") | {row: words[answer] for row, answer in covered}
-
-
-def _chance(records: Iterable[Record]) -> float:
-    """Percent right by guessing; NaN where no record got as far as knowing its classes."""
-    classes = max((data(record, "classes") or 0 for record in records), default=0)
-    return 100 / classes if classes else math.nan
 
 
 def _tasks(of: Sequence[Row], baseline: str) -> Iterator[_Task]:

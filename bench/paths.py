@@ -25,6 +25,12 @@ def shipped_leaderboard(suite: str) -> Path:
     return root / "leaderboards" / suite
 
 
+def published_accuracies() -> Path:
+    """The shipped file of accuracies that papers report."""
+    root = CHECKOUT / "results" if CHECKOUT else PACKAGE / "plugins"
+    return root / "published" / "accuracy.csv"
+
+
 def numerical_core() -> list[Path]:
     """The files of the harness that every number depends on."""
     names = (

@@ -1,8 +1,9 @@
-"""The accuracy table for people: short texts in place of columns, on the terminal and in Markdown."""
+"""Tables for people, as texts, a block a task: what terminal, Markdown and LaTeX share; and Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +11,8 @@ import pandas as pd
 
 from bench.columns import COUNTS, DECLARED, DELTAS, TASK, text
 from bench.leaderboards import VERDICTS
-from bench.suite import BackboneSpec
+from bench.variants import is_option, words
 
-OPTIONS = {*BackboneSpec.model_fields, "backbone.width", "subset", "cuda", "float64"} - {"name", "width"}
 HEADINGS = {
     "rank": "rank",
     "method": "method",
@@ -23,83 +23,165 @@ HEADINGS = {
     "delta": "Δ to baseline",
     "best": "indistinguishable from best",
 }
+PAPER_HEADINGS = {
+    "method": "method",
+    "changes": "changes",
+    "fidelity": "fidelity",
+    "mean": "test accuracy (%)",
+    "n": "n",
+    "delta": "Δ to baseline",
+    "p": "p",
+}
+"""What of it stands in a paper: in the order of ranks, with bold in the place of a verdict."""
+WORDS = frozenset(
+    (
+        *("method", "kind", "changes", "fidelity", "best", "status", "id", "error"),
+        *("source", "source_kind", "same_protocol", "differs", "note"),
+    )
+)
+"""Columns of words, and not of numbers alone."""
+MARKDOWN_SIGNS = re.compile(r"[\\`*_<>|~$&]")
 
 
 @dataclass(frozen=True)
 class Block:
-    """One task of an accuracy table: a title, and its lines with a text under each of HEADINGS."""
+    """The rows of one task of a table, as texts.
+
+    heads: the headings of the columns that are shown; lines: the texts of each row by column; rows: what
+    they are made from. bold: by line, the column whose number is among the best, or none. apart: by line,
+    whether it is not ranked among the others.
+    """
 
     title: str
+    heads: Mapping[str, str]
     lines: list[dict[str, str]]
+    rows: pd.DataFrame
+    bold: Sequence[str | None] = ()
+    apart: Sequence[bool] = ()
 
 
-def blocks(table: pd.DataFrame) -> Iterator[Block]:
+def blocks(table: pd.DataFrame, heads: Mapping[str, str] = HEADINGS) -> Iterator[Block]:
     """The tasks of an accuracy table, in its order; networks and data of other options are other tasks."""
+    column = "accuracy" if "accuracy" in heads else "mean"
     for title, rows in tasks(table):
-        yield Block(title, [_readable(line) for line in rows.to_dict("records")])
+        found = rows.to_dict("records")
+        bold = [column if is_best(line) else None for line in found]
+        apart = [pd.isna(line["rank"]) for line in found]
+        yield Block(title, heads, [_readable(line) for line in found], rows, bold, apart)
 
 
 def tasks(table: pd.DataFrame, *within: str) -> Iterator[tuple[str, pd.DataFrame]]:
     """Title and rows of each task of any table, and within it of each value of these columns.
 
-    What the variants of all rows share stands once, in the title, and `method` names what is a row's own.
+    What the variants of all rows share stands once, in the title, and `method` names what is a row's own;
+    `alone` is the method's name without it.
+    Rows without a variant, of methods that were not run, stand with the first network of their task.
     """
-    options = [" ".join(filter(_is_option, _words(variant))) for variant in table["variant"]]
-    for place, rows in table.groupby([*TASK, pd.Series(options, table.index), *within]):
+    options = _options(table)
+    for place, rows in table.groupby([*TASK, options, *within]):
         dataset, backbone, timesteps, _, *rest = map(str, place)
-        words = [_words(variant) for variant in rows["variant"]]
-        shared = [word for word in words[0] if all(word in other for other in words)]
-        own = [" ".join(word for word in of if word not in shared) for of in words]
+        parts = [words(variant) for variant in rows["variant"]]
+        run = [of for of, variant in zip(parts, rows["variant"], strict=True) if variant] or [[]]
+        shared = [word for word in run[0] if all(word in other for other in run)]
+        own = [" ".join(word for word in of if word not in shared) for of in parts]
         names = zip(rows["method"], own, strict=True)
-        named = rows.assign(method=[f"{method} ({of})" if of else method for method, of in names])
+        named = rows.assign(
+            method=[f"{method} ({of})" if of else method for method, of in names], alone=rows["method"]
+        )
         yield " · ".join([dataset, backbone, f"T = {timesteps}", *shared, *rest]), named
+
+
+def _options(table: pd.DataFrame) -> pd.Series[Any]:
+    """The options of each row's network, data and machine, in one text."""
+    found, of_task = list[str](), dict[tuple[Any, ...], str]()
+    places = [*table[[*TASK]].itertuples(index=False, name=None)]
+    for place, variant in zip(places, table["variant"], strict=True):
+        found.append(" ".join(filter(is_option, words(variant))))
+        if variant:
+            of_task.setdefault(place, found[-1])
+    there = zip(places, table["variant"], found, strict=True)
+    return pd.Series(
+        [own if v else of_task.get(place, "") for place, v, own in there], table.index, dtype=object
+    )
+
+
+def is_best(line: Mapping[Any, Any]) -> bool:
+    """Whether a row has the best mean of its task, or one that the design cannot tell from it."""
+    best, rank = (text(column, line[column]) for column in VERDICTS)
+    return rank == "1" or (rank != "" and best == "yes")
+
+
+def bold_note(rows: pd.DataFrame) -> str:
+    """What bold means in a table of these rows of an accuracy table."""
+    if not (rows["indistinguishable_from_best"].fillna("") != "").any():
+        return "Bold: the best mean; whether others differ from it is not tested (fewer than 3 common seeds)."
+    return (
+        "Bold: the best mean, and each that this design cannot tell from it (the 95 % interval of the paired "
+        "difference, Bonferroni-adjusted, covers zero), which is no proof that they are equal."
+    )
 
 
 def markdown(table: pd.DataFrame) -> str:
     """An accuracy table as GitHub Markdown: one pipe table a task."""
-    heads = [*HEADINGS.values()]
-    found = (
-        pipe_table(block.title, heads, [[*line.values()] for line in block.lines]) for block in blocks(table)
-    )
-    return "\n".join(found)
+    return markdown_of(blocks(table))
 
 
-def pipe_table(title: str, heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A table of GitHub Markdown below its title."""
-    rows = [heads, ["---"] * len(heads), *([cell.replace("|", r"\|") for cell in line] for line in lines)]
-    return "\n".join([f"### {title}\n", *(f"| {' | '.join(row)} |" for row in rows), ""])
+def markdown_of(found: Iterable[Block], caption: Callable[[Block], str] = lambda _: "") -> str:
+    """Blocks of any table as GitHub Markdown, each below its title and its caption."""
+    return "\n".join(_pipe_table(block, caption(block)) for block in found)
 
 
-def _is_option(word: str) -> bool:
-    """Whether a word of a variant is about the network, the data or the machine, and not the method."""
-    return word.split("=")[0] in OPTIONS or word.startswith("dataset.")
+def _pipe_table(block: Block, caption: str) -> str:
+    rows = [
+        [*block.heads.values()],
+        ["---"] * len(block.heads),
+        *([_markdown_cell(block, i, column) for column in block.heads] for i in range(len(block.lines))),
+    ]
+    below = f"\n{_markdown_text(caption)}\n" * bool(caption)
+    title = f"### {_markdown_text(block.title)}\n{below}"
+    return "\n".join([title, *(f"| {' | '.join(row)} |" for row in rows), ""])
 
 
-def _words(variant: str) -> list[str]:
-    return [] if variant == "default" else variant.split(" ")
+def _markdown_cell(block: Block, i: int, column: str) -> str:
+    cell = block.lines[i][column]
+    if column in WORDS:
+        return _markdown_text(cell)
+    number, *rest = cell.split(" ", 1)
+    return " ".join([f"**{number}**", *rest]) if block.bold and block.bold[i] == column else cell
+
+
+def _markdown_text(words: str) -> str:
+    """Words that show as they are."""
+    return MARKDOWN_SIGNS.sub(r"\\\g<0>", words)
 
 
 def _readable(line: Mapping[Any, Any]) -> dict[str, str]:
     best, rank = (text(column, line[column]) for column in VERDICTS)
+    mean, n = _accuracy(line), _behind(line)
     return {
         "rank": rank,
         "method": str(line["method"]),
         **{fact: str(line[fact]) for fact in DECLARED},
-        "accuracy": _accuracy(line),
+        "accuracy": f"{mean} (n = {n})",
+        "mean": mean,
+        "n": n,
         "delta": _delta(line),
+        "p": _p(line["p_adjusted"]),
         "best": best,
     }
 
 
 def _accuracy(line: Mapping[Any, Any]) -> str:
-    """`98.30 ± 0.41 (n = 3, 1 failed)`: the mean, half its interval, and what stands behind it."""
-    n, failed, incomplete = (line[count] for count in COUNTS)
-    behind = (
-        f"n = {n}" + f", {failed} failed" * bool(failed) + f", {incomplete} incomplete" * bool(incomplete)
-    )
+    """`98.30 ± 0.41`: the mean, and half its interval."""
     low, high = line["test_accuracy_ci_low"], line["test_accuracy_ci_high"]
     half: str = "" if pd.isna(low) else f" ± {(high - low) / 2:.2f}"
-    return f"{_points(line['test_accuracy_mean'])}{half} ({behind})"
+    return f"{_points(line['test_accuracy_mean'])}{half}"
+
+
+def _behind(line: Mapping[Any, Any]) -> str:
+    """`3, 1 failed`: the runs that stand behind a mean, and those that do not."""
+    n, failed, incomplete = (line[count] for count in COUNTS)
+    return f"{n}" + f", {failed} failed" * bool(failed) + f", {incomplete} incomplete" * bool(incomplete)
 
 
 def _delta(line: Mapping[Any, Any]) -> str:
@@ -110,6 +192,11 @@ def _delta(line: Mapping[Any, Any]) -> str:
     if low == high and pd.isna(line["p_adjusted"]):
         return f"{_points(delta, '+')} (no variance)"
     return f"{_points(delta, '+')} [{_points(low, '+')}, {_points(high, '+')}]"
+
+
+def _p(value: Any) -> str:
+    """`0.034`; `<0.001`."""
+    return "–" if pd.isna(value) else "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _points(value: float, sign: str = "") -> str:

@@ -1,18 +1,37 @@
-"""The measured tables for people: a few columns with units, a block a task; the files have all of them."""
+"""The other tables for people: a few columns with units, a block a task; the files have all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from statistics import median
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
+from scipy.special import stdtrit
 
-from bench.columns import text
-from bench.readable import pipe_table, tasks
+from bench.columns import DECIMALS, text
+from bench.readable import WORDS, Block, markdown_of, tasks
+from bench.statistics import LEVEL
 from bench.terminal import say
 from bench.terminal_table import print_table
+from bench.variants import full_name
 
 SHOWN: Mapping[str, Mapping[str, str]] = {
+    "overall": {
+        "method": "method",
+        "kind": "kind",
+        "n_tasks": "tasks",
+        "n_tasks_missing": "tasks missing",
+        "share_ok": "share of runs ok",
+        "iqm": "interquartile mean %",
+        "iqm_ci_low": "from",
+        "iqm_ci_high": "to",
+        "average_rank": "average rank",
+        "probability_of_improvement": "better than baseline",
+        "pareto_optimal": "Pareto-optimal",
+    },
     "gradients": {
         "method": "method",
         "kind": "kind",
@@ -53,7 +72,6 @@ SHOWN: Mapping[str, Mapping[str, str]] = {
         "kind": "kind",
         "t": "after t steps",
         "anytime_accuracy_mean": "accuracy %",
-        "anytime_accuracy_sd": "sd",
         "timesteps_to_99_mean": "steps to 99 % of the last",
     },
     "runs": {
@@ -65,44 +83,121 @@ SHOWN: Mapping[str, Mapping[str, str]] = {
         "id": "id",
         "error": "error",
     },
+    "published": {
+        "method": "method",
+        "year": "year",
+        "published": "published %",
+        "published_sd": "its sd",
+        "source_kind": "source",
+        "measured_mean": "measured %",
+        "n_seeds": "n",
+        "gap": "gap, points",
+        "same_protocol": "same protocol",
+        "differs": "what differs",
+    },
 }
-WORDS = ("method", "kind", "status", "id", "error")
 WHY_NOT = {
     "gradients": '[measure] of the suite says probe = "off" and descent = false, or no run has worked',
     "latency": "no run has worked",
     "cost": "no run has worked",
     "anytime": "no run has worked",
 }
+EMPTY = {"published": "No published number is known for a task of this suite."}
+"""What is said of a table without rows, where that may surprise."""
+MOST_DIGITS = 5
+"""After the point; smaller numbers are written with a power of ten."""
+SPREADS = {
+    f"{name}_mean": f"{name}_sd"
+    for name in (
+        *("spikes_per_sample", "sops_per_sample", "macs_per_sample", "energy_uj"),
+        *("anytime_accuracy", "measured"),
+    )
+}
+"""Means that are shown with half their interval, and where the sd over `n_seeds` runs stands."""
 
 
 def show(which: str, table: pd.DataFrame, console: Console) -> None:
     """One of the tables of SHOWN on the terminal."""
-    for title, heads, lines in _blocks(which, table):
-        if not heads.keys() - {"method", "kind"}:
-            say(console, f"{title}: nothing was measured; {WHY_NOT[which]}\n")
+    if table.empty and which in EMPTY:
+        say(console, EMPTY[which])
+    for block in blocks(which, table):
+        if not block.heads.keys() - {"method", "kind"}:
+            say(console, f"{block.title}: nothing was measured; {WHY_NOT[which]}\n")
             continue
-        print_table(console, [*heads.values()], lines, words=WORDS, title=title)
+        lines = [[line[name] for name in block.heads] for line in block.lines]
+        words = [head for name, head in block.heads.items() if name in WORDS]
+        print_table(console, [*block.heads.values()], lines, words=words, title=block.title)
 
 
 def markdown(which: str, table: pd.DataFrame) -> str:
     """One of the tables of SHOWN as GitHub Markdown: one pipe table a task."""
-    return "\n".join(
-        pipe_table(title, [*heads.values()], lines) for title, heads, lines in _blocks(which, table)
-    )
+    return markdown_of(blocks(which, table))
 
 
-def _blocks(which: str, table: pd.DataFrame) -> list[tuple[str, dict[str, str], list[list[str]]]]:
-    """Title, headings by column, and lines of each task; without columns that are empty everywhere."""
-    found = []
-    for title, rows in tasks(table, *(["hardware"] if which == "latency" else [])):
+def blocks(which: str, table: pd.DataFrame) -> Iterator[Block]:
+    """The tasks of one of the tables of SHOWN, without columns that are empty everywhere."""
+    for title, rows in _parts(which, table):
         there = {name: head for name, head in SHOWN[which].items() if any(text(name, v) for v in rows[name])}
-        lines = [[_short(name, line[name]) for name in there] for line in rows.to_dict("records")]
-        found.append((title, there, lines))
-    return found
+        texts = [_column(name, rows) for name in there]
+        lines = [dict(zip(there, cells, strict=True)) for cells in zip(*texts, strict=True)]
+        yield Block(title, there, lines, rows)
 
 
-def _short(column: str, value: object) -> str:
-    """For people: four digits that count."""
+def _parts(which: str, table: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
+    if which != "overall":
+        return tasks(table, *(["hardware"] if which == "latency" else []))
+    return [("all tasks", table.assign(method=full_names(table)))] if len(table) else []
+
+
+def full_names(overall: pd.DataFrame) -> list[str]:
+    """The methods of the table over all tasks, with their parameters."""
+    return [full_name(*of) for of in zip(overall["method"], overall["variant"], strict=True)]
+
+
+def _column(name: str, rows: pd.DataFrame) -> list[str]:
+    """A column for people; a mean that has a spread with half its 95 % t-interval over `n_seeds` runs."""
+    values = rows[name].tolist()
+    if SPREADS.get(name) not in rows:
+        digits = 2 if name in DECIMALS else _digits(values)
+        return [_short(name, value, digits) for value in values]
+    counts, spreads = rows["n_seeds"].astype("Float64"), rows[SPREADS[name]]
+    halves = [_half(n, sd) for n, sd in zip(counts, spreads, strict=True)]
+    digits = 2 if name in DECIMALS else _digits_of_halves([half for half in halves if half > 0])
+    texts = [_short(name, value, digits) for value in values]
+    return [
+        text if math.isnan(half) else f"{text} ± {half:,.{digits or 0}f}"
+        for text, half in zip(texts, halves, strict=True)
+    ]
+
+
+def _half(n: Any, spread: Any) -> float:
+    """Half the 95 % t-interval of a mean of n values with this sd; NaN where there is none."""
+    if pd.isna(n) or pd.isna(spread) or n < 2:
+        return math.nan
+    return float(stdtrit(n - 1, (1 + LEVEL) / 2)) * float(spread) / math.sqrt(n)
+
+
+def _digits_of_halves(halves: list[float]) -> int | None:
+    """Digits after the point with which half of the intervals have two that count, or more."""
+    return max(0, 1 - math.floor(math.log10(median(halves)))) if halves else None
+
+
+def _digits(values: list[Any]) -> int | None:
+    """Digits after the point that suit a whole column; None where each number needs its own.
+
+    Four that count of the largest, as long as two are left of the smallest.
+    """
+    sizes = [abs(v) for v in values if isinstance(v, float) and not math.isnan(v) and v]
+    if not sizes or all(size == round(size) for size in sizes) or max(sizes) >= 1e4:
+        return None
+    digits = max(0, 3 - math.floor(math.log10(max(sizes))))
+    return digits if digits <= MOST_DIGITS and min(sizes) >= 10 ** (1 - digits) else None
+
+
+def _short(column: str, value: object, digits: int | None = None) -> str:
+    """For people: so many digits after the point, or four that count."""
     if isinstance(value, float) and not pd.isna(value):
+        if digits is not None:
+            return f"{round(value, digits) + 0:{'+' * (column == 'gap')},.{digits}f}"
         return f"{value + 0:,.0f}" if abs(value) >= 1e4 else f"{value + 0:.4g}"
     return text(column, value) or "–"

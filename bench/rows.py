@@ -87,13 +87,16 @@ class Row:
         seeds = sorted(mine.keys() & theirs.keys()) if self.checksum == other.checksum else []
         return np.array([mine[s] for s in seeds], float), np.array([theirs[s] for s in seeds], float)
 
+    def scores(self, chance: float) -> Values:
+        """Test accuracy of each run, failed runs at chance; none of a run that circumstances stopped."""
+        return np.array([*self.measured("test_accuracy").values(), *[chance] * self.count(*FAILED)], float)
+
     def score(self, chance: float) -> float:
         """Mean test accuracy with failed runs at chance; NaN for a row that is not ranked."""
         if self.reference or self.incomplete:
             return math.nan
-        values = [*self.measured("test_accuracy").values(), *[chance] * self.count(*FAILED)]
         # The last bits depend on the order of summation, and would break ties.
-        return round(float(np.mean(values)), 9)
+        return round(float(np.mean(self.scores(chance))), 9)
 
     def identity(self) -> Line:
         """Its key, and what its method declares."""
@@ -161,6 +164,12 @@ def _told_apart(rows: list[Row]) -> list[Row]:
     lengths = range(4, max(len(row.configuration) for row in rows) + 1)
     digits = next(n for n in lengths if len({row.configuration[:n] for row in rows}) == len(rows))
     return [replace(row, variant=f"{row.variant} #{row.configuration[:digits]}") for row in rows]
+
+
+def chance(records: Iterable[Record]) -> float:
+    """Percent right by guessing; NaN where no record got as far as knowing its classes."""
+    classes = max((data(record, "classes") or 0 for record in records), default=0)
+    return 100 / classes if classes else math.nan
 
 
 def data(record: Record, fact: str) -> Any:

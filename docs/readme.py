@@ -32,7 +32,8 @@ KIND_COLOURS = {"adaptive": "#d1495b", "fixed": "#30638e", "library": "#7a9e7e",
 def section(records: list[Record], table: pd.DataFrame) -> str:
     """The Markdown between the markers."""
     notes = "\n".join(f"- {note}" for note in leaderboards.design_note(records, load_suite(SUITE).baseline))
-    return f"{BEGIN}\n\n{readable.markdown(table)}\n{notes}\n- {measured_on(records)}\n\n{END}"
+    lines = [f"- {readable.bold_note(table)}", notes, f"- {measured_on(records)}"]
+    return "\n".join([f"{BEGIN}\n\n{readable.markdown(table)}", *lines, f"\n{END}"])
 
 
 def gradients_section(table: pd.DataFrame, method: str = "mpd-agl", baseline: str = "rectangle") -> str:

@@ -63,9 +63,8 @@ def test_a_new_method_of_ten_lines_stands_in_the_table(smoke):
     assert (table["test_accuracy_mean"] > 90).all()
     runs = pd.read_csv(folder / "results/local/leaderboards/smoke/runs.csv")
     assert set(runs["status"]) == {"ok"}
-    assert [Path(path).name for path in found["files"]] == [
-        f"{name}.csv" for name in ("accuracy", "anytime", "cost", "gradients", "latency", "runs")
-    ]
+    tables = ("accuracy", "anytime", "cost", "gradients", "latency", "overall", "published", "runs")
+    assert [Path(path).name for path in found["files"]] == [*(f"{name}.csv" for name in tables), "smoke.html"]
     assert all((folder / path).is_file() for path in found["files"])
 
 

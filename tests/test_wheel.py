@@ -16,6 +16,7 @@ PLACES = {
     "methods": "bench/plugins/methods",
     "datasets": "bench/plugins/datasets",
     "results/leaderboards": "bench/plugins/leaderboards",
+    "results/published": "bench/plugins/published",
 }
 """Where the folders of the checkout are in the wheel."""
 SHIPPED = {".py", ".toml", ".csv", ".css", ".js", ".jinja"}
@@ -61,6 +62,7 @@ def test_the_wheel_holds_every_shipped_file_and_nothing_beside_the_package(wheel
         if file.is_file() and (file.suffix in SHIPPED or file.name == "py.typed")
     }
     assert {"bench/py.typed", "bench/suites/smoke.toml", "bench/plugins/methods/mpd_agl.py"} <= expected
+    assert "bench/plugins/published/accuracy.csv" in expected
     assert any(name.startswith("bench/plugins/datasets/") for name in expected)
     assert expected - names == set()
     assert {name.split("/")[0].split("-")[0] for name in names} == {"bench", "spikegrad_bench"}

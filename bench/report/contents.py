@@ -13,13 +13,11 @@ from bench import derivatives, failures, leaderboards, reading
 from bench.latency_table import LAYER_TASK
 from bench.layer_grids import size_scale
 from bench.readable import blocks
-from bench.render_tables import SHOWN
-from bench.report import figure_rows, layer_maps
-from bench.report.grid import Cell, Grid, grid, number
+from bench.report import figure_rows, layer_maps, over_tasks
+from bench.report.grid import Cell, Grid, grids, number
 from bench.report.provenance import Facts, facts
 from bench.report.tasks import Key, Line, Task, by_key, page_tasks, seeds
 from bench.rows import Row, rows
-from bench.statistics import Values
 from bench.store import OK, Store
 from bench.suite import Suite
 
@@ -62,8 +60,9 @@ class Contents:
     statuses: Mapping[str, int]
     blocks: Sequence[Block]
     notes: Sequence[str]
-    overall: Grid | None
-    published: Grid | None
+    overall: Sequence[Grid]
+    critical: Mapping[str, Any] | None
+    published: Sequence[Grid]
     failures: Grid | None
     unmeasured: Sequence[str]
     left_out: Sequence[str]
@@ -81,14 +80,16 @@ def contents(suite: Suite, store: Store, found: reading.Reading) -> Contents:
     lines = {name: by_key(tables[name]) for name in ("anytime", "cost", "gradients", "runs")}
     steps = _steps(tables["latency"])
     maps = _maps(tasks, of, store, left_out)
+    critical = over_tasks.critical(records, suite.baseline)
     return Contents(
         suite=suite,
         records=len(records),
         statuses={s: sum(r["status"] == s for r in records) for s in sorted({r["status"] for r in records})},
         blocks=_blocks(tasks, tables["accuracy"], lines, steps),
         notes=leaderboards.design_note(records, suite.baseline),
-        overall=_grid("overall", "All tasks together", tables),
-        published=_grid("published", "Published beside measured", tables),
+        overall=grids("overall", tables["overall"]) if len(tasks) > 1 else [],
+        critical=critical,
+        published=grids("published", tables["published"]),
         failures=_failures(records),
         unmeasured=_unmeasured(records),
         left_out=left_out,
@@ -108,7 +109,8 @@ def contents(suite: Suite, store: Store, found: reading.Reading) -> Contents:
                 for number, entry in enumerate(task.entries)
             },
             "shapes": _shapes(store, records),
-            "profiles": figure_rows.profiles(_all_runs(tasks, of)) if len(tasks) > 1 else [],
+            "profiles": over_tasks.profiles(records, suite.baseline),
+            "critical": critical,
         },
     )
 
@@ -213,19 +215,6 @@ def _compared(tasks: Sequence[Task], baseline: str) -> list[str]:
     return [first, second or next((name for name in names if name != first), first)]
 
 
-def _all_runs(tasks: Sequence[Task], of: Mapping[Key, Row]) -> dict[str, list[float]]:
-    """Accuracies of all runs that worked, of the methods that are in every task."""
-    found: dict[str, list[float]] = defaultdict(list)
-    present: dict[str, int] = defaultdict(int)
-    for task in tasks:
-        for entry in task.entries:
-            if row := of.get(entry.key):
-                present[entry.name] += 1
-                values: Values = row.values("test_accuracy")
-                found[entry.name] += values.tolist()
-    return {name: values for name, values in found.items() if present[name] == len(tasks) and values}
-
-
 def _shapes(store: Store, records: Sequence[Any]) -> list[Line]:
     wanted = derivatives.wanted(records)
     there = derivatives.read(store.results, store.suite, wanted)
@@ -245,11 +234,6 @@ def _shapes(store: Store, records: Sequence[Any]) -> list[Line]:
             }
         )
     return shapes
-
-
-def _grid(name: str, caption: str, tables: Mapping[str, pd.DataFrame]) -> Grid | None:
-    table = tables.get(name)
-    return None if table is None or table.empty else grid(name, caption, table, SHOWN[name])
 
 
 def _failures(records: Sequence[Any]) -> Grid | None:

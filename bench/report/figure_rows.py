@@ -142,23 +142,6 @@ def swept(task: Task, of: Mapping[Key, Row]) -> list[Line]:
     return sorted(found, key=lambda row: (row["method"], row["rate"] or 0, row["value"]))
 
 
-def profiles(of: Mapping[str, Sequence[float]]) -> list[Line]:
-    """Performance profiles: of each method, the share of its runs that are at least so accurate.
-
-    of: the accuracies of all runs of a method, over tasks, failed ones at chance.
-
-    Source: Dolan and Moré (2002); Agarwal et al. (2021), section 4.2.
-    """
-    found = []
-    for method, values in of.items():
-        ordered = sorted(values)
-        points = dict.fromkeys(ordered)
-        for value in points:
-            at_least = sum(other >= value for other in ordered)
-            found.append({"method": method, "accuracy": rounded(value), "share": at_least / len(ordered)})
-    return found
-
-
 def _one(lines: Lines, entry: Entry) -> Mapping[str, Any]:
     there = lines.get(entry.key, ())
     return there[0] if there else NOTHING

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bench.columns import TEXTS, text
+from bench.readable import WORDS, Block
+from bench.render_tables import blocks
 
 
 class Cell(NamedTuple):
@@ -30,19 +31,22 @@ class Grid:
     words: frozenset[str] = frozenset()
 
 
-def grid(id: str, caption: str, table: pd.DataFrame, shown: Mapping[str, str]) -> Grid:
-    """The columns of a table that are to be shown, by heading; without those that are empty everywhere."""
-    there = {name: head for name, head in shown.items() if any(text(name, v) for v in table[name])}
-    lines = [[cell(name, line[name]) for name in there] for line in table.to_dict("records")]
-    words = frozenset(head for name, head in there.items() if name in TEXTS or table[name].dtype == object)
-    return Grid(id, caption, [*there.values()], lines, words)
+def grids(name: str, table: pd.DataFrame) -> list[Grid]:
+    """One of the tables of `bench.render_tables`, a grid a task, in the texts that it has everywhere."""
+    return [_grid(f"{name}-{number}", block) for number, block in enumerate(blocks(name, table))]
 
 
-def cell(column: str, value: Any) -> Cell:
-    """A value for people: four digits that count."""
-    if isinstance(value, str):
-        return Cell(text(column, value) or "–")
-    return number(value)
+def _grid(id: str, block: Block) -> Grid:
+    lines = [
+        [Cell(line[column], _value(row[column])) for column in block.heads]
+        for line, row in zip(block.lines, block.rows.to_dict("records"), strict=True)
+    ]
+    words = frozenset(head for column, head in block.heads.items() if column in WORDS)
+    return Grid(id, block.title, [*block.heads.values()], lines, words)
+
+
+def _value(value: Any) -> str:
+    return "" if isinstance(value, str) else number(value).value
 
 
 def number(value: Any, form: str = "") -> Cell:

@@ -18,6 +18,9 @@ from written_records import FAIR, GOOD, POOR, Record, matrix, runs
 from bench import columns, leaderboards, measured_tables, readable
 from bench.errors import BenchError
 from bench.latency_table import latency_table
+from bench.overall_table import overall_of
+from bench.published_table import published_table
+from bench.rows import rows
 
 
 def table(*groups: list[Record], baseline: str = "rectangle") -> pd.DataFrame:
@@ -44,10 +47,12 @@ def test_the_tables_together_are_those_made_alone() -> None:
     alone = {
         "runs": leaderboards.runs_table(records),
         "accuracy": leaderboards.accuracy_table(records),
+        "overall": overall_of(rows(records), "rectangle", latency_table(records)),
         "gradients": measured_tables.gradients_table(records),
         "cost": measured_tables.cost_table(records),
         "anytime": measured_tables.anytime_table(records),
         "latency": latency_table(records),
+        "published": published_table(records),
     }
     together = leaderboards.tables(iter(records))
     assert together.keys() == alone.keys()
@@ -304,7 +309,7 @@ def test_same_records_same_bytes(tmp_path: Path) -> None:
     first = leaderboards.write(records, tmp_path / "first")
     random.Random(0).shuffle(records)
     second = leaderboards.write(iter(records), tmp_path / "second")
-    names = ("runs", "accuracy", "gradients", "cost", "anytime", "latency")
+    names = tuple(leaderboards.COLUMNS)
     assert [path.name for path in first] == [f"{name}.csv" for name in names]
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes()

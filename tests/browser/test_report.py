@@ -30,7 +30,7 @@ def names(page, task="t0"):
 
 def column(page, heading, task="t0"):
     """The shown texts of a column of a leaderboard."""
-    heads = [text.strip(" ▲▼\n") for text in page.locator(f"#table-{task} thead th").all_inner_texts()]
+    heads = page.locator(f"#table-{task} thead th").all_text_contents()
     cells = page.locator(
         f"#table-{task} tbody tr:not(.detail):visible > :nth-child({heads.index(heading) + 1})"
     )

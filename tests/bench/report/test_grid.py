@@ -4,8 +4,10 @@ import math
 
 import pandas as pd
 import pytest
+from written_records import GOOD, runs
 
-from bench.report.grid import Cell, cell, grid, number
+from bench import leaderboards
+from bench.report.grid import Cell, grids, number
 
 
 @pytest.mark.parametrize(
@@ -26,15 +28,12 @@ def test_a_number_is_read_with_four_digits_and_sorted_by_all(value, shown):
     assert number(value) == shown
 
 
-def test_a_text_is_one_line_and_a_dash_where_there_is_none():
-    assert cell("error", "it\n said") == Cell("it said")
-    assert cell("error", "") == Cell("–")
-
-
-def test_columns_that_are_empty_everywhere_are_left_out():
-    table = pd.DataFrame(
-        {"method": ["a", "b"], "energy_uj_mean": [1.5, math.nan], "gain_mean": [math.nan] * 2}
-    )
-    found = grid("t", "A table", table, {"method": "method", "energy_uj_mean": "energy", "gain_mean": "gain"})
-    assert list(found.heads) == ["method", "energy"] and found.words == {"method"}
-    assert found.lines == [[Cell("a"), Cell("1.500", "1.5")], [Cell("b"), Cell("–")]]
+def test_grids_have_the_texts_of_the_terminal_and_numbers_to_sort_by():
+    records = [r for task in ("digits", "blobs") for r in runs("rectangle", GOOD, task=(task, "mlp", 2))]
+    (found,) = grids("overall", leaderboards.tables(records)["overall"])
+    (line,) = found.lines
+    shown = dict(zip(found.heads, line, strict=True))
+    assert shown["method"] == Cell("rectangle") and "method" in found.words
+    assert shown["interquartile mean %"] == Cell("98.30", "98.3")
+    assert shown["average rank"] == Cell("1.00", "1.0")
+    assert "Pareto-optimal" not in found.heads

@@ -1,0 +1,213 @@
+"""All tasks together: a row per method, over the tasks of a suite.
+
+A task is here a task in one setting, whose rows alone may be compared. What a variant says of the method
+alone, its parameters, tells the rows of this table apart; what it says of network and data does not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from bench import statistics
+from bench.across_tasks import (
+    Critical,
+    average_ranks,
+    critical_difference,
+    interquartile_mean,
+    probability_of_improvement,
+)
+from bench.columns import DECLARED, KEY, Line, frame, named
+from bench.rows import Record, Row, base, chance, rows, settings
+from bench.statistics import Values
+from bench.store import OK
+from bench.variants import full_name, own_words
+
+IQM = ("iqm", "iqm_ci_low", "iqm_ci_high")
+IMPROVEMENT = (
+    "probability_of_improvement",
+    "probability_of_improvement_ci_low",
+    "probability_of_improvement_ci_high",
+)
+OVERALL_COLUMNS = (
+    *("method", "variant", *DECLARED),
+    *("n_tasks", "n_tasks_missing", "n_runs", "share_ok"),
+    *IQM,
+    "average_rank",
+    *IMPROVEMENT,
+    "pareto_optimal",
+)
+Steps = Mapping[tuple[object, ...], float]
+"""Milliseconds of a training step by key of a row; all of one class of hardware."""
+NOTHING = np.array([], float)
+
+
+@dataclass
+class _Method:
+    """One row: a method over the settings that it has run in, by their number."""
+
+    identity: Line
+    reference: bool
+    rows: dict[int, Row] = field(default_factory=dict)
+
+    def complete(self, settings: int) -> bool:
+        """Whether it may be ranked: it has every seed of the baseline in every setting."""
+        return len(self.rows) == settings
+
+
+def overall_of(of: Sequence[Row], baseline: str, latency: pd.DataFrame) -> pd.DataFrame:
+    """The table; latency: that of `bench.latency_table`, for the price of a training step."""
+    compared = [*settings(of)]
+    methods = _methods(compared, baseline)
+    scores = [_run_scores(rows_) for rows_ in compared]
+    ranked = [m for m in methods if m.complete(len(compared)) and not m.reference]
+    ranks = dict(zip(map(id, ranked), _average_ranks(ranked, scores), strict=True))
+    optimal = _pareto(ranked, scores, _steps(latency))
+    lines = []
+    for method in methods:
+        against = [base(rows_, baseline) for rows_ in compared]
+        lines.append(
+            method.identity
+            | _counts(method, len(compared))
+            | named(IQM, _iqm(method, scores))
+            | {"average_rank": ranks.get(id(method), math.nan)}
+            | named(IMPROVEMENT, _improvement(method, against, scores))
+            | {"pareto_optimal": optimal.get(id(method), "")}
+        )
+    return frame(sorted(lines, key=_place), OVERALL_COLUMNS)
+
+
+def runs_by_method(records: Iterable[Record], baseline: str) -> dict[str, list[Values]]:
+    """Accuracies of all runs by method, a list of tasks each; failed ones at chance.
+
+    Only of methods that are ranked over all tasks, and of references.
+    """
+    compared = [*settings(rows(records))]
+    scores = [_run_scores(rows_) for rows_ in compared]
+    return {
+        _name(m): [scores[i][row] for i, row in sorted(m.rows.items())]
+        for m in _methods(compared, baseline)
+        if m.complete(len(compared))
+    }
+
+
+def critical_of(records: Iterable[Record], baseline: str) -> tuple[list[str], Critical | None]:
+    """The ranked methods, and their critical difference where there are tasks enough for one."""
+    compared = [*settings(rows(records))]
+    scores = [_run_scores(rows_) for rows_ in compared]
+    ranked = [m for m in _methods(compared, baseline) if m.complete(len(compared)) and not m.reference]
+    return [_name(m) for m in ranked], critical_difference(_means(ranked, scores)) if ranked else None
+
+
+def _methods(compared: Sequence[Sequence[Row]], baseline: str) -> list[_Method]:
+    """The methods, with those of their rows that can be ranked; a setting may have several of one name."""
+    found: dict[tuple[str, str], _Method] = {}
+    for number, rows_ in enumerate(compared):
+        against = base(rows_, baseline)
+        wanted = against.seeds if against else set[int]().union(*(row.seeds for row in rows_))
+        names = [(row.method, own_words(row.variant)) for row in rows_]
+        for row, name in zip(rows_, names, strict=True):
+            identity = named(("method", "variant"), name)
+            declared = {column: row.records[0]["method"][column] for column in DECLARED}
+            method = found.setdefault(name, _Method(identity | declared, row.reference))
+            if row.seeds >= wanted and not row.incomplete and names.count(name) == 1:
+                method.rows[number] = row
+            else:
+                method.rows.pop(number, None)
+    return [*found.values()]
+
+
+def _run_scores(rows_: Sequence[Row]) -> dict[Row, Values]:
+    """Accuracies of each row's runs, failed ones at chance."""
+    guess = chance(record for row in rows_ for record in row.records)
+    return {row: row.scores(guess) for row in rows_}
+
+
+def _means(ranked: Sequence[_Method], scores: Sequence[Mapping[Row, Values]]) -> Values:
+    """[tasks, methods]; the last bits depend on the order of summation, and would break ties."""
+    found = [[round(float(scores[i][m.rows[i]].mean()), 9) for m in ranked] for i in range(len(scores))]
+    return np.array(found, float)
+
+
+def _average_ranks(ranked: Sequence[_Method], scores: Sequence[Mapping[Row, Values]]) -> list[float]:
+    return average_ranks(_means(ranked, scores)) if ranked else []
+
+
+def _counts(method: _Method, settings: int) -> Line:
+    runs = [record for row in method.rows.values() for record in row.records]
+    share = sum(record["status"] == OK for record in runs) / len(runs) if runs else math.nan
+    there = len(method.rows)
+    return named(
+        ("n_tasks", "n_tasks_missing", "n_runs", "share_ok"), (there, settings - there, len(runs), share)
+    )
+
+
+def _iqm(method: _Method, scores: Sequence[Mapping[Row, Values]]) -> tuple[float, float, float]:
+    """Over its own tasks where it has them all: means over other tasks are no comparison."""
+    if not method.complete(len(scores)):
+        return (math.nan,) * 3
+    return interquartile_mean([scores[i][row] for i, row in sorted(method.rows.items())])
+
+
+def _improvement(
+    method: _Method, against: Sequence[Row | None], scores: Sequence[Mapping[Row, Values]]
+) -> tuple[float, float, float]:
+    if not method.complete(len(scores)) or any(
+        row is None or row is method.rows.get(i) for i, row in enumerate(against)
+    ):
+        return (math.nan,) * 3
+    theirs = [scores[i][row] for i, row in enumerate(against) if row is not None]
+    return probability_of_improvement([scores[i][method.rows[i]] for i in range(len(scores))], theirs)
+
+
+def _steps(latency: pd.DataFrame) -> Steps:
+    timed = latency[latency["train_step_ms_p50"].notna()]
+    if timed["hardware"].nunique() != 1:
+        return {}
+    keys = timed[[*KEY]].itertuples(index=False, name=None)
+    return dict(zip(keys, timed["train_step_ms_p50"].tolist(), strict=True))
+
+
+def _pareto(
+    ranked: Sequence[_Method], scores: Sequence[Mapping[Row, Values]], steps: Steps
+) -> dict[int, str]:
+    """Which methods none other equals in accuracy, energy and training step, and beats in one.
+
+    Prices are geometric means over tasks, of which the dearest would else decide alone. Nothing where any
+    of the three is unknown.
+    """
+    found: dict[int, tuple[float, ...]] = {}
+    for method in ranked:
+        accuracy = float(np.mean([scores[i][row].mean() for i, row in method.rows.items()]))
+        energy = _geometric([statistics.mean(row.values("energy_uj")) for row in method.rows.values()])
+        keys = [(*row.task, row.method, row.variant) for row in method.rows.values()]
+        step = _geometric([steps.get(key, math.nan) for key in keys])
+        if not math.isnan(energy + step):
+            found[id(method)] = (-round(accuracy, 9), energy, step)
+
+    def dominated(point: tuple[float, ...]) -> bool:
+        return any(
+            other != point and all(o <= p for o, p in zip(other, point, strict=True))
+            for other in found.values()
+        )
+
+    return {method: "no" if dominated(point) else "yes" for method, point in found.items()}
+
+
+def _geometric(values: Sequence[float]) -> float:
+    """NaN where one is unknown or not above 0."""
+    known = all(value > 0 for value in values)
+    return math.exp(math.fsum(map(math.log, values)) / len(values)) if values and known else math.nan
+
+
+def _name(method: _Method) -> str:
+    return full_name(str(method.identity["method"]), str(method.identity["variant"]))
+
+
+def _place(line: Line) -> tuple[float, str, str]:
+    rank = line["average_rank"]
+    return (math.inf if math.isnan(rank) else rank, line["method"], line["variant"])

@@ -1,0 +1,44 @@
+"""What the figures over all tasks draw: performance profiles, and average ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from bench.across_tasks import performance_profile
+from bench.overall_table import critical_of, runs_by_method
+from bench.report.tasks import Line, rounded
+
+
+def profiles(records: Sequence[Any], baseline: str) -> list[Line]:
+    """Performance profiles of the methods that have every task, where there are several."""
+    by_method = {m: runs for m, runs in runs_by_method(records, baseline).items() if len(runs) > 1}
+    every = {value for runs in by_method.values() for value in np.concatenate(runs).tolist()}
+    found: list[Line] = []
+    for method, runs in by_method.items():
+        # From the lowest of all methods, where all runs are as good, to the highest.
+        levels = sorted({min(every), max(every), *np.concatenate(runs).tolist()})
+        shares = zip(levels, performance_profile(runs, levels), strict=True)
+        found += [{"method": method, "accuracy": rounded(level), "share": share} for level, share in shares]
+    return found
+
+
+def critical(records: Sequence[Any], baseline: str) -> dict[str, Any] | None:
+    """Average ranks, best first, and for each group of methods not to be told apart a line below them."""
+    names, found = critical_of(records, baseline)
+    if found is None:
+        return None
+    ranks = sorted(zip(found.ranks, names, strict=True))
+    rows: list[Line] = [
+        {"method": name, "rank": rounded(rank), "low": None, "high": None, "group": None}
+        for rank, name in ranks
+    ]
+    for number, group in enumerate(found.groups, 1):
+        ends = [found.ranks[place] for place in group]
+        best = min(group, key=lambda place: found.ranks[place])
+        rows.append(
+            {"method": names[best], "rank": None, "low": min(ends), "high": max(ends), "group": number}
+        )
+    return {"difference": rounded(found.difference), "p": rounded(found.p), "rows": rows}

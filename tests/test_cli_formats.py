@@ -1,0 +1,87 @@
+"""`spikegrad leaderboard --format`: what a user types, and what comes out to be pasted."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bench import api
+from bench.errors import BenchError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with the records of the quick suite as its own results."""
+    made = tmp_path_factory.mktemp("formats")
+    for what in ("runs", "latency"):
+        shutil.copytree(ROOT / "results" / what / "quick", made / "results" / "local" / what / "quick")
+    return made
+
+
+def test_latex_is_a_fragment_with_a_table_for_each_task(folder, spikegrad):
+    done = spikegrad("leaderboard", "quick", "--format", "latex", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    made_by, needs, *_ = done.stdout.splitlines()
+    assert made_by == "% Made by: spikegrad leaderboard quick --table accuracy --format latex"
+    assert needs == r"% Needs \usepackage{array,booktabs,graphicx}"
+    assert done.stdout.count(r"\begin{table}") == 2
+    assert r"\label{tab:quick-digits}" in done.stdout and r"\label{tab:quick-digits-events}" in done.stdout
+    assert (
+        r"gaussian & gradient & paper & \textbf{98.98} $\pm$ 0.40 & 3 & +0.19 [$-$1.92, +2.29]" in done.stdout
+    )
+    assert "this design would detect a true difference of 8.97 percentage points" in done.stdout
+    assert done.stdout.isascii()
+
+
+def test_markdown_has_a_caption_and_bold(folder, spikegrad):
+    done = spikegrad("leaderboard", "quick", "--format", "markdown", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    title, _, caption, _, heads, _, best, *_ = done.stdout.splitlines()
+    assert title == "### digits · convnet · T = 2 · backbone.width=0.75"
+    assert caption.startswith("Test accuracy, suite quick: digits, convnet, T = 2, backbone.width=0.75.")
+    assert "14 epochs, AdamW" in caption and "no proof that they are equal" in caption
+    assert heads.startswith("| rank | method |")
+    assert best.startswith("| 1 | gaussian | fixed | gradient | paper | **98.98** ± 0.40 (n = 3) |")
+
+
+def test_a_suite_that_nobody_published_on_says_so(folder, spikegrad):
+    done = spikegrad("leaderboard", "quick", "--table", "published", cwd=folder)
+    assert done.returncode == 0
+    assert done.stdout == "No published number is known for a task of this suite.\n"
+    header = spikegrad("leaderboard", "quick", "--table", "published", "--format", "csv", cwd=folder)
+    assert (
+        header.stdout.startswith("dataset,backbone,timesteps,method,variant,")
+        and header.stdout.count("\n") == 1
+    )
+    latex = spikegrad("leaderboard", "quick", "--table", "published", "--format", "latex", cwd=folder)
+    assert latex.stdout.splitlines()[1:] == ["% The table has no rows."]
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "markdown", "latex"])
+def test_json_and_a_format_are_refused_together(folder, spikegrad, form):
+    done = spikegrad("leaderboard", "quick", "--json", "--format", form, cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: --json and --format {form} are two forms of one table: give one of them\n"
+
+
+def test_the_command_in_the_comment_names_the_results_that_were_given(folder):
+    made = api.to_paste("quick", "latex", "cost", results=folder / "results/local")
+    assert made.splitlines()[0].endswith("results/local --table cost --format latex")
+
+
+def test_without_records_there_is_nothing_to_paste(tmp_path):
+    with pytest.raises(BenchError, match="no records of the suite quick"):
+        api.to_paste("quick", "markdown", results=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_file_of_published_numbers_is_named(tmp_path, monkeypatch):
+    broken = tmp_path / "accuracy.csv"
+    broken.write_text("method\n")
+    monkeypatch.setattr("bench.published.published_accuracies", lambda: broken)
+    shutil.copytree(ROOT / "results" / "runs" / "quick", tmp_path / "runs" / "quick")
+    with pytest.raises(BenchError, match="its columns are method"):
+        api.tables("quick", results=tmp_path)
+    assert not (tmp_path / "leaderboards").exists()

@@ -1,4 +1,4 @@
-"""Two accuracy tables side by side: what moved, and whether by more than its interval allows."""
+"""Two accuracy tables side by side: what moved, and whether by more than noise."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Literal
 
 import pandas as pd
 
-from bench.columns import ACCURACIES, COUNTS, DECIMALS, KEY, WHOLE, printed
+from bench.columns import ACCURACIES, COUNTS, DECIMALS, DECLARED, KEY, WHOLE, printed
 from bench.errors import BenchError
 from bench.leaderboards import ACCURACY_COLUMNS
+from bench.statistics import LEVEL, Summary, Welch, holm, welch
 
-Verdict = Literal["identical", "within", "outside", "unjudged"]
-
+Verdict = Literal["identical", "within noise", "beyond noise", "not judged", "incomparable"]
 MOST_NAMED = 8
 """Rows that a sentence names before it counts the rest."""
 
@@ -24,70 +24,79 @@ MOST_NAMED = 8
 class Row:
     """One key in one table; accuracies in percent, NaN where empty.
 
-    shown: its counts and accuracies as printed, by which two rows are identical.
+    shown: its counts and accuracies as printed, by which two rows are identical. declared: kind, changes
+    and fidelity of its method. rank: as printed.
     """
 
     name: str
-    mean: float
-    low: float
-    high: float
+    summary: Summary
+    half: float
     shown: tuple[str, ...]
-
-    @property
-    def has_interval(self) -> bool:
-        """One run has none."""
-        return not math.isnan(self.low)
+    declared: tuple[str, ...]
+    rank: str
 
     def __str__(self) -> str:
-        """`98.1 [97.8, 98.4]`, as far as it is known."""
-        if math.isnan(self.mean):
+        """`98.10 ± 0.30`, as far as it is known."""
+        if math.isnan(self.summary.mean):
             return "no ok run"
-        return (
-            f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]" if self.has_interval else f"{self.mean:.2f}"
-        )
+        return f"{self.summary.mean:.2f}" + ("" if math.isnan(self.half) else f" ± {self.half:.2f}")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """The same key in both tables."""
+    """The same key in both tables. p_adjusted: Welch's, Holm-adjusted over all pairs; NaN where untested."""
 
     old: Row
     new: Row
+    welch: Welch
+    p_adjusted: float
+    verdict: Verdict
 
     def __str__(self) -> str:
-        """`digits convnet T=4 mpd-agl default 97.20 against 98.10 [97.80, 98.40]`."""
+        """`digits convnet T=4 mpd-agl default 97.20 against 98.10 ± 0.30`."""
         return f"{self.old.name} {self.new} against {self.old}"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The rows of two tables, matched by key, in the order of the old one.
+    """The rows of two tables, matched by key, in the order of the old one; tested: pairs that have a p."""
 
-    identical: every count and accuracy is the same as printed. Of the others, within: the new mean
-    lies in the old interval, or the two intervals overlap; outside: neither, though both have an
-    interval; unjudged: an interval is missing, as for a single run.
-    """
-
-    identical: list[Pair]
-    within: list[Pair]
-    outside: list[Pair]
-    unjudged: list[Pair]
+    pairs: list[Pair]
     only_old: list[Row]
     only_new: list[Row]
 
+    def of(self, *verdicts: Verdict) -> list[Pair]:
+        """The pairs with one of these verdicts."""
+        return [pair for pair in self.pairs if pair.verdict in verdicts]
+
+    @property
+    def tested(self) -> int:
+        """How many pairs the p-values are adjusted for."""
+        return sum(not math.isnan(pair.p_adjusted) for pair in self.pairs)
+
     def sentences(self, old: str = "the shipped table", new: str = "the new table") -> list[str]:
         """What to tell the user, identical rows first; `old` and `new` name the tables."""
-        matched = len(self.identical) + len(self.within) + len(self.outside) + len(self.unjudged)
-        said = [f"{len(self.identical)} of {_rows(matched)} are identical to {old} in every accuracy column."]
-        if not matched:
+        identical, within, beyond = (
+            self.of(verdict) for verdict in ("identical", "within noise", "beyond noise")
+        )
+        said = [
+            f"{len(identical)} of {_rows(len(self.pairs))} are identical to {old} in every accuracy column."
+        ]
+        if not self.pairs:
             said = [f"No row is in both {old} and {new}."]
-        if self.within:
-            said.append(f"{_rows(len(self.within))} moved within their intervals.")
-        if self.outside:
-            said.append(f"{_rows(len(self.outside))} outside their intervals: {_named(self.outside)}.")
-        if self.unjudged:
-            count = f"{_rows(len(self.unjudged))} cannot be judged without two ok runs on both sides"
-            said.append(f"{count}: {_named(self.unjudged)}.")
+        if within:
+            said.append(f"{_rows(len(within))} moved within noise.")
+        if beyond:
+            test = f"Welch's t-test, adjusted over {_rows(self.tested)}"
+            said.append(f"{_rows(len(beyond))} moved beyond noise ({test}): {_named(beyond)}.")
+        if unjudged := self.of("not judged"):
+            why = "without two ok runs on both sides, or without any spread"
+            said.append(f"{_rows(len(unjudged))} cannot be judged {why}: {_named(unjudged)}.")
+        for pair in self.of("incomparable"):
+            apart = [
+                f"{b} was {a}" for a, b in zip(pair.old.declared, pair.new.declared, strict=True) if a != b
+            ]
+            said.append(f"{pair.old.name} is no longer the same method ({', '.join(apart)}).")
         for name, rows in ((old, self.only_old), (new, self.only_new)):
             if rows:
                 said.append(f"{_rows(len(rows))} only in {name}: {_named(row.name for row in rows)}.")
@@ -112,42 +121,54 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def compare(old: pd.DataFrame, new: pd.DataFrame) -> Comparison:
-    """Match two accuracy tables by key; BenchError if one lacks a column or has a key twice."""
+    """Match two accuracy tables by key; BenchError if one lacks a column or has a key twice.
+
+    The means of a pair are compared by Welch's test, as if their runs were independent. Runs of the same
+    seeds agree more than that, so that a real change may be missed and noise is rarely taken for one. The
+    p-values are Holm-adjusted over all pairs that can be tested, identical ones among them.
+    """
     before, after = _by_key(old, "the old table"), _by_key(new, "the new table")
-    pairs = [Pair(row, after[key]) for key, row in before.items() if key in after]
-    verdicts = [_verdict(pair) for pair in pairs]
-
-    def found(wanted: Verdict) -> list[Pair]:
-        return [pair for pair, verdict in zip(pairs, verdicts, strict=True) if verdict == wanted]
-
+    both = [(row, after[key]) for key, row in before.items() if key in after]
+    tests = [welch(b.summary, a.summary) for a, b in both]
+    tested = [
+        i
+        for i, test in enumerate(tests)
+        if not math.isnan(test.p) and both[i][0].declared == both[i][1].declared
+    ]
+    adjusted = dict(zip(tested, holm([tests[i].p for i in tested]), strict=True))
+    pairs = [
+        Pair(a, b, test, adjusted.get(i, math.nan), _verdict(a, b, adjusted.get(i, math.nan)))
+        for i, ((a, b), test) in enumerate(zip(both, tests, strict=True))
+    ]
     return Comparison(
-        identical=found("identical"),
-        within=found("within"),
-        outside=found("outside"),
-        unjudged=found("unjudged"),
+        pairs,
         only_old=[row for key, row in before.items() if key not in after],
         only_new=[row for key, row in after.items() if key not in before],
     )
 
 
-def _verdict(pair: Pair) -> Verdict:
-    old, new = pair.old, pair.new
+def _verdict(old: Row, new: Row, p: float) -> Verdict:
+    if old.declared != new.declared:
+        return "incomparable"
     if old.shown == new.shown:
         return "identical"
-    if old.low <= new.mean <= old.high or (old.low <= new.high and new.low <= old.high):
-        return "within"
-    return "outside" if old.has_interval and new.has_interval else "unjudged"
+    if math.isnan(p):
+        return "not judged"
+    return "beyond noise" if p <= 1 - LEVEL else "within noise"
 
 
 def _by_key(table: pd.DataFrame, name: str) -> dict[tuple[str, ...], Row]:
     _require_columns(table, name)
     rows: dict[tuple[str, ...], Row] = {}
-    for texts in printed(table[[*KEY, *COUNTS, *ACCURACIES]]).to_numpy():
-        key, shown = tuple(texts[: len(KEY)]), tuple(texts[len(KEY) :])
+    for texts in printed(table[[*KEY, *DECLARED, "rank", *COUNTS, *ACCURACIES]]).to_numpy():
+        cells = iter(texts)
+        key, declared = (tuple(next(cells) for _ in part) for part in (KEY, DECLARED))
+        rank, shown = next(cells), tuple(cells)
         if key in rows:
             raise BenchError(f"{name} has two rows {_name(key)}: make it again with `spikegrad leaderboard`")
-        mean, _, low, high, *_ = (float(text or "nan") for text in shown[len(COUNTS) :])
-        rows[key] = Row(_name(key), mean, low, high, shown)
+        mean, sd, low, high, *_ = (float(text or "nan") for text in shown[len(COUNTS) :])
+        summary = Summary(mean, sd, int(shown[0] or 0))
+        rows[key] = Row(_name(key), summary, (high - low) / 2, shown, declared, rank)
     return rows
 
 

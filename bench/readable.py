@@ -137,20 +137,20 @@ def _pipe_table(block: Block, caption: str) -> str:
         ["---"] * len(block.heads),
         *([_markdown_cell(block, i, column) for column in block.heads] for i in range(len(block.lines))),
     ]
-    below = f"\n{_markdown_text(caption)}\n" * bool(caption)
-    title = f"### {_markdown_text(block.title)}\n{below}"
+    below = f"\n{escaped(caption)}\n" * bool(caption)
+    title = f"### {escaped(block.title)}\n{below}"
     return "\n".join([title, *(f"| {' | '.join(row)} |" for row in rows), ""])
 
 
 def _markdown_cell(block: Block, i: int, column: str) -> str:
     cell = block.lines[i][column]
     if column in WORDS:
-        return _markdown_text(cell)
+        return escaped(cell)
     number, *rest = cell.split(" ", 1)
     return " ".join([f"**{number}**", *rest]) if block.bold and block.bold[i] == column else cell
 
 
-def _markdown_text(words: str) -> str:
+def escaped(words: str) -> str:
     """Words that show as they are."""
     return MARKDOWN_SIGNS.sub(r"\\\g<0>", words)
 

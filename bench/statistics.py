@@ -52,6 +52,23 @@ class Paired(NamedTuple):
     note: str
 
 
+class Summary(NamedTuple):
+    """What is left of a sample: its mean, sd and number of values."""
+
+    mean: float
+    sd: float
+    n: int
+
+
+class Welch(NamedTuple):
+    """A difference of two means, its interval, and the two-sided p of Welch's test."""
+
+    difference: float
+    low: float
+    high: float
+    p: float
+
+
 def mean(values: Values) -> float:
     """Arithmetic mean; NaN without values."""
     return float(values.mean()) if values.size else math.nan
@@ -133,6 +150,25 @@ def paired(a: Values, b: Values, level: float = LEVEL) -> Paired:
     low, high = _interval(n, centre, spread, level)
     p = 2 * float(stdtr(n - 1, -abs(centre) * math.sqrt(n) / spread))
     return Paired(n, centre, spread, low, high, p, "")
+
+
+def welch(mine: Summary, theirs: Summary, level: float = LEVEL) -> Welch:
+    """Compare two means of which only mean, sd and number are known, as of independent samples.
+
+    NaN where a sample has fewer than two values, or neither varies: there is no scale to judge by.
+
+    Source: Welch (1947), "The generalization of Student's problem when several different population
+    variances are involved", Biometrika 34.
+    """
+    difference = mine.mean - theirs.mean
+    if min(mine.n, theirs.n) < 2 or not mine.sd**2 + theirs.sd**2 > 0:
+        return Welch(difference, math.nan, math.nan, math.nan)
+    a, b = mine.sd**2 / mine.n, theirs.sd**2 / theirs.n
+    degrees = (a + b) ** 2 / (a**2 / (mine.n - 1) + b**2 / (theirs.n - 1))
+    spread = math.sqrt(a + b)
+    half = float(stdtrit(degrees, (1 + level) / 2)) * spread
+    p = 2 * float(stdtr(degrees, -abs(difference) / spread))
+    return Welch(difference, difference - half, difference + half, p)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -262,3 +262,24 @@ def test_the_t_test_and_its_interval_agree(a: Values) -> None:
 def test_tables_are_made_without_torch() -> None:
     code = "import sys, bench.diff, bench.leaderboards, bench.statistics; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@given(
+    st.lists(st.floats(0, 100), min_size=2, max_size=6, unique=True),
+    st.lists(st.floats(0, 100), min_size=2, max_size=6, unique=True),
+)
+def test_welch_is_scipys(a, b):
+    mine, theirs = (statistics.Summary(np.mean(v), np.std(v, ddof=1), len(v)) for v in (a, b))
+    if not min(mine.sd, theirs.sd) > 1e-6:
+        return
+    found = statistics.welch(mine, theirs)
+    expected = stats.ttest_ind(a, b, equal_var=False)
+    assert found.p == pytest.approx(expected.pvalue, rel=1e-6, abs=1e-12)
+    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval()), rel=1e-6, abs=1e-6)
+
+
+def test_welch_has_no_scale_where_nothing_varies_or_there_is_one_value():
+    still, one = statistics.Summary(90.0, 0.0, 3), statistics.Summary(91.0, math.nan, 1)
+    for pair in ((still, still), (still, one), (one, one)):
+        found = statistics.welch(*pair)
+        assert math.isnan(found.p) and math.isnan(found.low) and not math.isnan(found.difference)

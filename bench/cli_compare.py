@@ -1,4 +1,4 @@
-"""`spikegrad diff`: two leaderboards side by side."""
+"""`spikegrad diff` and `import`: other people's leaderboards and records beside one's own."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bench.terminal import Json, console, print_json, say
+from bench.errors import BenchError, Stopped
+from bench.terminal import Json, Results, console, counted, print_json, say
 
 if TYPE_CHECKING:
     from bench.diff import Pair
     from bench.diff_folders import Folders
+    from bench.importing import Outcome
 
 HEADS = ("row", "old", "new", "difference", "p, adjusted", "rank", "verdict")
 Place = Annotated[Path, typer.Argument(help="A folder of tables, leaderboards/SUITE, or an accuracy.csv.")]
@@ -96,3 +98,68 @@ def _json(found: Folders) -> dict[str, Any]:
         "only_new": [row.name for row in comparison.only_new],
         "others": found.others,
     }
+
+
+def import_(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A results folder, or one runs/SUITE, from elsewhere.")
+    ],
+    results: Results = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, and write nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check records made elsewhere, and put the good ones beside those that are here."""
+    from bench import api, importing, paths
+
+    outcomes = importing.take_in(folder, results or paths.default_results(), dry_run=dry_run)
+    notes = importing.code_notes([record for outcome in outcomes for record in outcome.records])
+    if as_json:
+        print_json({"suites": [_outcome_json(outcome) for outcome in outcomes], "notes": notes})
+    else:
+        for outcome in outcomes:
+            _show_outcome(outcome, dry_run)
+        for note in notes:
+            say(console(), note)
+    if not dry_run:
+        for outcome in outcomes:
+            if outcome.taken or outcome.replaced or outcome.timings:
+                _make_tables(api, outcome.suite, results)
+    if not all(outcome.clean for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def _show_outcome(outcome: Outcome, dry_run: bool) -> None:
+    out = console()
+    verb = "would be taken in" if dry_run else "taken in"
+    parts = [f"{counted(len(outcome.taken), 'record')} {verb}"]
+    if outcome.replaced:
+        parts.append(f"{len(outcome.replaced)} in the place of stopped runs")
+    if outcome.there:
+        parts.append(f"{len(outcome.there)} here already")
+    if outcome.timings:
+        parts.append(f"{counted(outcome.timings, 'timing')} {verb}")
+    for kept, what in ((outcome.conflicts, "in conflict with what is here"), (outcome.refused, "refused")):
+        if kept:
+            parts.append(f"{len(kept)} {what}")
+    say(out, f"{outcome.suite}: {', '.join(parts)}")
+    for sentence in outcome.conflicts:
+        say(out, f"conflict: {sentence}")
+    for sentence in outcome.refused:
+        say(out, f"refused: {sentence}")
+
+
+def _outcome_json(outcome: Outcome) -> dict[str, Any]:
+    lists = ("taken", "replaced", "there", "conflicts", "refused")
+    return {"suite": outcome.suite, "timings": outcome.timings} | {
+        name: getattr(outcome, name) for name in lists
+    }
+
+
+def _make_tables(api: Any, suite: str, results: Path | None) -> None:
+    try:
+        api.leaderboard(suite, results=results)
+    except Stopped:
+        raise
+    except BenchError:
+        # Its suite need not be known here: the records count all the same.
+        say(console(), f"no suite {suite} is shipped: `spikegrad leaderboard FILE.toml` makes its tables")

@@ -127,7 +127,7 @@ def make_plan(
                 first = Cell(method=_complete(found, _methods(suite, found)[0], b), seed=0, **fixed)
                 _check_fit(first, data.Facts("", dataset.shape, dataset.classes, ""), found)
             if key not in known:
-                known[key] = _facts(dataset, d, t, data_root)
+                known[key] = facts(dataset, d, t, data_root)
             for m in _methods(suite, found):
                 first = Cell(method=_complete(found, m, b), seed=suite.seeds[0], **fixed)
                 first = _with_compile_mode(first, known[key], found, workloads)
@@ -173,7 +173,8 @@ def _complete(found: registry.Registry, spec: MethodSpec, backbone: BackboneSpec
     return MethodSpec(name=spec.name, params={**method.defaults(backbone.threshold), **spec.params})
 
 
-def _facts(dataset: data.Dataset, spec: DatasetSpec, timesteps: int, root: Path) -> data.Facts:
+def facts(dataset: data.Dataset, spec: DatasetSpec, timesteps: int, root: Path) -> data.Facts:
+    """What is known of a dataset as a cell asks for it. Raises BenchError where it is missing or damaged."""
     with redirect_stdout(sys.stderr):
         return data.prepare(dataset, data.Request(root, timesteps, spec.params), spec.subset).facts
 

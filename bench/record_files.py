@@ -10,9 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, Valid
 from pydantic_core import from_json
 
 from bench.errors import BenchError
+from bench.ranges import out_of_range
 from bench.suite import RECORD_SCHEMA, Cell
 
 Record = dict[str, Any]
+ALWAYS = ("test_accuracy", "test_accuracy_last", "val_accuracy")
+"""What every training that ended well has measured."""
 
 
 class Damaged(BenchError):
@@ -28,7 +31,7 @@ def read_record(file: Path) -> Record:
     Raises Damaged, naming the file, where it cannot be relied on, and BenchError where it may not be read.
     """
     try:
-        record = _parsed(file.read_bytes())
+        record = parsed(file.read_bytes())
         if isinstance(record, dict) and record.get("schema", RECORD_SCHEMA) != RECORD_SCHEMA:
             raise Damaged(_other_schema(file, record["schema"]))
         _Form.model_validate(record)
@@ -48,7 +51,7 @@ def _other_schema(file: Path, schema: Any) -> str:
     return f"{file} has the record schema {schema!r} and this version reads {RECORD_SCHEMA}: {way}"
 
 
-def _parsed(content: bytes) -> Any:
+def parsed(content: bytes) -> Any:
     """What the text says, or ValueError or RecursionError; NaN and infinity are no JSON."""
     try:
         # It takes less than half the time of `json`; what it does not take, `json` has the last word on.
@@ -111,12 +114,10 @@ class _Form(_Open):
         curve = self.metrics.get("anytime_accuracy")
         if isinstance(curve, list) and len(curve) != self.cell.timesteps:
             raise ValueError(f"anytime_accuracy has {len(curve)} steps, not {self.cell.timesteps}")
-        for name in ("test_accuracy", "test_accuracy_last", "val_accuracy"):
-            value = self.metrics.get(name)
-            if isinstance(value, list) or (value is not None and not 0 <= value <= 100):
-                raise ValueError(f"{name} is {value}, which is no accuracy in percent")
-            if value is None and self.status == "ok":
-                raise ValueError(f"{name} is missing, though the run ended well")
+        if wrong := out_of_range(self.metrics):
+            raise ValueError(wrong)
+        if self.status == "ok" and (lacks := [name for name in ALWAYS if self.metrics.get(name) is None]):
+            raise ValueError(f"{lacks[0]} is missing, though the run ended well")
         return self
 
 

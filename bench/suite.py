@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -36,6 +37,8 @@ RECORD_SCHEMA = 3
 """Part of every id: records of another schema are never mixed with these."""
 
 
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+"""What a suite may be called: a plain name for a folder."""
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
@@ -226,7 +229,7 @@ class Suite(Spec):
     the validation accuracy in percent of which the tables say after how many epochs it was reached.
     """
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    name: str = Field(pattern=f"^{NAME.pattern}$")
     description: str = ""
     methods: Annotated[tuple[MethodEntry, ...], BeforeValidator(_listed)] = Field(min_length=1)
     datasets: Datasets = ()
@@ -318,6 +321,25 @@ class Suite(Spec):
             for task in self.tasks
         ]
         return tuple(task for task in cut if task.datasets)
+
+
+def suite_of_cells(name: str, cells: Sequence[Mapping[str, Any]]) -> Suite:
+    """A suite that has such cells, for records whose own suite is not known: its first stands for all."""
+    first = cells[0]
+    return Suite.model_validate(
+        {
+            "name": name,
+            "methods": list(
+                {cell["method"]["name"]: {"name": cell["method"]["name"]} for cell in cells}.values()
+            ),
+            "datasets": [first["dataset"]],
+            "backbones": [first["backbone"]],
+            "timesteps": [first["timesteps"]],
+            "seeds": sorted({cell["seed"] for cell in cells}),
+            "recipe": first["recipe"],
+            "times": False,
+        }
+    )
 
 
 def load_suite(name: str) -> Suite:

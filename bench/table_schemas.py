@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from bench import ranges
 from bench.columns import (
     ACCURACIES,
     ANYTIME,
@@ -46,18 +47,15 @@ PERCENT = {
 }
 """Between 0 and 100. The end of a t-interval may lie outside."""
 SHARES = {
-    *P_VALUES,
-    *("share_ok", "available_fraction_mean", "available_fraction_min_mean", "available_fraction_before_mean"),
-    *("participation_mean", "participation_min_mean", "participation_before_mean"),
-    *("silent_fraction_mean", "gradient_zero_fraction_mean"),
+    *(*P_VALUES, "share_ok"),
+    *(f"{name}_mean" for name in ranges.SHARES),
     *(f"probability_of_improvement{end}" for end in ("", "_ci_low", "_ci_high")),
 }
 """Between 0 and 1."""
 FROM_ONE = {"timesteps", "rank", "average_rank", "t", "epochs_to_target", "runs", "year"}
 AT_LEAST_NOTHING = (
-    *("n_", "inference_ms", "throughput", "train_step_ms", "compile_s", "peak_memory", "layer_"),
-    *("train_seconds", "search_seconds", "probe_seconds", "spikes_", "sops_", "macs_", "energy_"),
-    *("dead_layers_mean", "timesteps_to_99", "vanish_onset_epoch_mean", "best_epoch", "seed"),
+    *("n_", "inference_ms", "throughput", "train_step_ms", "compile_s", "peak_memory", "layer_", "seed"),
+    *ranges.NOT_NEGATIVE,
 )
 """How the names of columns begin that are never below 0."""
 SETS: Mapping[str, Sequence[str]] = {
@@ -76,7 +74,6 @@ INTERVALS = (
     ("test_accuracy_ci_low", "test_accuracy_mean", "test_accuracy_ci_high"),
     ("delta_ci_low", "delta_vs_baseline", "delta_ci_high"),
 )
-ROUNDING = 1e-9
 
 
 def check(name: str, table: pd.DataFrame, columns: Sequence[str]) -> None:
@@ -95,7 +92,9 @@ def check(name: str, table: pd.DataFrame, columns: Sequence[str]) -> None:
         raise BenchError(f"the table {name} was not written: {_said(problem, table)}") from None
     for low, middle, high in INTERVALS:
         if low in table:
-            wrong = table[(table[low] > table[middle] + ROUNDING) | (table[high] < table[middle] - ROUNDING)]
+            wrong = table[
+                (table[low] > table[middle] + ranges.SLACK) | (table[high] < table[middle] - ranges.SLACK)
+            ]
             if len(wrong):
                 raise BenchError(
                     f"the table {name} was not written: {middle} of {_row(wrong.iloc[0])} "
@@ -121,9 +120,9 @@ def _column(name: str, table: str) -> Column:
     elif words:
         checks.append(Check(_are_texts, error="be text"))
     elif name in PERCENT:
-        checks.append(Check.in_range(-ROUNDING, 100 + ROUNDING, error="lie between 0 and 100"))
+        checks.append(Check.in_range(-ranges.SLACK, 100 + ranges.SLACK, error="lie between 0 and 100"))
     elif name in SHARES:
-        checks.append(Check.in_range(-ROUNDING, 1 + ROUNDING, error="lie between 0 and 1"))
+        checks.append(Check.in_range(-ranges.SLACK, 1 + ranges.SLACK, error="lie between 0 and 1"))
     elif name in FROM_ONE:
         checks.append(Check.ge(1, error="be 1 or more"))
     elif name.endswith("_sd") or name.startswith(AT_LEAST_NOTHING):

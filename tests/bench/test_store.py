@@ -87,7 +87,7 @@ DAMAGE = {
     "no schema": ({"schema": ...}, "schema: Field required"),
     "more than all right": (
         {"metrics": {**shown_runs.METRICS, "test_accuracy": 100.5}},
-        "test_accuracy is 100.5, which is no accuracy in percent",
+        "test_accuracy is 100.5, which is not an accuracy in percent",
     ),
     "no accuracy of a good run": (
         {"metrics": {k: v for k, v in shown_runs.METRICS.items() if k != "test_accuracy"}},

@@ -1,0 +1,297 @@
+"""Records made elsewhere: checked one by one, and put beside those that are here; nothing in them is changed.
+
+What is copied is record.json, epochs.parquet and layers.parquet of each run, and the timings. Every one of
+them is a whole file here or is not there. What is here already is never replaced, but for a run that
+circumstances had stopped.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BenchError, Stopped
+from bench.files import write_atomic
+from bench.record_files import Damaged, Record, parsed, read_record, reason
+from bench.store import INCOMPLETE, Store
+from bench.suite import NAME, Cell
+from bench.terminal import counted
+from bench.timings import TIMING_SCHEMA, Needed, Timings, timing_id
+
+RECORD = "record.json"
+TABLES: Mapping[str, frozenset[str]] = {
+    "epochs.parquet": frozenset(("epoch", "learning_rate", "train_loss", "val_accuracy")),
+    "layers.parquet": frozenset(("epoch", "layer", "name", "t", "available_fraction", "gradient_norm")),
+}
+"""What may lie beside a record, and the columns that it must have."""
+LARGEST = {RECORD: 4 * 2**20, "epochs.parquet": 16 * 2**20, "layers.parquet": 256 * 2**20, "timing": 2**20}
+"""Bytes; many times what the longest trainings leave."""
+
+
+@dataclass
+class Outcome:
+    """What became of the files of one suite. taken, there, replaced: ids; refused: a sentence each.
+
+    taken: are here now. there: were here before, the same. replaced: took the place of a run that had been
+    stopped. conflicts: differ from what is here, which is kept.
+    """
+
+    suite: str
+    taken: list[str] = field(default_factory=list)
+    there: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
+    conflicts: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    timings: int = 0
+    records: list[Record] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        """Whether every file could be taken, or was there."""
+        return not self.conflicts and not self.refused
+
+
+def take_in(folder: Path, results: Path, *, dry_run: bool = False) -> list[Outcome]:
+    """Check the records below a folder and put the good ones into a results folder; an outcome a suite.
+
+    folder: a results folder, with runs/SUITE/ID, or one runs/SUITE. dry_run: only check.
+    Raises BenchError where the folder holds no records or the suite is at work here, Stopped where
+    writing fails; what had been taken by then is whole.
+    """
+    runs = _runs(folder)
+    if not runs:
+        raise BenchError(
+            f"{folder} holds no records: give a results folder, with runs/SUITE/ID/{RECORD}, "
+            "or one runs/SUITE"
+        )
+    found = []
+    for suite, place in runs.items():
+        store = Store(results, suite)
+        if place.resolve() == store.runs.resolve():
+            raise BenchError(
+                f"{folder} is the results folder itself: give the folder of the records to import"
+            )
+        with nullcontext() if dry_run else store.lock():
+            outcome = Outcome(suite)
+            try:
+                _take_runs(place, store, outcome, dry_run)
+                _take_timings(
+                    place.parent.parent / "latency" / suite, Timings(results, suite), outcome, dry_run
+                )
+            except OSError as problem:
+                raise Stopped(f"cannot write to {results}: {problem.strerror or problem}") from None
+        found.append(outcome)
+    return found
+
+
+def _runs(folder: Path) -> dict[str, Path]:
+    """The folders of runs by suite; only those whose names a suite can have."""
+    if not folder.is_dir():
+        raise BenchError(f"{folder} is no folder: give the folder that holds the records to import")
+    if (folder / "runs").is_dir():
+        places = {place.name: place for place in sorted((folder / "runs").iterdir())}
+    else:
+        places = {_suite_of(folder): folder}
+    return {
+        suite: place
+        for suite, place in places.items()
+        if place.is_dir() and not place.is_symlink() and NAME.fullmatch(suite) and _has_records(place)
+    }
+
+
+def _suite_of(runs: Path) -> str:
+    """What the records in a folder say that their suite is; the folder may have been renamed on its way."""
+    for file in sorted(runs.glob(f"*/{RECORD}")):
+        with suppress(BenchError):
+            return str(read_record(file).get("suite") or runs.name)
+    return runs.name
+
+
+def _has_records(place: Path) -> bool:
+    return any(os.path.lexists(folder / RECORD) for folder in _folders(place))
+
+
+def _folders(place: Path) -> Iterator[Path]:
+    return (path for path in sorted(place.iterdir()) if not path.name.startswith(".") and path.is_dir())
+
+
+def _take_runs(place: Path, store: Store, outcome: Outcome, dry_run: bool) -> None:
+    for folder in _folders(place):
+        try:
+            record, files = _checked(folder, outcome.suite)
+        except BenchError as problem:
+            outcome.refused.append(str(problem))
+            continue
+        if _placed(record, files, store, outcome, dry_run):
+            outcome.records.append(record)
+
+
+def _placed(
+    record: Record, files: Mapping[str, bytes], store: Store, outcome: Outcome, dry_run: bool
+) -> bool:
+    """Sort a good record in, and write it if it is new; whether it counts from now on."""
+    name = record["id"]
+    here = store.read(name)
+    if here is not None:
+        if (store.folder(name) / RECORD).read_bytes() == files[RECORD]:
+            outcome.there.append(name)
+            return False
+        if here["status"] not in INCOMPLETE or record["status"] in INCOMPLETE:
+            outcome.conflicts.append(
+                f"{name} ({_described(record)}) is here already, as {here['status']} of "
+                f"{here.get('ended') or 'an unknown time'}, and that is kept: the other is {record['status']}"
+            )
+            return False
+        outcome.replaced.append(name)
+    else:
+        outcome.taken.append(name)
+    if not dry_run:
+        folder = store.folder(name)
+        for beside in TABLES.keys() - files.keys():
+            (folder / beside).unlink(missing_ok=True)
+        # The record last: without it the run counts as not there.
+        for file in sorted(files, key=lambda file: file == RECORD):
+            write_atomic(folder / file, files[file])
+    return True
+
+
+def _checked(folder: Path, suite: str) -> tuple[Record, dict[str, bytes]]:
+    """A record that holds, and the bytes of its files; BenchError, naming the file, where one does not."""
+    if folder.is_symlink():
+        raise Damaged(f"{folder} is a link, and links are not followed: copy what it leads to")
+    files = {RECORD: _bytes(folder / RECORD, LARGEST[RECORD])}
+    file = folder / RECORD
+    record = read_record(file)
+    if record["id"] != folder.name:
+        raise Damaged(f"{file} is the record of {record['id']}: a folder bears the id of its run")
+    if record.get("suite", suite) != suite:
+        raise Damaged(f"{file} is of the suite {record['suite']!r} and lies among those of {suite}")
+    _check_hashes(file, record)
+    for name, columns in TABLES.items():
+        if os.path.lexists(folder / name):
+            files[name] = _bytes(folder / name, LARGEST[name])
+            _check_table(folder / name, files[name], columns)
+    if parsed(files[RECORD]) != record:
+        raise Damaged(f"{file} changed while it was read: give a folder that nothing writes to")
+    return record, files
+
+
+def _check_hashes(file: Path, record: Record) -> None:
+    """Id and configuration are hashes of what was run: who edits a record must edit them too."""
+    checksum = (record.get("data") or {}).get("checksum")
+    if not isinstance(checksum, str):
+        raise Damaged(f"{file} does not say which data it was made with (data.checksum): it cannot be placed")
+    cell = Cell.model_validate(record["cell"])
+    for what, expected in (("id", cell.id(checksum)), ("configuration", cell.configuration(checksum))):
+        if record[what] != expected:
+            raise Damaged(
+                f"{file} says that its {what} is {record[what]}, and what it holds has {expected}: "
+                "it was edited, or made by another version"
+            )
+
+
+def _check_table(file: Path, content: bytes, columns: frozenset[str]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(pa.BufferReader(content)) as table:
+            missing = columns - set(table.schema_arrow.names)
+            # All of it is read, so that a damaged part is found here.
+            table.read()
+    except Exception as problem:
+        # Each layer of the reader has errors of its own.
+        raise Damaged(f"{file} is damaged ({reason(problem)}): its run is left out") from None
+    if missing:
+        raise Damaged(f"{file} lacks the column {min(missing)}: its run is left out")
+
+
+def _bytes(file: Path, largest: int) -> bytes:
+    """What a plain file holds; links are not followed, and nothing too large is read."""
+    try:
+        handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(handle, "rb") as opened:
+            about = os.fstat(opened.fileno())
+            if not stat.S_ISREG(about.st_mode):
+                raise Damaged(f"{file} is no plain file: its run is left out")
+            if about.st_size > largest:
+                raise Damaged(f"{file} has {about.st_size:,} bytes, and a run leaves at most {largest:,}")
+            return opened.read(largest + 1)
+    except OSError as problem:
+        raise Damaged(f"{file} cannot be read ({problem.strerror or problem}): its run is left out") from None
+
+
+def _take_timings(place: Path, kept: Timings, outcome: Outcome, dry_run: bool) -> None:
+    if not place.is_dir() or place.is_symlink():
+        return
+    for file in sorted(place.glob("*.json")):
+        try:
+            timing = _checked_timing(file)
+        except BenchError as problem:
+            outcome.refused.append(str(problem))
+            continue
+        if kept.read(timing["id"]) is None:
+            outcome.timings += 1
+            if not dry_run:
+                kept.write(timing)
+
+
+def _checked_timing(file: Path) -> dict[str, Any]:
+    content = _bytes(file, LARGEST["timing"])
+    try:
+        timing = parsed(content)
+        Needed.model_validate(timing)
+    except (ValueError, RecursionError) as problem:
+        raise Damaged(f"{file} is damaged ({reason(problem)}): it is left out") from None
+    what = {name: timing[name] for name in ("kind", "forward", "data", "cell")}
+    expected = timing_id(what, timing["hardware"])
+    if timing["schema"] != TIMING_SCHEMA or timing["id"] != expected or file.stem != expected:
+        raise Damaged(f"{file} is not the timing that its name says: it is left out")
+    found: dict[str, Any] = json.loads(content)
+    return found
+
+
+def code_notes(records: Sequence[Record]) -> list[str]:
+    """A sentence for each file of code that some of the records were not made with, as it is installed here.
+
+    Needs torch, to find what is installed; where there is none, that is said.
+    """
+    if importlib.util.find_spec("torch") is None:
+        return [
+            "whether they were made with the code that is installed here was not checked: torch is not there"
+        ]
+    from bench import registry
+
+    found = registry.load()
+    here: dict[str, Mapping[str, Any]] = {
+        "method": found.methods,
+        "dataset": found.datasets,
+        "backbone": found.backbones,
+    }
+    other: Counter[tuple[str, str, str]] = Counter()
+    for record in records:
+        for what, entries in here.items():
+            name = record["cell"][what]["name"]
+            if name not in entries:
+                other[what, name, "is not installed here"] += 1
+            elif entries[name].digest != record["digests"].get(what):
+                other[what, name, "is another version here"] += 1
+        if record["digests"].get("harness") != registry.core_digest():
+            other["code", "of the harness", "is another version here"] += 1
+    return [
+        f"{counted(number, 'record')}: the {what} {name} {how}; such records stay rows of their own"
+        for (what, name, how), number in sorted(other.items())
+    ]
+
+
+def _described(record: Record) -> str:
+    cell = record["cell"]
+    return f"{cell['method']['name']} on {cell['dataset']['name']}, seed {cell['seed']}"

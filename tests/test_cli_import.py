@@ -1,0 +1,58 @@
+"""`spikegrad import`, as a user types it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+SHIPPED = Path(__file__).resolve().parents[1] / "results"
+
+
+@pytest.fixture
+def sent(tmp_path):
+    folder = tmp_path / "sent"
+    for what in ("runs", "latency"):
+        shutil.copytree(SHIPPED / what / "quick", folder / what / "quick")
+    return folder
+
+
+def test_records_come_in_and_the_tables_are_those_of_who_sent_them(spikegrad, sent, tmp_path):
+    checked = spikegrad("import", sent, "--dry-run", cwd=tmp_path)
+    assert checked.returncode == 0 and not (tmp_path / "results").exists()
+    assert checked.stdout == "quick: 60 records would be taken in, 24 timings would be taken in\n"
+    ended = spikegrad("import", sent, cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == "quick: 60 records taken in, 24 timings taken in\n"
+    made = tmp_path / "results" / "local" / "leaderboards" / "quick"
+    for table in (SHIPPED / "leaderboards" / "quick").iterdir():
+        assert (made / table.name).read_bytes() == table.read_bytes()
+    planned = spikegrad("plan", "quick", "--json", cwd=tmp_path)
+    assert json.loads(planned.stdout)["counts"]["done"] == 60
+
+
+def test_what_is_refused_is_named_and_the_exit_code_tells(spikegrad, sent, tmp_path):
+    bad = sorted((sent / "runs" / "quick").glob("*/record.json"))[0].parent
+    (bad / "record.json").write_text("{")
+    ended = spikegrad("import", sent, "--json", cwd=tmp_path)
+    (suite,) = json.loads(ended.stdout)["suites"]
+    assert ended.returncode == 1 and len(suite["taken"]) == 59
+    assert suite["refused"][0].startswith(f"{bad / 'record.json'} is damaged (")
+
+
+def test_records_of_a_suite_that_is_not_shipped_come_in_too(spikegrad, sent, tmp_path):
+    for record in (sent / "runs" / "quick").glob("*/record.json"):
+        record.write_text(record.read_text().replace('"suite": "quick"', '"suite": "ours"'))
+    (sent / "runs" / "quick").rename(sent / "runs" / "ours")
+    shutil.rmtree(sent / "latency")
+    ended = spikegrad("import", sent, cwd=tmp_path)
+    assert ended.returncode == 0
+    assert "ours: 60 records taken in" in ended.stdout
+    assert "no suite ours is shipped: `spikegrad leaderboard FILE.toml` makes its tables" in ended.stdout
+
+
+def test_nothing_to_import_is_one_sentence(spikegrad, tmp_path):
+    ended = spikegrad("import", tmp_path, cwd=tmp_path)
+    assert ended.returncode == 2 and ended.stdout == ""
+    (line,) = ended.stderr.splitlines()
+    assert "holds no records: give a results folder" in line

@@ -94,5 +94,5 @@ def test_the_best_of_equals_is_rarely_called_better_than_any():
         best = int(table.mean(axis=1).argmax())
         family = [statistics.differences(row, table[best]) for i, row in enumerate(table) if i != best]
         wrong += not all(statistics.covers_zero(family))
-    # Each of 15 pairs could be the one that looks best against another: more than 5 %, and not by much.
-    assert wrong / number <= 0.2
+    # More than 5 %, since the same runs choose the best; docs/tables.md says so.
+    assert 0.05 < wrong / number <= 0.12

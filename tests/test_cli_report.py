@@ -116,3 +116,35 @@ def test_what_cannot_be_reported_is_one_sentence(spikegrad, tmp_path, arguments,
     assert ended.returncode == 2 and ended.stdout == ""
     (line,) = ended.stderr.splitlines()
     assert line.startswith("error: ") and says in line
+
+
+def damage(results):
+    """Five records that cannot be relied on, each in its own way; the folders that hold them."""
+    first, second, third, fourth, fifth = sorted((results / "runs" / "quick").glob("*/record.json"))[:5]
+    whole = json.loads(first.read_text())
+    del whole["cell"]
+    first.write_text(json.dumps(whole))
+    second.write_text(second.read_text().replace('"schema": 3', '"schema": 99'))
+    third.write_text(third.read_text().replace('"test_accuracy": ', '"test_accuracy": NaN, "was": '))
+    fourth.write_text(fourth.read_text()[:500])
+    shutil.copytree(fifth.parent, fifth.parent.with_name("copied"))
+    return [first, second, third, fourth, fifth.parent.with_name("copied") / "record.json"]
+
+
+def test_records_that_cannot_be_relied_on_are_named_counted_and_left_out(spikegrad, results, tmp_path):
+    copy = Path(shutil.copytree(results, tmp_path / "copy"))
+    damaged = damage(copy)
+    ended = spikegrad(
+        "leaderboard", "quick", "--results", copy, "--table", "runs", "--format", "csv", cwd=tmp_path
+    )
+    assert ended.returncode == 0
+    told = ended.stderr.splitlines()
+    assert len(told) == 5 and all(line.startswith("warning: ") for line in told)
+    for file in damaged:
+        assert sum(str(file) in line for line in told) == 1
+    assert len(ended.stdout.splitlines()) == 1 + 56
+    reported = spikegrad("report", "quick", "--results", copy, cwd=tmp_path)
+    page = (copy / "reports" / "quick.html").read_text(encoding="utf-8")
+    assert reported.returncode == 0 and "56 trainings: 56 ok" in page and "5 files are left out" in page
+    for file in damaged:
+        assert str(file) in page

@@ -63,6 +63,7 @@ class Contents:
     overall: Sequence[Grid]
     critical: Mapping[str, Any] | None
     published: Sequence[Grid]
+    sources: Sequence[str]
     failures: Grid | None
     unmeasured: Sequence[str]
     left_out: Sequence[str]
@@ -90,6 +91,7 @@ def contents(suite: Suite, store: Store, found: reading.Reading) -> Contents:
         overall=grids("overall", tables["overall"]) if len(tasks) > 1 else [],
         critical=critical,
         published=grids("published", tables["published"]),
+        sources=_sources(tables["published"]),
         failures=_failures(records),
         unmeasured=_unmeasured(records),
         left_out=left_out,
@@ -234,6 +236,17 @@ def _shapes(store: Store, records: Sequence[Any]) -> list[Line]:
             }
         )
     return shapes
+
+
+def _sources(published: pd.DataFrame) -> list[str]:
+    """Where each published number stands, in the order of the table."""
+    lines = published[["method", "year", "published", "source", "note"]].to_dict("records")
+    said = [
+        f"{line['method']} {line['published']:.2f} ({line['year']}): {line['source']}"
+        + (f"; {line['note']}" if line["note"] else "")
+        for line in lines
+    ]
+    return list(dict.fromkeys(said))
 
 
 def _failures(records: Sequence[Any]) -> Grid | None:

@@ -223,3 +223,13 @@ def test_the_longest_maps_share_columns(suite, tmp_path, monkeypatch, cells, col
     (grid,) = task["maps"]["methods"].values()
     assert grid["columns"][0] == 0 and grid["columns"][-1] == 39 and "–" in grid["columns"][1]
     assert len(grid["columns"]) == columns == len(grid["available"][0])
+
+
+def test_published_numbers_stand_beside_with_their_sources(suite, tmp_path):
+    place = {"dataset": {"name": "cifar10"}, "backbone": {"name": "resnet19"}}
+    shown_runs.write(tmp_path, shown_runs.record(1, "hand", cell=place), [], [])
+    said = " ".join(" ".join(written(suite, tmp_path).texts).split())
+    assert "Published beside measured" in said and "96.18" in said
+    assert "mpd-agl 96.18 (2025): DS-ATGO (AAAI 2026) Table 1" in said
+    fill(tmp_path / "other")
+    assert "Published beside measured" not in " ".join(written(suite, tmp_path / "other").texts)

@@ -25,7 +25,7 @@ HOSTILE = (
 
 
 def names(page, task="t0"):
-    return page.locator(f"#table-{task} tbody tr:not(.detail):visible .seeds").all_inner_texts()
+    return page.locator(f"#table-{task} tbody tr:not(.detail):visible .seeds").all_text_contents()
 
 
 def column(page, heading, task="t0"):
@@ -34,7 +34,7 @@ def column(page, heading, task="t0"):
     cells = page.locator(
         f"#table-{task} tbody tr:not(.detail):visible > :nth-child({heads.index(heading) + 1})"
     )
-    return [text.strip() for text in cells.all_inner_texts()]
+    return [text.strip() for text in cells.all_text_contents()]
 
 
 def sort_by(page, heading, task="t0"):
@@ -58,7 +58,7 @@ def test_sorting(quick, open_page):
     assert [float(text.split()[0]) for text in column(page, "test accuracy %")] == upward[::-1]
     sort_by(page, "method")
     assert names(page) == sorted(shipped)
-    assert page.locator("#table-t0 th[aria-sort]").all_inner_texts()[0].startswith("method")
+    assert page.locator("#table-t0 th[aria-sort]").all_text_contents()[0].startswith("method")
     # What is unknown stands last, whichever way.
     for _ in range(2):
         sort_by(page, "p, adjusted")
@@ -94,7 +94,7 @@ def test_the_seeds_of_a_method_by_mouse_and_by_keyboard(quick, open_page):
     assert button.get_attribute("aria-expanded") == "true"
     rows = page.locator("#table-t0 tr.detail tbody tr")
     assert rows.count() == 3
-    first = rows.nth(0).locator("td").all_inner_texts()
+    first = rows.nth(0).locator("td").all_text_contents()
     assert first[:2] == ["0", "ok"] and re.fullmatch(r"[0-9a-f]{16}", first[6])
     # Sorting closes them: a row of seeds would be torn from its method.
     sort_by(page, "method")

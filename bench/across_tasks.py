@@ -167,7 +167,9 @@ def _middle(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Of each row the mean without the lowest and the highest quarter: [B, N] to [B]."""
     size = values.shape[1]
     cut = size // 4
-    found: NDArray[np.float64] = np.sort(values, axis=1)[:, cut : size - cut].mean(axis=1)
+    # Which are in the middle, in any order: to sort them takes three times as long.
+    apart = np.partition(values, (cut, size - cut - 1), axis=1)
+    found: NDArray[np.float64] = apart[:, cut : size - cut].mean(axis=1)
     return found
 
 

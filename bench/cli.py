@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 done with cells that failed, or stopped on the way; 2 noth
 
 from __future__ import annotations
 
+import gc
 import shlex
 import sys
 from contextlib import redirect_stdout
@@ -80,6 +81,8 @@ Kind = Literal["methods", "datasets", "backbones", "suites"]
 
 def main() -> NoReturn:
     """The entry point of `spikegrad` and `python -m bench`."""
+    # Thousands of records are no garbage, and every look for some goes through all of them.
+    gc.set_threshold(200_000, 20, 50)
     try:
         app()
     except BenchError as error:

@@ -79,7 +79,8 @@ class Row:
 
     def values(self, metric: str) -> Values:
         """What is `measured`, by seed."""
-        return np.array([*self.measured(metric).values()], float)
+        found = [metrics.get(metric) for metrics in self.worked.values()]
+        return np.array([value for value in found if value is not None], float)
 
     def pairs(self, other: Row, metric: str = "test_accuracy") -> tuple[Values, Values]:
         """A metric of both rows on the seeds where both measured it; none if their data differ."""

@@ -122,7 +122,11 @@ def critical_difference(scores: NDArray[np.float64]) -> Critical | None:
     alike = posthoc_nemenyi_friedman(scores).to_numpy() > 1 - LEVEL
     quantile = float(studentized_range.ppf(LEVEL, methods, np.inf)) / math.sqrt(2)
     difference = quantile * math.sqrt(methods * (methods + 1) / (6 * tasks))
-    return Critical(ranks, difference, float(friedmanchisquare(*scores.T).pvalue), _groups(ranks, alike))
+    p = float(friedmanchisquare(*scores.T).pvalue)
+    if not p <= 1 - LEVEL:
+        # Nemenyi's test is made only where Friedman's has found that not all are alike.
+        alike = np.ones_like(alike)
+    return Critical(ranks, difference, p, _groups(ranks, alike))
 
 
 def _groups(ranks: Sequence[float], alike: NDArray[np.bool_]) -> list[list[int]]:

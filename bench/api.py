@@ -267,6 +267,11 @@ def write_tables(store: Store, suite: Suite) -> dict[str, pd.DataFrame]:
     made = leaderboards.tables(found.records, suite.baseline, found.timings, found.layer_times)
     try:
         leaderboards.save(made, store.leaderboards)
+    except Stopped:
+        raise
+    except BenchError as problem:
+        # The trainings have been made, and are kept.
+        raise Stopped(str(problem)) from None
     except OSError as problem:
         why = problem.strerror or problem
         raise Stopped(f"cannot write the tables to {store.leaderboards}: {why}") from None

@@ -7,6 +7,7 @@ alone, its parameters, tells the rows of this table apart; what it says of netwo
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -48,11 +49,12 @@ NOTHING = np.array([], float)
 
 @dataclass
 class _Method:
-    """One row: a method over the settings that it has run in, by their number."""
+    """One row: a method over the settings that it has whole, by their number; every: also those in part."""
 
     identity: Line
     reference: bool
     rows: dict[int, Row] = field(default_factory=dict)
+    every: list[Row] = field(default_factory=list)
 
     def complete(self, settings: int) -> bool:
         """Whether it may be ranked: it has every seed of the baseline in every setting."""
@@ -61,7 +63,7 @@ class _Method:
 
 def overall_of(of: Sequence[Row], baseline: str, latency: pd.DataFrame) -> pd.DataFrame:
     """The table; latency: that of `bench.latency_table`, for the price of a training step."""
-    compared = [*settings(of)]
+    compared = _compared(of)
     methods = _methods(compared, baseline)
     scores = [_run_scores(rows_) for rows_ in compared]
     ranked = [m for m in methods if m.complete(len(compared)) and not m.reference]
@@ -86,7 +88,7 @@ def runs_by_method(records: Iterable[Record], baseline: str) -> dict[str, list[V
 
     Only of methods that are ranked over all tasks, and of references.
     """
-    compared = [*settings(rows(records))]
+    compared = _compared(rows(records))
     scores = [_run_scores(rows_) for rows_ in compared]
     return {
         _name(m): [scores[i][row] for i, row in sorted(m.rows.items())]
@@ -97,28 +99,43 @@ def runs_by_method(records: Iterable[Record], baseline: str) -> dict[str, list[V
 
 def critical_of(records: Iterable[Record], baseline: str) -> tuple[list[str], Critical | None]:
     """The ranked methods, and their critical difference where there are tasks enough for one."""
-    compared = [*settings(rows(records))]
+    compared = _compared(rows(records))
     scores = [_run_scores(rows_) for rows_ in compared]
     ranked = [m for m in _methods(compared, baseline) if m.complete(len(compared)) and not m.reference]
     return [_name(m) for m in ranked], critical_difference(_means(ranked, scores)) if ranked else None
 
 
+def _compared(of: Sequence[Row]) -> list[list[Row]]:
+    """The settings that have anything to rank: of references alone none is a task."""
+    return [found for found in settings(of) if not all(row.reference for row in found)]
+
+
 def _methods(compared: Sequence[Sequence[Row]], baseline: str) -> list[_Method]:
     """The methods, with those of their rows that can be ranked; a setting may have several of one name."""
-    found: dict[tuple[str, str], _Method] = {}
+    found: dict[tuple[str, str, str], _Method] = {}
     for number, rows_ in enumerate(compared):
         against = base(rows_, baseline)
         wanted = against.seeds if against else set[int]().union(*(row.seeds for row in rows_))
-        names = [(row.method, own_words(row.variant)) for row in rows_]
+        names = [(row.method, own_words(row.variant), _code(row)) for row in rows_]
         for row, name in zip(rows_, names, strict=True):
-            identity = named(("method", "variant"), name)
+            identity = named(("method", "variant"), name[:2])
             declared = {column: row.records[0]["method"][column] for column in DECLARED}
             method = found.setdefault(name, _Method(identity | declared, row.reference))
-            if row.seeds >= wanted and not row.incomplete and names.count(name) == 1:
+            method.every.append(row)
+            same_data = against is None or row.checksum == against.checksum
+            if row.seeds >= wanted and same_data and not row.incomplete and names.count(name) == 1:
                 method.rows[number] = row
-            else:
-                method.rows.pop(number, None)
+    versions = Counter(name[:2] for name in found)
+    for (method_name, own, code), method in found.items():
+        if versions[method_name, own] > 1:
+            # Versions of one method's file are not averaged.
+            method.identity["variant"] = f"{own} #{code[:4]}"
     return [*found.values()]
+
+
+def _code(row: Row) -> str:
+    """The digest of the file that defines its method."""
+    return str(row.records[0].get("digests", {}).get("method", ""))
 
 
 def _run_scores(rows_: Sequence[Row]) -> dict[Row, Values]:
@@ -138,7 +155,7 @@ def _average_ranks(ranked: Sequence[_Method], scores: Sequence[Mapping[Row, Valu
 
 
 def _counts(method: _Method, settings: int) -> Line:
-    runs = [record for row in method.rows.values() for record in row.records]
+    runs = [record for row in method.every for record in row.records]
     share = sum(record["status"] == OK for record in runs) / len(runs) if runs else math.nan
     there = len(method.rows)
     return named(

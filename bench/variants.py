@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from bench.suite import BackboneSpec
 
-OPTIONS = {*BackboneSpec.model_fields, "backbone.width", "subset", "cuda", "float64"} - {"name", "width"}
+OPTIONS = {*BackboneSpec.model_fields, "backbone.width", "subset", "cuda", "float64", "autocast"} - {
+    "name",
+    "width",
+}
 DEFAULT = "default"
 
 
@@ -19,8 +22,12 @@ def is_option(word: str) -> bool:
 
 
 def own_words(variant: str) -> str:
-    """What of a variant is about the method; "default" where nothing is."""
-    return " ".join(word for word in words(variant) if not is_option(word)) or DEFAULT
+    """What of a variant is about the method; "default" where nothing is.
+
+    A word that begins with # tells configurations of one name apart, by their recipe or code, and is not.
+    """
+    own = [word for word in words(variant) if not is_option(word) and not word.startswith("#")]
+    return " ".join(own) or DEFAULT
 
 
 def full_name(method: str, own: str) -> str:

@@ -109,9 +109,11 @@ def test_the_critical_difference_is_demsar_s():
 @pytest.mark.parametrize("seed", range(8))
 def test_groups_are_all_largest_sets_of_neighbours_within_the_critical_difference(seed):
     random = np.random.default_rng(seed)
-    scores = random.normal(size=(8, 6)) + np.linspace(0, 5, 6) * random.random()
+    scores = random.normal(size=(8, 6)) + np.linspace(0, 5, 6) * (0.5 + random.random())
     found = across_tasks.critical_difference(scores)
     order = np.argsort(found.ranks)
+
+    assert found.p <= 0.05
 
     def alike(group):
         return max(found.ranks[i] for i in group) - min(found.ranks[i] for i in group) < found.difference
@@ -120,6 +122,14 @@ def test_groups_are_all_largest_sets_of_neighbours_within_the_critical_differenc
     wanted = [set(s) for s in spans if alike(s)]
     largest = [s for s in wanted if not any(s < other for other in wanted)]
     assert sorted(map(sorted, found.groups)) == sorted(map(sorted, largest))
+
+
+def test_where_friedman_finds_nothing_no_two_are_told_apart():
+    random = np.random.default_rng(2)
+    for _ in range(100):
+        found = across_tasks.critical_difference(random.normal(size=(10, 4)))
+        if found.p > 0.05:
+            assert [sorted(group) for group in found.groups] == [[0, 1, 2, 3]]
 
 
 def test_methods_that_are_always_equal_are_one_group():

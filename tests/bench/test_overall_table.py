@@ -83,9 +83,55 @@ def test_what_is_not_whole_in_every_task_is_shown_and_not_ranked(lost):
     table = overall(records)
     found = line(table, "arctan")
     assert (found["n_tasks"], found["n_tasks_missing"]) == (2, 1)
+    assert found["n_runs"] > 0
     assert all(math.isnan(found[name]) for name in ("iqm", "average_rank", "probability_of_improvement"))
     assert table["method"].tolist() == ["rectangle", "slow", "arctan"]
     assert line(table, "slow")["average_rank"] == 2.0
+
+
+def test_runs_that_circumstances_stopped_are_counted():
+    outcomes = {**OUTCOMES, "arctan": ("oom", *FAIR[1:])}
+    found = line(overall(everything(outcomes)), "arctan")
+    assert (found["n_runs"], found["share_ok"], found["n_tasks"]) == (15, pytest.approx(0.8), 0)
+
+
+def test_recipes_and_autocast_do_not_split_a_method():
+    records = []
+    for number, variant in enumerate(("default #aaaa", "autocast=bfloat16 #bbbb")):
+        for method, values in (("rectangle", GOOD), ("arctan", FAIR)):
+            of = runs(method, values, variant, configuration=f"{method[:3]}{number}" * 3)
+            for record in of:
+                record["cell"]["recipe"] = {"epochs": number + 1}
+            records += of
+    table = overall(records)
+    assert [*zip(table["method"], table["variant"], table["n_tasks"], strict=True)] == [
+        ("rectangle", "default", 2),
+        ("arctan", "default", 2),
+    ]
+
+
+def test_a_setting_of_references_alone_is_no_task():
+    records = everything() + runs("ann-relu", [99.0] * 5, task=("more", "mlp", 2), kind="reference")
+    assert line(overall(records), "arctan")["average_rank"] == 2.0
+
+
+def test_versions_of_a_method_are_not_averaged():
+    records = everything()
+    for record in records:
+        if record["cell"]["method"]["name"] == "arctan":
+            record["digests"] = {"method": "aaaa" if record["cell"]["dataset"]["name"] == "blobs" else "bbbb"}
+    table = overall(records)
+    assert sorted(table["variant"]) == ["default", "default", "default #aaaa", "default #bbbb"]
+    assert table[table["method"] == "arctan"]["average_rank"].isna().all()
+
+
+def test_rows_of_other_data_are_not_ranked_with_the_baseline_s():
+    records = everything()
+    for record in records:
+        if record["cell"]["method"]["name"] == "arctan" and record["cell"]["dataset"]["name"] == "blobs":
+            record["data"]["checksum"] = "other"
+    found = line(overall(records), "arctan")
+    assert (found["n_tasks"], found["n_tasks_missing"]) == (2, 1)
 
 
 def test_a_reference_is_shown_with_its_mean_and_not_ranked():

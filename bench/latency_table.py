@@ -61,6 +61,15 @@ def latency_of(
     return frame(sorted(lines, key=_place), LATENCY_COLUMNS)
 
 
+def training_steps(table: pd.DataFrame) -> dict[tuple[Any, ...], float]:
+    """Milliseconds of a training step by key of a row; none where they are of several classes of hardware."""
+    timed = table[table["train_step_ms_p50"].notna()]
+    if timed["hardware"].nunique() != 1:
+        return {}
+    keys = timed[[*KEY]].itertuples(index=False, name=None)
+    return dict(zip(keys, timed["train_step_ms_p50"].tolist(), strict=True))
+
+
 def _lines(row: Row, found: Mapping[tuple[str, str], Timing], machines: Sequence[str]) -> Iterable[Line]:
     first = row.records[0]
     forward = forward_kind(first["method"])

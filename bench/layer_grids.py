@@ -114,10 +114,11 @@ class _Cell:
 
     @property
     def mark(self) -> str:
-        return _SIGN[self.silent == 1, self.norm == 0]
+        return SIGN[self.silent == 1, self.norm == 0]
 
 
-_SIGN = {(False, False): "", (True, False): SILENT, (False, True): DEAD, (True, True): BOTH}
+SIGN = {(False, False): "", (True, False): SILENT, (False, True): DEAD, (True, True): BOTH}
+"""Of a layer that is (silent, dead)."""
 
 
 def _look(rows: Sequence[Row]) -> dict[int, _Cell]:
@@ -140,4 +141,4 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _union(marks: Sequence[str]) -> str:
-    return _SIGN[any(mark in (SILENT, BOTH) for mark in marks), any(mark in (DEAD, BOTH) for mark in marks)]
+    return SIGN[any(mark in (SILENT, BOTH) for mark in marks), any(mark in (DEAD, BOTH) for mark in marks)]

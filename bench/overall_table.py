@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,8 @@ from bench.across_tasks import (
     interquartile_mean,
     probability_of_improvement,
 )
-from bench.columns import DECLARED, KEY, Line, frame, named
+from bench.columns import DECLARED, Line, frame, named
+from bench.latency_table import training_steps
 from bench.rows import Record, Row, base, chance, rows, settings
 from bench.statistics import Values
 from bench.store import OK
@@ -42,8 +44,6 @@ OVERALL_COLUMNS = (
     *IMPROVEMENT,
     "pareto_optimal",
 )
-Steps = Mapping[tuple[object, ...], float]
-"""Milliseconds of a training step by key of a row; all of one class of hardware."""
 NOTHING = np.array([], float)
 
 
@@ -68,7 +68,7 @@ def overall_of(of: Sequence[Row], baseline: str, latency: pd.DataFrame) -> pd.Da
     scores = [_run_scores(rows_) for rows_ in compared]
     ranked = [m for m in methods if m.complete(len(compared)) and not m.reference]
     ranks = dict(zip(map(id, ranked), _average_ranks(ranked, scores), strict=True))
-    optimal = _pareto(ranked, scores, _steps(latency))
+    optimal = _pareto(ranked, scores, training_steps(latency))
     lines = []
     for method in methods:
         against = [base(rows_, baseline) for rows_ in compared]
@@ -181,16 +181,8 @@ def _improvement(
     return probability_of_improvement([scores[i][method.rows[i]] for i in range(len(scores))], theirs)
 
 
-def _steps(latency: pd.DataFrame) -> Steps:
-    timed = latency[latency["train_step_ms_p50"].notna()]
-    if timed["hardware"].nunique() != 1:
-        return {}
-    keys = timed[[*KEY]].itertuples(index=False, name=None)
-    return dict(zip(keys, timed["train_step_ms_p50"].tolist(), strict=True))
-
-
 def _pareto(
-    ranked: Sequence[_Method], scores: Sequence[Mapping[Row, Values]], steps: Steps
+    ranked: Sequence[_Method], scores: Sequence[Mapping[Row, Values]], steps: Mapping[tuple[Any, ...], float]
 ) -> dict[int, str]:
     """Which methods none other equals in accuracy, energy and training step, and beats in one.
 

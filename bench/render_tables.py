@@ -12,7 +12,7 @@ from rich.console import Console
 from scipy.special import stdtrit
 
 from bench.columns import DECIMALS, text
-from bench.readable import WORDS, Block, markdown_of, tasks
+from bench.readable import WORDS, Block, tasks
 from bench.statistics import LEVEL
 from bench.terminal import say
 from bench.terminal_table import print_table
@@ -127,11 +127,6 @@ def show(which: str, table: pd.DataFrame, console: Console) -> None:
         lines = [[line[name] for name in block.heads] for line in block.lines]
         words = [head for name, head in block.heads.items() if name in WORDS]
         print_table(console, [*block.heads.values()], lines, words=words, title=block.title)
-
-
-def markdown(which: str, table: pd.DataFrame) -> str:
-    """One of the tables of SHOWN as GitHub Markdown: one pipe table a task."""
-    return markdown_of(blocks(which, table))
 
 
 def blocks(which: str, table: pd.DataFrame) -> Iterator[Block]:

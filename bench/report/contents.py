@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench import derivatives, failures, leaderboards, reading
-from bench.latency_table import LAYER_TASK
+from bench.latency_table import training_steps
 from bench.layer_grids import size_scale
 from bench.readable import blocks
 from bench.report import figure_rows, layer_maps, over_tasks
@@ -79,7 +79,7 @@ def contents(suite: Suite, store: Store, found: reading.Reading) -> Contents:
     tasks = page_tasks(tables["accuracy"])
     of = {(*row.task, row.method, row.variant): row for row in rows(records)}
     lines = {name: by_key(tables[name]) for name in ("anytime", "cost", "gradients", "runs")}
-    steps = _steps(tables["latency"])
+    steps = training_steps(tables["latency"])
     maps = _maps(tasks, of, store, left_out)
     critical = over_tasks.critical(records, suite.baseline)
     return Contents(
@@ -158,14 +158,6 @@ def _figures(
         "slope": figure_rows.slopes(task, lines["gradients"]),
         "swept": figure_rows.swept(task, of),
     }
-
-
-def _steps(latency: pd.DataFrame) -> dict[Key, float]:
-    """Milliseconds of a training step; none where they were taken on several classes of hardware."""
-    timed = latency[(latency["backbone"] != LAYER_TASK["backbone"]) & latency["train_step_ms_p50"].notna()]
-    if timed["hardware"].nunique() != 1:
-        return {}
-    return {key: float(of[0]["train_step_ms_p50"]) for key, of in by_key(timed).items()}
 
 
 def _maps(

@@ -10,6 +10,8 @@ from typing import Any
 
 import altair as alt
 
+from bench.report.tasks import REFERENCE
+
 Layered = alt.LayerChart | alt.FacetChart
 ROWS = "rows"
 KIND_COLOURS = {
@@ -31,7 +33,6 @@ ROW_OF = {
     "sizes": "layer",
 }
 """Of what the page counts the values in a column, to give each STEP pixels of height."""
-REFERENCE_KIND = "reference"
 DASHED: dict[str, Any] = {"color": "#8d8d8d", "strokeDash": [4, 3]}
 
 
@@ -97,8 +98,8 @@ def cost() -> Layered:
     and stands in the numbers alone.
     """
     base = _chart()
-    spiking = base.transform_filter(f"datum.kind !== '{REFERENCE_KIND}'")
-    ceiling = base.transform_filter(f"datum.kind === '{REFERENCE_KIND}'")
+    spiking = base.transform_filter(f"datum.kind !== '{REFERENCE}'")
+    ceiling = base.transform_filter(f"datum.kind === '{REFERENCE}'")
     front = base.transform_filter("datum.front === 'yes'")
     x = alt.X("x:Q", title=None, scale=alt.Scale(zero=False, nice=True, padding=16))
     y = _number_y("accuracy", "test accuracy, %")

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.layer_grids import BOTH, DEAD, SILENT, Grids
+from bench.layer_grids import SIGN, Grids
 from bench.record_files import reason
 
 Array = NDArray[np.float64]
 PLACES = ("epoch", "layer", "t")
 MEASURED = ("available_fraction", "gradient_norm", "silent_fraction")
-_SIGN = {(False, False): "", (True, False): SILENT, (False, True): DEAD, (True, True): BOTH}
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def mean_over(runs: Sequence[Looks]) -> Grids:
         _values(available),
         _values(sizes),
         tuple(
-            tuple(_SIGN[each] for each in zip(*line, strict=True)) for line in zip(silent, dead, strict=True)
+            tuple(SIGN[each] for each in zip(*line, strict=True)) for line in zip(silent, dead, strict=True)
         ),
     )
 

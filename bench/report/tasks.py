@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -35,17 +34,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Task:
-    """A block of the leaderboard; id: what the page calls it. Names are different within it."""
+    """A block of the leaderboard; id: what the page calls it."""
 
     id: str
     title: str
     dataset: str
     entries: Sequence[Entry]
-
-    @cached_property
-    def names(self) -> dict[Key, str]:
-        """By key."""
-        return {entry.key: entry.name for entry in self.entries}
 
 
 def page_tasks(accuracy: pd.DataFrame) -> list[Task]:

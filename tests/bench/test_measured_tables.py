@@ -11,7 +11,7 @@ from rich.console import Console
 from scipy import stats
 from written_records import runs
 
-from bench import columns, leaderboards, render_tables
+from bench import columns, leaderboards, readable, render_tables
 from bench.latency_table import latency_table
 from bench.measured_tables import anytime_table, cost_table, gradients_table
 from bench.timings import timed, timed_code
@@ -186,7 +186,7 @@ def test_every_table_can_be_read_by_people(which):
     assert "mpd-agl" in text and "nan" not in text.lower()
     if which in ("gradients", "cost", "runs"):
         assert "[red]x|y" in text
-    markdown = render_tables.markdown(which, table)
+    markdown = readable.markdown_of(render_tables.blocks(which, table))
     title = "all tasks" if which == "overall" else "digits · convnet · T = 4"
     assert markdown.startswith(f"### {title}")
 

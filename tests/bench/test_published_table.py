@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from written_records import FAIR, GOOD, POOR, runs
 
-from bench import leaderboards, render_tables
+from bench import leaderboards, readable, render_tables
 from bench.columns import csv
 from bench.published import Published
 from bench.published_table import published_table
@@ -198,7 +198,9 @@ def test_the_shipped_numbers_stand_beside_a_paper_suites_rows():
 
 def test_what_was_not_run_stands_in_the_block_of_its_task():
     records = [*trained(), *trained(variant="width=2 neuron=plif")]
-    text = render_tables.markdown("published", published_table(records, [number(), number("psg")]))
+    text = readable.markdown_of(
+        render_tables.blocks("published", published_table(records, [number(), number("psg")]))
+    )
     assert text.count("### ") == 1
     assert text.startswith("### cifar10 · resnet19 · T = 2 · neuron=plif\n")
     assert "| psg | 2025 | 96.00 | primary | – | – | – | – | – |" in text

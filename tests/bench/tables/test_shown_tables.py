@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from written_records import runs
 
-from bench import leaderboards, render_tables
+from bench import leaderboards, readable, render_tables
 
 TIMES = {"forward_ms_p50": 1.0, "backward_ms_p50": 2.0, "step_ms_p50": 3.0, "compile_s": 0.0}
 
@@ -15,7 +15,7 @@ def shown(which, records, layer_times=()):
     table = leaderboards.tables(records, layer_times=layer_times)[which]
     console = Console(width=200, file=io.StringIO(), record=True)
     render_tables.show(which, table, console)
-    return console.export_text(), render_tables.markdown(which, table)
+    return console.export_text(), readable.markdown_of(render_tables.blocks(which, table))
 
 
 def measured(*arguments, **more):

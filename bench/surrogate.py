@@ -172,7 +172,10 @@ class _Spike(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, shape: Shape, params: Values) -> Tensor:
         ctx.save_for_backward(x)
         ctx.shape, ctx.params = shape, params
-        # (x >= 0).to(x.dtype), without the booleans, which take several times as long.
+        if torch.compiler.is_compiling():
+            # A compiler fuses it. An `out` here has no gradient under torch 2.11's.
+            return (x >= 0).to(x.dtype)
+        # The same without the booleans, which take several times as long.
         return torch.ge(x, 0, out=torch.empty_like(x))
 
     @staticmethod

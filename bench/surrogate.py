@@ -166,12 +166,17 @@ class SearchContext:
 
 
 class _Spike(torch.autograd.Function):
-    """Heaviside forward, grad * h(x) backward. Keeps only x."""
+    """Heaviside forward, grad * h(x) backward. Keeps only x, and parameters that are tensors.
+
+    Tensors are arguments, not values of a dictionary: torch 2.9's compiler takes others for those.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, shape: Shape, params: Values) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.shape, ctx.params = shape, params
+    def forward(
+        ctx: Any, x: Tensor, shape: Shape, numbers: Values, names: tuple[str, ...], *tensors: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(x, *tensors)
+        ctx.shape, ctx.numbers, ctx.names = shape, numbers, names
         if torch.compiler.is_compiling():
             # A compiler fuses it. An `out` here has no gradient under torch 2.11's.
             return (x >= 0).to(x.dtype)
@@ -179,13 +184,13 @@ class _Spike(torch.autograd.Function):
         return torch.ge(x, 0, out=torch.empty_like(x))
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        (x,) = ctx.saved_tensors
-        h = ctx.shape(x, **ctx.params)
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, *tensors = ctx.saved_tensors
+        h = ctx.shape(x, **ctx.numbers, **dict(zip(ctx.names, tensors, strict=True)))
         if h.shape != x.shape:
             # Broadcasting would hide it, and train on something else.
             raise ValueError(f"the derivative has shape {tuple(h.shape)}, x has {tuple(x.shape)}")
-        return grads[0] * h, None, None
+        return grads[0] * h, None, None, None, *(None for _ in tensors)
 
 
 def spike(x: Tensor, shape: Shape, params: Values) -> Tensor:
@@ -194,7 +199,9 @@ def spike(x: Tensor, shape: Shape, params: Values) -> Tensor:
     x: u - v_th, any shape, any floating dtype; the spikes have the same. H(0) = 1.
     No gradient reaches `params`: a rule that learns them writes its own `Surrogate.spike`.
     """
-    result: Tensor = _Spike.apply(x, shape, params)
+    tensors = {name: value for name, value in params.items() if isinstance(value, Tensor)}
+    numbers = {name: value for name, value in params.items() if name not in tensors}
+    result: Tensor = _Spike.apply(x, shape, numbers, tuple(tensors), *tensors.values())
     return result
 
 

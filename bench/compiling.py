@@ -23,14 +23,20 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from bench import compile_check
 from bench.backbone import Network
 from bench.metrics.copying import copied
 from bench.neuron import SpikingNeuron
+from bench.precision import FULL, Precision
+from bench.randomness import drawing_from
 from bench.surrogate import Surrogate, overrides
 
 CompileMode = Literal["off", "neuron", "step"]
 RECOMPILES = 64
 """Graphs of one function, before the compiler gives up: layers differ in dimensions, dtype and method."""
+
+COMPILERS = ("torch._dynamo", "torch._functorch", "torch._inductor", "torch.fx")
+"""Where the compiler's own errors are defined."""
 
 
 def compiler_missing(device: str) -> str:
@@ -87,25 +93,67 @@ def prepare(
     x: Tensor,
     y: Tensor,
     loss: Callable[[Network, Tensor, Tensor], Tensor],
+    precision: Precision = FULL,
 ) -> tuple[float, str]:
     """Compile for a training on such batches: the seconds that it took, and why it could not be done, or "".
 
-    x, y: a batch, as the network takes it. loss(network, x, y): what is trained on. A copy of the network
-    goes there and back once, so that nothing of the training has happened yet. Where that fails the
-    network stays eager.
+    x, y: a batch, as the network takes it. loss(network, x, y): what is trained on. Copies of the network go
+    through the batch once, so that nothing of the training has happened yet, and what is compiled is
+    believed only where it computes what eager code does: see `bench.compile_check`. Else the network stays
+    eager.
     """
     began = time.perf_counter()
     twin = copied(network).train()
     problem = install(twin, mode, len(x))
-    if not problem:
+    if not problem and is_compiled(twin):
         try:
             for surrogate in twin.surrogates:
                 surrogate.on_epoch(0.0)
-            loss(twin, x, y).backward()
+            _check(twin, x, y, loss, precision)
             problem = install(network, mode, len(x))
         except Exception as raised:
             problem = _sentence(raised)
     return time.perf_counter() - began, problem
+
+
+def _check(
+    network: Network,
+    x: Tensor,
+    y: Tensor,
+    loss: Callable[[Network, Tensor, Tensor], Tensor],
+    precision: Precision,
+) -> None:
+    """Compile the network on a batch, and compare it with its eager self. Raises Differs."""
+    if network.compiled is None:
+        with compile_check.check_neurons(network), precision.forward():
+            loss(network, x, y)
+        return
+    eager = copied(network)
+    for each in (network, eager):
+        with drawing_from(0, x.device), precision.forward():
+            found = loss(each, x, y)
+        precision.backward(found)
+    compile_check.check_whole(network, eager)
+
+
+def is_compiled(network: Network) -> bool:
+    """Whether its training runs compiled, as a whole or neuron by neuron."""
+    return network.compiled is not None or any(neuron.compiled for neuron in network.neurons)
+
+
+def gave_up(problem: BaseException | None) -> bool:
+    """Whether it was the compiler that failed, and not what it was given to compile."""
+    while problem is not None:
+        if type(problem).__module__.startswith(COMPILERS):
+            return True
+        problem = problem.__cause__
+    return False
+
+
+def give_up(network: Network, problem: Exception) -> str:
+    """Train eager from now on; the sentence on why."""
+    _remove(network)
+    return f"given up during the training, which went on eager: {_sentence(problem)}"
 
 
 @contextmanager
@@ -153,4 +201,6 @@ def configure() -> None:
 
 def _sentence(problem: Exception) -> str:
     lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+    if isinstance(problem, compile_check.Differs):
+        return f"compiled code was wrong and is not used: {problem}"
     return f"{type(problem).__name__}: {lines[0] if lines else 'no reason given'}"

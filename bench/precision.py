@@ -31,17 +31,29 @@ class Precision:
             return nullcontext()
         return torch.autocast(self._device, dtype=self._dtype)
 
-    def step(self, loss: Tensor, optimizers: Sequence[torch.optim.Optimizer]) -> None:
-        """Go back from the loss, then one step of each optimizer."""
-        if self._scaler is None:
-            loss.backward()
-            for optimizer in optimizers:
-                optimizer.step()
-            return
-        self._scaler.scale(loss).backward()
+    @property
+    def scale(self) -> float:
+        """By how much `backward` makes gradients larger than they are."""
+        return self._scaler.get_scale() if self._scaler is not None else 1.0
+
+    def backward(self, loss: Tensor) -> None:
+        """Go back from the loss; gradients are `scale` times too large until `update`."""
+        (loss if self._scaler is None else self._scaler.scale(loss)).backward()
+
+    def update(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+        """One step of each optimizer."""
         for optimizer in optimizers:
-            self._scaler.step(optimizer)
-        self._scaler.update()
+            if self._scaler is None:
+                optimizer.step()
+            elif _has_gradient(optimizer):
+                # The scaler refuses one without a gradient, which has nothing to do.
+                self._scaler.step(optimizer)
+        if self._scaler is not None:
+            self._scaler.update()
+
+
+def _has_gradient(optimizer: torch.optim.Optimizer) -> bool:
+    return any(p.grad is not None for group in optimizer.param_groups for p in group["params"])
 
 
 FULL = Precision(Profile(device="cpu"))

@@ -10,11 +10,13 @@ from __future__ import annotations
 import copy
 import math
 import os
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -24,6 +26,7 @@ from bench.backbone import Network, build_network
 from bench.batches import Batches, as_input
 from bench.data import Facts, Prepared, Split
 from bench.layers import NeuronOptions
+from bench.metrics import training_gradients
 from bench.metrics.accuracy import timesteps_to_99
 from bench.metrics.gradients import RELU
 from bench.metrics.looks import Looks
@@ -96,15 +99,25 @@ def train(cell: Cell, registry: Registry, data: Prepared, notify: Notify) -> Out
     """
     set_profile(cell.profile)
     network = build(cell, registry, data).to(cell.profile.device)
+    # Some methods draw from these: the second seed of a process draws what it draws alone.
+    random.seed(derive(cell.seed, "python"))
+    np.random.seed(derive(cell.seed, "numpy") % 2**32)
     trainer = _Trainer(cell, data, network)
-    compile_seconds, not_compiled = trainer.compile()
-    looks = Looks(cell, data, network, lambda: build(cell, registry, data, RELU).to(cell.profile.device))
+    compile_seconds = trainer.compile()
+    looks = Looks(
+        cell,
+        data,
+        network,
+        lambda: build(cell, registry, data, RELU).to(cell.profile.device),
+        trainer.precision,
+    )
     looks.before()
     history: list[dict[str, Any]] = []
     best_accuracy, best_epoch, best_state = -1.0, -1, copy.deepcopy(network.state_dict())
     tested: list[float] = []
     for epoch in range(cell.recipe.epochs):
         history.append({"epoch": epoch, **trainer.epoch(epoch)})
+        looks.trained(epoch, trainer.gradients)
         accuracy = history[-1]["val_accuracy"]
         if accuracy > best_accuracy:
             best_accuracy, best_epoch, best_state = accuracy, epoch, copy.deepcopy(network.state_dict())
@@ -135,12 +148,16 @@ def train(cell: Cell, registry: Registry, data: Prepared, notify: Notify) -> Out
         "test_samples": len(data.test),
         **looks.metrics(),
     }
-    unmeasured = looks.unmeasured | ({COMPILING: not_compiled} if not_compiled else {})
+    unmeasured = looks.unmeasured | ({COMPILING: trainer.not_compiled} if trainer.not_compiled else {})
     return Outcome(metrics, history, looks.layers, unmeasured)
 
 
 class _Trainer:
-    """The state of one training between epochs."""
+    """The state of one training between epochs.
+
+    not_compiled: why it is not compiled where it should be. gradients: the sizes of weights and their
+    gradients in the first batch of the last epoch.
+    """
 
     def __init__(self, cell: Cell, data: Prepared, network: Network) -> None:
         self.cell = cell
@@ -154,18 +171,22 @@ class _Trainer:
         self.optimizers = optimizers(network, cell.recipe)
         self.scheduler = _scheduler(cell.recipe, self.optimizers[0], self.steps)
         self.by_epoch = cell.recipe.schedule == "cosine-epochs"
+        self.not_compiled = ""
+        self.gradients: dict[str, tuple[float, float]] = {}
 
-    def compile(self) -> tuple[float, str]:
-        """Compile the training as the profile says: the seconds it took, and why it was not done, or ""."""
+    def compile(self) -> float:
+        """Compile the training as the profile says; the seconds that it took."""
         mode = self.cell.profile.compile
         if mode == "auto":
             raise ValueError('compile = "auto" stands for another mode, which a plan chooses')
         if mode == "off":
-            return 0.0, ""
+            return 0.0
         with drawing_from(derive(self.cell.seed, "compile"), self.device):
             x, y = next(self._batches(0, "order"))
-            with self.precision.forward():
-                return compiling.prepare(self.network, mode, x, y, trained_on)
+            seconds, self.not_compiled = compiling.prepare(
+                self.network, mode, x, y, trained_on, self.precision
+            )
+        return seconds
 
     def epoch(self, epoch: int) -> dict[str, Any]:
         """Train one epoch and validate; the epoch's row."""
@@ -196,14 +217,33 @@ class _Trainer:
     def _pass(self, epoch: int) -> float:
         self.network.train()
         total = torch.zeros((), dtype=torch.float64)
-        for x, y in self._batches(epoch, "order"):
-            loss = step(self.network, self.optimizers, x, y, self.precision)
+        for number, (x, y) in enumerate(self._batches(epoch, "order")):
+            loss = self._step(x, y, first=number == 0)
             if self.scheduler is not None and not self.by_epoch:
                 self.scheduler.step()
             total = total.to(loss.device) + loss * len(y)
         if self.scheduler is not None and self.by_epoch:
             self.scheduler.step()
         return float(total) / len(self.data.train)
+
+    def _step(self, x: Tensor, y: Tensor, *, first: bool) -> Tensor:
+        """One step on a batch; first: of its epoch, in which the gradients are looked at."""
+
+        def look() -> None:
+            self.gradients = training_gradients.sizes(self.network, self.precision.scale)
+            if compiling.is_compiled(self.network):
+                training_gradients.check_alive(
+                    self.network, self.gradients, lambda twin: trained_on(twin, x, y), self.precision
+                )
+
+        arguments = (self.network, self.optimizers, x, y, self.precision, look if first else None)
+        try:
+            return step(*arguments)
+        except Exception as problem:
+            if not (compiling.is_compiled(self.network) and compiling.gave_up(problem)):
+                raise
+            self.not_compiled = compiling.give_up(self.network, problem)
+        return step(*arguments)
 
     def _check_weights(self, epoch: int) -> None:
         # A spike is 0 or 1 whatever its input: NaN weights do not show in the loss.
@@ -230,7 +270,7 @@ class _Trainer:
             progress,
             budget,
         )
-        with compiling.eager(self.network):
+        with compiling.eager(self.network), self.precision.forward():
             self.kind.search(self.network.surrogates, context)
 
     def _batches(self, epoch: int, purpose: str) -> Iterator[tuple[Tensor, Tensor]]:
@@ -287,14 +327,21 @@ def step(
     x: Tensor,
     y: Tensor,
     precision: Precision = FULL,
+    look: Callable[[], None] | None = None,
 ) -> Tensor:
-    """One training step on a batch; the loss of the task, without the method's penalty, detached."""
+    """One training step on a batch; the loss of the task, without the method's penalty, detached.
+
+    look: called when gradients are there and weights have not moved.
+    """
     for optimizer in optimizers:
         optimizer.zero_grad(set_to_none=True)
     with precision.forward():
         loss = task_loss(network, x, y)
         whole = loss + penalty(network)
-    precision.step(whole, optimizers)
+    precision.backward(whole)
+    if look is not None:
+        look()
+    precision.update(optimizers)
     return loss.detach()
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, TypeVar
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from bench.backbone import Network
+
+Copied = TypeVar("Copied", bound=nn.Module)
 
 
 def copied(network: Network) -> Network:
@@ -16,13 +18,19 @@ def copied(network: Network) -> Network:
 
     Tensors that are results of a computation, which torch refuses to copy, become plain ones.
     """
-    with _Detaching():
-        twin = copy.deepcopy(network)
-    for parameter in twin.parameters():
-        parameter.grad = None
+    twin = detached_copy(network)
     twin.compiled = None
     for neuron in twin.neurons:
         neuron.compiled = None
+    return twin
+
+
+def detached_copy(module: Copied) -> Copied:
+    """The same of any module, compiled or not as it is."""
+    with _Detaching():
+        twin = copy.deepcopy(module)
+    for parameter in twin.parameters():
+        parameter.grad = None
     return twin
 
 

@@ -75,7 +75,9 @@ class Derivative:
         for shape, points in (([1, *ones], POINTS), ([x.shape[1], *ones], POINTS), (x.shape[1:], FEW_POINTS)):
             if not all(_broadcasts(v, shape) for v in params.values() if isinstance(v, Tensor)):
                 continue
-            even = torch.linspace(-1, 1, points, dtype=x.dtype, device=x.device)
+            # In 16 bits neighbouring points would be one.
+            dtype = torch.promote_types(x.dtype, torch.float32)
+            even = torch.linspace(-1, 1, points, dtype=dtype, device=x.device)
             line = reach * even**3
             grid = line.view(-1, *(1 for _ in shape)).expand(-1, *shape).contiguous()
             try:

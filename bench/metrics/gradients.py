@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from bench.metrics.copying import copied
 from bench.metrics.derivative import Derivative
 from bench.metrics.descent import synapses
 from bench.neuron import Moment, SpikingNeuron
+from bench.precision import FULL, Precision
 from bench.randomness import derive, drawing_from
 from bench.surrogate import Method, Site, Surrogate
 
@@ -48,6 +50,7 @@ COLUMNS = (
     "silent_fraction",
     "saturated_fraction",
     "weight_gradient_ratio",
+    "training_gradient_ratio",
 )
 AVAILABLE = 0.01
 """Of the maximum of h: above it a neuron counts as one that passes a gradient on."""
@@ -62,29 +65,50 @@ class _Relu(Surrogate):
 RELU = Method("relu", _Relu, "reference", "network", "library", "", "", "", ())
 
 
-def look(network: Network, x: Tensor, y: Tensor, epoch: int, seed: int) -> list[Row]:
+def look(
+    network: Network, x: Tensor, y: Tensor, epoch: int, seed: int, precision: Precision = FULL
+) -> list[Row]:
     """A row per spiking layer and time step, of COLUMNS; what is not finite, or is not there, is None.
 
     x, y: what the network takes, and labels [B]. epoch: how many have been trained. seed: of what
-    methods draw. The network, its gradients and all generators are left as they are. Under an
-    activation in place of neurons u is the current, a spike an output above 0, and a still sample has
-    one time step only.
+    methods draw. precision: of the training, so that gradients underflow here as they do there. The
+    network, its gradients and all generators are left as they are. Under an activation in place of neurons
+    u is the current, a spike an output above 0, and a still sample has one time step only.
+    `training_gradient_ratio` is not of a look, and None: see `bench.metrics.looks`.
     """
-    with drawing_from(derive(seed, "look", epoch), x.device):
-        twin = copied(network).train()
-        watch = _Watch(synapses(twin))
-        layers = [_Layer(site, neuron, watch) for site, neuron in zip(twin.sites, twin.neurons, strict=True)]
-        try:
+    with drawing_from(derive(seed, "look", epoch), x.device), _watched(network) as (twin, watch, layers):
+        with precision.forward():
             loss = functional.cross_entropy(twin(x).mean(0), y)
-            wanted = [*(p for p in twin.parameters() if p.requires_grad), *watch.first]
-            # Not backward(), which would add to the gradients of what a method shares with its copy.
-            found = torch.autograd.grad(loss, wanted, allow_unused=True)
-            gradients = {id(of): gradient for of, gradient in zip(wanted, found, strict=True)}
-            return [row for layer in layers for row in layer.rows(epoch, gradients)]
-        finally:
-            watch.ends.clear()
-            for layer in layers:
-                layer.close()
+        wanted = [*(p for p in twin.parameters() if p.requires_grad), *watch.first]
+        # Not backward(), which would add to the gradients of what a method shares with its copy.
+        found = torch.autograd.grad(loss * precision.scale, wanted, allow_unused=True)
+        gradients = {id(of): gradient for of, gradient in zip(wanted, found, strict=True)}
+        return [row for layer in layers for row in layer.rows(epoch, gradients, precision.scale)]
+
+
+def feeding(network: Network, x: Tensor) -> list[list[str]]:
+    """Of each spiking layer the names of the weights between the layers before it and its currents.
+
+    x: what the network takes, a sample or two. The network and all generators are left as they are.
+    """
+    with drawing_from(0, x.device), _watched(network) as (twin, _, layers):
+        twin(x)
+        names = {id(p): name for name, p in twin.named_parameters()}
+        return [[names[id(weight)] for weight in layer.weights] for layer in layers]
+
+
+@contextmanager
+def _watched(network: Network) -> Iterator[tuple[Network, _Watch, list[_Layer]]]:
+    """A copy of a network in training mode, and what watches its layers."""
+    twin = copied(network).train()
+    watch = _Watch(synapses(twin))
+    layers = [_Layer(site, neuron, watch) for site, neuron in zip(twin.sites, twin.neurons, strict=True)]
+    try:
+        yield twin, watch, layers
+    finally:
+        watch.ends.clear()
+        for layer in layers:
+            layer.close()
 
 
 class _Watch:
@@ -123,8 +147,11 @@ class _Layer:
             neuron.register_forward_hook(self._leave),
         )
 
-    def rows(self, epoch: int, gradients: Mapping[int, Tensor | None]) -> Iterator[Row]:
-        """The layer's rows, after the backward pass; gradients: of the parameters, by id."""
+    def rows(self, epoch: int, gradients: Mapping[int, Tensor | None], scale: float) -> Iterator[Row]:
+        """The layer's rows, after the backward pass.
+
+        gradients: of the parameters, by id. scale: how many times too large gradients are.
+        """
         site = self.site
         place = {
             "epoch": epoch,
@@ -135,8 +162,9 @@ class _Layer:
         count = len(self.steps)
         nothing = {"gradient_norm": torch.zeros(count), "gradient_zero_fraction": torch.ones(count)}
         gradient = self.gradient or nothing
+        gradient = gradient | {"gradient_norm": gradient["gradient_norm"] / scale}
         steps = [step | {name: of[t] for name, of in gradient.items()} for t, step in enumerate(self.steps)]
-        *over_time, whole = _numbers([*steps, self._whole(gradients)])
+        *over_time, whole = _numbers([*steps, self._whole(gradients, scale)])
         for t, measured in enumerate(over_time):
             row = place | {"t": t} | measured | whole
             yield {name: row.get(name) for name in COLUMNS}
@@ -166,6 +194,7 @@ class _Layer:
         self.watch.ends.add(out.grad_fn)
 
     def _receive(self, gradient: Tensor) -> None:
+        gradient = _wide(gradient)
         over_time = gradient.flatten(1)
         # In float32 the square of 1e-23 is 0.
         top = torch.maximum(over_time.amax(1), -over_time.amin(1))
@@ -182,7 +211,8 @@ class _Layer:
 
     @torch.no_grad()
     def _observe(self, moment: Moment) -> None:
-        h = self.derivative.at(moment)
+        h = _wide(self.derivative.at(moment))
+        moment = moment._replace(u=_wide(moment.u), s=_wide(moment.s))
         activation = type(self.neuron.surrogate).activation is not None
         # Some methods train with spikes in between: those that stand for 1 are from 1/2 up.
         fired = moment.s > 0 if activation else moment.s >= 0.5
@@ -199,15 +229,20 @@ class _Layer:
             | _passing(h, self.derivative.peak)
         )
 
-    def _whole(self, gradients: Mapping[int, Tensor | None]) -> dict[str, Tensor]:
+    def _whole(self, gradients: Mapping[int, Tensor | None], scale: float) -> dict[str, Tensor]:
         assert self.most is not None and self.least is not None
         found = [gradients.get(id(p)) for p in self.weights]
         size = _norm([p.detach() for p in self.weights])
         return {
             "silent_fraction": (self.most <= 0).double().mean(),
             "saturated_fraction": (self.least > 0).double().mean(),
-            "weight_gradient_ratio": _norm([g for g in found if g is not None]) / _or_one(size),
+            "weight_gradient_ratio": _norm([g for g in found if g is not None]) / _or_one(size * scale),
         }
+
+
+def _wide(values: Tensor) -> Tensor:
+    """In at least 32 bits: sums in 16 lose most of their digits."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _spread(u: Tensor) -> dict[str, Tensor]:

@@ -5,8 +5,9 @@ A look that fails, as for lack of memory, is noted and does not stop the trainin
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,11 +20,14 @@ from bench.data import Prepared
 from bench.metrics import cost, descent, gradients
 from bench.metrics.copying import copied
 from bench.metrics.run_columns import run_columns
+from bench.precision import FULL, Precision
 from bench.randomness import derive, drawing_from
 from bench.suite import Cell
 
 SAMPLES = 256
 """Of the validation set, in one probe batch."""
+FEW = 2
+"""Samples that are enough to see which weights feed which layer."""
 BATCHES = 5
 """The most probe batches, of which gradients take the first and descent all."""
 
@@ -32,11 +36,20 @@ class Looks:
     """The looks at one network in training.
 
     relu: makes the same network with ReLU in place of its neurons, from the same initial weights.
-    `layers` holds the rows of `bench.metrics.gradients`; `unmeasured` what failed, and why.
+    precision: of the training. `layers` holds the rows of `bench.metrics.gradients`; `unmeasured` what
+    failed, and why.
     """
 
-    def __init__(self, cell: Cell, data: Prepared, network: Network, relu: Callable[[], Network]) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        data: Prepared,
+        network: Network,
+        relu: Callable[[], Network],
+        precision: Precision = FULL,
+    ) -> None:
         self.cell = cell
+        self.precision = precision
         self.network = network
         self.relu = relu
         self.layers: list[gradients.Row] = []
@@ -44,6 +57,7 @@ class Looks:
         self.seconds = 0.0
         self._relu_rows: list[gradients.Row] = []
         self._found: dict[str, Any] = {}
+        self._feeding: list[list[str]] | None = None
         self._rows = probe_rows(len(data.val))
         self._device = torch.device(cell.profile.device)
         self._data = data
@@ -61,11 +75,28 @@ class Looks:
         if measure.probe != "off":
             with self._attempt("gradients of ReLU"):
                 x, y = next(self._batches())
-                self._relu_rows = gradients.look(self.relu(), x, y, 0, self._seed)
+                self._relu_rows = gradients.look(self.relu(), x, y, 0, self._seed, self.precision)
             with self._attempt("gradients"):
                 x, y = next(self._batches())
-                self.layers += gradients.look(start, x, y, 0, self._seed)
+                self.layers += gradients.look(start, x, y, 0, self._seed, self.precision)
         self._step_along(start, "_before")
+
+    def trained(self, epoch: int, sizes: Mapping[str, tuple[float, float]]) -> None:
+        """Put the training's own gradients beside the look at the same weights, where there is one.
+
+        epoch: that begins with these weights; they count from 0. sizes: as `bench.metrics.training_gradients`
+        gives them, of its first batch.
+        """
+        beside = [row for row in self.layers if row["epoch"] == epoch]
+        if not beside:
+            return
+        with self._attempt("gradients in training"):
+            if self._feeding is None:
+                x, _ = next(self._batches())
+                self._feeding = gradients.feeding(self.network, x[:FEW])
+            ratios = [_ratio([sizes[name] for name in names]) for names in self._feeding]
+            for row in beside:
+                row["training_gradient_ratio"] = ratios[row["layer"]]
 
     def after(self, epoch: int) -> None:
         """Look at it after an epoch; they count from 0."""
@@ -73,7 +104,7 @@ class Looks:
         if self.cell.measure.probe == "all" or (last and self.cell.measure.probe == "ends"):
             with self._attempt("gradients"):
                 x, y = next(self._batches())
-                self.layers += gradients.look(self.network, x, y, epoch + 1, self._seed)
+                self.layers += gradients.look(self.network, x, y, epoch + 1, self._seed, self.precision)
         if last:
             self._step_along(self.network, "")
 
@@ -122,6 +153,15 @@ class Looks:
         except Exception as problem:
             self.unmeasured[what] = f"{type(problem).__name__}: {problem}"
         self.seconds += time.perf_counter() - began
+
+
+def _ratio(sizes: Sequence[tuple[float, float]]) -> float | None:
+    """Of the weights together, the length of their gradient in lengths of themselves; None if not finite."""
+    gradient, weights = (
+        (math.hypot(*lengths) for lengths in zip(*sizes, strict=True)) if sizes else (0.0, 1.0)
+    )
+    ratio = gradient / (weights or 1.0)
+    return ratio if math.isfinite(ratio) else None
 
 
 def probe_rows(samples: int) -> list[Tensor]:

@@ -29,8 +29,12 @@ BOUND_16_BITS = 0.2
 """The same in 16 bits, which compiled code rounds to less often than eager code."""
 ROUNDINGS = 4
 """How many roundings away from the threshold a potential may be for its spike to differ."""
-SIZE = 2.0
-"""How many times as large or small as eager's the gradient of a weight may be in a network compiled whole."""
+SIZE = 1.5
+"""How many times as large or small as eager's the gradient of a weight may be in a network compiled whole.
+
+In ResNet-19 and VGGSNN, narrow and untrained, changing the input by 1e-5 to 1e-2 of itself turned gradients
+until nothing of their direction was left, and changed their sizes by at most 19 %.
+"""
 
 
 class Differs(Exception):
@@ -84,7 +88,9 @@ def _compare(neuron: SpikingNeuron, current: Tensor, name: str) -> None:
     excused = _differing_spikes(
         compiled.out, eager.out, edges.near, name, coupled=neuron.recurrent is not None
     )
-    bound, slack = BOUND.get(current.dtype, BOUND_16_BITS), 0.0
+    bound = BOUND.get(current.dtype, BOUND_16_BITS)
+    # How much one spike more or less changes is known from the currents' gradient alone.
+    slack = math.inf if excused.any() else 0.0
     if current.requires_grad:
         one, other = compiled.gradients.pop(CURRENT), eager.gradients.pop(CURRENT)
         sizes = other.abs().double()
@@ -177,12 +183,15 @@ def _differing_spikes(out: Tensor, eager: Tensor, near: list[Tensor], name: str,
 
 
 def _compare_gradients(one: Tensor, other: Tensor, bound: float, slack: float, of: str) -> None:
-    """Raise Differs where `one`, compiled, is not `other` but for a share `bound` of it, and `slack`."""
+    """Raise Differs where `one`, compiled, is not `other` but for a share `bound` of it, and `slack`.
+
+    And always where it is zero and `other` is not.
+    """
     both = one.isfinite() & other.isfinite()
     away = torch.where(both | (one.isfinite() == other.isfinite()), 0.0, torch.inf)
     off = float(torch.where(both, one.double() - other.double(), away).norm())
     size = float(torch.where(both, other.double(), 0.0).norm())
-    if off > bound * size + slack:
+    if off > bound * size + slack or (size > 0 and not one.any()):
         raise Differs(f"the gradient of {of} is off by {off:.3g}, and has size {size:.3g}")
 
 

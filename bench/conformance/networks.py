@@ -99,11 +99,14 @@ def backbones(case: Case) -> str:
 
 
 def compiles(case: Case) -> str:
-    """torch.compile(fullgraph=True, dynamic=True) takes it and changes nothing."""
+    """torch.compile(fullgraph=True, dynamic=True) takes it, once for all epochs, and changes nothing."""
     if not case.spiking:
         return NO_SPIKES
     if case.compiler == "inductor" and not any(map(shutil.which, ("c++", "g++", "clang++"))):
         return NoClaim("no C++ compiler here: see --compiler")
+    # Imported here, since it takes seconds.
+    from torch._dynamo.utils import counters
+
     plain, made = Probe(case.method).float(), Probe(case.method).float()
     torch._dynamo.reset()
     # Parameters are constants of a method, not inputs: as symbols, autograd functions cannot take them.
@@ -113,13 +116,28 @@ def compiles(case: Case) -> str:
         torch._inductor.config.patch(fallback_random=True),
     ):
         compiled = torch.compile(made.neuron.unroll, fullgraph=True, dynamic=True, backend=case.compiler)
-        for size in (6, 9):
+
+        def compare(size: int) -> None:
             current = torch.randn(2, size, CHANNELS)
             torch.manual_seed(size)
             expected = _pass(plain, plain.neuron.unroll, current)
             torch.manual_seed(size)
             found = _pass(made, compiled, current)
             _expect_same(expected, found, f"between eager and compiled ({case.compiler})", rtol=1e-5)
+
+        for size in (6, 9):
+            compare(size)
+        graphs: list[int] = []
+        for progress in (0.0, 0.5, 1.0):
+            for probe in (plain, made):
+                probe.neuron.surrogate.on_epoch(progress)
+            compare(9)
+            graphs.append(counters["stats"]["unique_graphs"])
+        if graphs[0] != graphs[-1]:
+            raise Broken(
+                "it is compiled anew in every epoch, since on_epoch changes a number that params or spike "
+                "read: keep it in a tensor, as by self.register_buffer(...) and self.width.fill_(...)"
+            )
     torch._dynamo.reset()
     return ""
 

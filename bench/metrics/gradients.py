@@ -184,7 +184,8 @@ class _Layer:
         if not current.requires_grad:
             current = current.detach().requires_grad_()
             self.watch.first.append(current)
-        if len(current) == 1 and type(self.neuron.surrogate).activation is None:
+        remembers = type(self.neuron.surrogate).activation is None or self.neuron.recurrent is not None
+        if len(current) == 1 and remembers:
             # The gradient of each step, not their sum.
             current = current.expand(self.neuron.timesteps, *current.shape[1:])
         current.register_hook(self._receive)

@@ -71,7 +71,8 @@ def test_float16_keeps_gradients_that_it_cannot_hold_itself():
         with how.forward():
             # 1e-7 is under the smallest number of float16.
             loss = (layer(torch.full((1, 4), 1e-4)).float() * 1e-3).sum()
-        how.step(loss, own)
+        how.backward(loss)
+        how.update(own)
         found.append((1 - layer.weight.detach()).mean().item())
     assert found[0] == pytest.approx(1e-7, rel=0.3)
     assert found[0] == pytest.approx(found[1], rel=0.3)
@@ -84,7 +85,8 @@ def test_a_step_with_infinite_gradients_is_left_out():
     before = layer.weight.detach().clone()
     with how.forward():
         loss = layer(torch.ones(1, 2)).float().sum() * 1e30
-    how.step(loss, own)
+    how.backward(loss)
+    how.update(own)
     assert torch.equal(layer.weight, before)
 
 
@@ -97,3 +99,18 @@ def test_full_precision_is_plain_training():
     train.step(b, [torch.optim.SGD(b.parameters(), 0.1)], x, y)
     for one, other in zip(a.parameters(), b.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("autocast", HALVES)
+def test_an_optimizer_without_a_gradient_in_a_step_waits_for_one(autocast):
+    """A method's own, as where its parameters take part in some epochs only."""
+    how = precision(autocast)
+    weight, idle = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(()))
+    own = [torch.optim.SGD([weight], 0.1), torch.optim.Adam([idle], 0.1)]
+    how.backward((weight * 2).sum())
+    how.update(own)
+    assert torch.equal(weight.detach(), torch.full((3,), 0.8))
+    assert idle.item() == 1.0
+    how.backward((weight * idle).sum())
+    how.update(own)
+    assert idle.item() < 1.0

@@ -3,14 +3,16 @@
 import copy
 import dataclasses
 import math
+import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
-from bench import data, registry, train
+from bench import compiling, data, registry, shapes, train
 from bench.metrics.gradients import RELU
 from bench.registry import Entry
 from bench.suite import Cell
@@ -165,6 +167,70 @@ def test_the_same_cell_twice_is_the_same_bit_for_bit(cell, digits, name):
     assert without_times(first) == without_times(second)
     assert first.layers == second.layers != other.layers
     assert first.metrics["train_loss"] != other.metrics["train_loss"]
+
+
+@method("draws-elsewhere", paper="none")
+class DrawsElsewhere(Surrogate):
+    """Draws from numpy's and Python's global generators, as plain functions of a paper's code may."""
+
+    @staticmethod
+    def shape(x):
+        return torch.from_numpy(np.random.rand(*x.shape)).to(x.dtype) * random.random()
+
+
+def test_a_seed_is_the_same_alone_and_after_another_whatever_draws(cell, digits):
+    np.random.seed(99)
+    random.seed(99)
+    alone = without_times(run(cell("draws-elsewhere", seed=1), digits, DrawsElsewhere))
+    run(cell("draws-elsewhere", seed=0), digits, DrawsElsewhere)
+    after = without_times(run(cell("draws-elsewhere", seed=1), digits, DrawsElsewhere))
+    assert after == alone
+
+
+# --- compiled ---
+
+
+@method("by-number", paper="none")
+class ByNumber(Surrogate):
+    """Keeps its schedule in a number: it is compiled anew for each."""
+
+    shape = staticmethod(shapes.triangle)
+
+    def on_epoch(self, progress):
+        self.width = 2.0 - progress
+
+    def params(self, u, t):
+        return {"width": self.width}
+
+
+def test_a_training_goes_on_eager_where_the_compiler_gives_up(cell, digits, monkeypatch):
+    monkeypatch.setattr(compiling, "RECOMPILES", 4)
+    monkeypatch.setattr(compiling, "compiler_missing", lambda device: "")
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f, **options: real(f, backend="aot_eager", **options))
+    torch._dynamo.reset()
+    with torch._dynamo.config.patch({}):
+        outcome = run(cell("by-number", compile="neuron", epochs=8), digits, ByNumber)
+    torch._dynamo.reset()
+    said = outcome.unmeasured["compile"]
+    assert said.startswith("given up during the training, which went on eager: ")
+    assert "recompile" in said.lower() and "\n" not in said
+    eager = run(cell("by-number", epochs=8), digits, ByNumber)
+    assert outcome.metrics["train_loss"] == pytest.approx(eager.metrics["train_loss"], rel=1e-4)
+    assert len(outcome.epochs) == 8
+
+
+def test_an_error_of_the_method_in_a_compiled_training_comes_through(cell, digits, monkeypatch):
+    def broken(neuron, current, noise):
+        if neuron.training and calls.append(neuron) is None and len(calls) > 20:
+            raise RuntimeError("of the method")
+        return neuron.unroll(current, noise)
+
+    calls = []
+    monkeypatch.setattr(compiling, "compiler_missing", lambda device: "")
+    monkeypatch.setattr(compiling, "compiled_loop", lambda: broken)
+    with pytest.raises(RuntimeError, match="of the method"):
+        run(cell(compile="neuron", epochs=8), digits)
 
 
 # --- which epoch, which data ---

@@ -187,6 +187,29 @@ def test_what_cannot_be_compiled():
     assert "data-dependent" in found["compile"]
 
 
+def test_what_is_compiled_anew_in_every_epoch():
+    @method("by-number", paper="none")
+    class ByNumber(Surrogate):
+        """Keeps its schedule in a number."""
+
+        shape = staticmethod(rectangle)
+
+        def bind(self, site):
+            super().bind(site)
+            self.on_epoch(0.0)
+
+        def on_epoch(self, progress):
+            self.width = 2.0 - progress
+
+        def params(self, u, t):
+            return {"width": self.width}
+
+    found = broken(ByNumber)
+    assert list(found) == ["compile"]
+    assert "compiled anew in every epoch" in found["compile"]
+    assert "keep it in a tensor" in found["compile"]
+
+
 def test_what_a_compiler_changes():
     @declare()
     class Two(Base):

@@ -57,7 +57,7 @@ def _asked() -> Answer:
             process.join(1)
             end(process)
             pipe.close()
-        raise BenchError(f"asking the GPUs for their memory, {died(process.exitcode or 0)[1]}: {ADVICE}")
+        raise BenchError(f"asking the GPUs for their memory, {died(process.exitcode)[1]}: {ADVICE}")
 
 
 def _answer(_: None, pipe: Connection, log: Path) -> None:

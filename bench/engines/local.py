@@ -286,8 +286,8 @@ class _Local:
 
     def _buried(self, worker: _Worker) -> None:
         """A worker has ended: as it should, or in the middle of a cell."""
-        worker.process.join()
-        code = worker.process.exitcode or 0
+        worker.process.join(LEAVING)
+        code = worker.process.exitcode
         # What it was given and did not begin is lost too, or it would be tried for ever.
         if worker.current is not None:
             said = judge_abort("\n".join(_last_words(worker))) if code == -signal.SIGABRT else None

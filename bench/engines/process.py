@@ -58,8 +58,13 @@ def end(process: BaseProcess) -> None:
     process.join(KILLED)
 
 
-def died(code: int) -> tuple[str, str]:
-    """Status and reason of what a process was at when it ended with this exit code."""
+def died(code: int | None) -> tuple[str, str]:
+    """Status and reason of what a process was at when it ended with this exit code.
+
+    None where it has let go of everything, and the system does not say that it has ended.
+    """
+    if code is None:
+        return "interrupted", "the process did not end, as when it hangs in the driver of a GPU"
     if code in (-signal.SIGKILL, -signal.SIGTERM):
         why = f"ended from outside by {signal.Signals(-code).name}, as when memory runs out"
         return "interrupted", why

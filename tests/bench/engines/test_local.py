@@ -289,6 +289,46 @@ def test_a_worker_that_has_nothing_left_to_do_and_stays_is_ended(tiny, make_plan
     assert not (made.plugins[0].parent / "lingered").exists()
 
 
+class Stuck:
+    """A process of which the system does not say that it has ended."""
+
+    exitcode = None
+
+    def __init__(self, process):
+        self.process = process
+
+    def __getattr__(self, name):
+        return getattr(self.process, name)
+
+    def join(self, timeout):
+        """There is no waiting for it without a limit."""
+        self.process.join(timeout)
+
+
+def test_a_process_that_hangs_in_a_driver_is_not_waited_for(tiny, make_plan, write_plugin, monkeypatch):
+    really = local.start
+
+    def start(*arguments):
+        process, pipe = really(*arguments)
+        return Stuck(process), pipe
+
+    monkeypatch.setattr(local, "start", start)
+    plugin = """
+        import os
+
+        @method("leaves", paper="none")
+        class Leaves(Surrogate):
+            shape = staticmethod(lambda x: shapes.triangle(x, 1.0))
+            def on_epoch(self, progress):
+                os._exit(1)
+    """
+    made, heard = make_plan(tiny(methods=["leaves"]), plugins=[write_plugin(plugin)]), Heard()
+    local.run(made, jobs=1, timeout=60, listener=heard)
+    (record,) = heard.records
+    assert record["status"] == "interrupted"
+    assert record["error"] == "the process did not end, as when it hangs in the driver of a GPU"
+
+
 @pytest.mark.parametrize("timeout", [60, 3], ids=["dies", "hangs"])
 def test_a_record_is_kept_whose_worker_could_not_say_that_it_had_written_it(
     timeout, tiny, make_plan, write_plugin

@@ -9,15 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+VARIABLE = "CUDA_VISIBLE_DEVICES"
 DRIVER = (Path("/sys/module/nvidia/version"), Path("/proc/driver/nvidia/version"))
 """Where Linux tells the version of NVIDIA's driver; a container may lack either."""
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """One that can be used. index: among those that this process sees; free: bytes; about: for records."""
+    """One that can be used. free: bytes. about: what records say of it.
 
-    index: int
+    visible: what CUDA_VISIBLE_DEVICES is in a process that sees no other.
+    """
+
+    visible: str
     free: float
     about: dict[str, Any]
 
@@ -46,8 +50,12 @@ def driver() -> str | None:
     return None
 
 
+def visible(index: int) -> str:
+    """What CUDA_VISIBLE_DEVICES must be so that of the GPUs that this process sees only this one is seen."""
+    named = os.environ.get(VARIABLE)
+    return named.split(",")[index].strip() if named else str(index)
+
+
 def see_only(gpu: Gpu) -> None:
     """Let this process see no other GPU. It is read when CUDA starts, which nothing may have done here."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    visible = named.split(",")[gpu.index].strip() if named else str(gpu.index)
-    os.environ["CUDA_VISIBLE_DEVICES"] = visible
+    os.environ[VARIABLE] = gpu.visible

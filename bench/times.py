@@ -132,7 +132,7 @@ def pending(plan: Plan, *, worked: Sequence[str], retry: bool = False) -> list[M
             gpu = _gpu(planned, plan, gpus)
             profile = planned.cell.profile
             requires = plan.found.method(planned.cell.method.name).item.requires
-            place = (profile, requires, gpu and gpu.index)
+            place = (profile, requires, gpu and gpu.visible)
             if place not in environments:
                 environments[place] = describe(profile, requires, gpu)
             each = _measurement(kind, plan, planned, environments[place], gpu)

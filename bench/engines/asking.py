@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench.engines.process import died, end, start
 from bench.errors import BenchError, warn
-from bench.gpus import Gpu, about
+from bench.gpus import Gpu, about, visible
 from bench.worker import listen, send_output_to
 
 LIMIT = 120.0
@@ -76,7 +76,7 @@ def look() -> Answer:
     for index in range(torch.cuda.device_count()):
         try:
             free, _ = torch.cuda.mem_get_info(index)
-            found.append(Gpu(index, float(free), about(index)))
+            found.append(Gpu(visible(index), float(free), about(index)))
         except Exception as problem:
             # One that is broken or full must not take the others with it.
             said = next(iter(str(problem).splitlines()), type(problem).__name__)

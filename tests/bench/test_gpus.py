@@ -58,11 +58,15 @@ def test_the_driver_is_what_linux_says_or_unknown(driver_files):
         ("5", 0, "5"),
     ],
 )
-def test_a_process_sees_one_of_those_that_were_visible(before, index, after, monkeypatch):
+def test_which_of_those_that_are_visible(before, index, after, monkeypatch):
+    # Set first: what was not there is then taken away again afterwards.
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", before or "")
     if before is None:
-        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    else:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", before)
-    # Put back afterwards, whatever it was.
-    gpus.see_only(Gpu(index, 0.0, {}))
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == after
+        del os.environ["CUDA_VISIBLE_DEVICES"]
+    assert gpus.visible(index) == after
+
+
+def test_a_process_sees_one_only(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    gpus.see_only(Gpu("3", 0.0, {}))
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"

@@ -136,9 +136,9 @@ def test_whether_there_are_times_is_what_the_suite_says_unless_told(tmp_path):
 
 # --- on GPUs ---
 
-SMALL = Gpu(0, 8e9, {"name": "NVIDIA A", "memory_mb": 81_920})
-FULL = Gpu(1, 1e9, {"name": "NVIDIA B", "memory_mb": 81_920})
-EMPTY = Gpu(2, 80e9, {"name": "NVIDIA B", "memory_mb": 81_920})
+SMALL = Gpu("0", 8e9, {"name": "NVIDIA A", "memory_mb": 81_920})
+FULL = Gpu("1", 1e9, {"name": "NVIDIA B", "memory_mb": 81_920})
+EMPTY = Gpu("2", 80e9, {"name": "NVIDIA B", "memory_mb": 81_920})
 
 
 @pytest.fixture
@@ -168,8 +168,8 @@ def test_a_cell_is_timed_on_the_emptiest_gpu_of_the_kind_that_trained_it(on_gpus
 
 
 def test_a_cell_that_no_gpu_here_trained_is_timed_on_the_emptiest(on_gpus):
-    assert {found.gpu.index for found in on_gpus([SMALL, EMPTY, FULL])} == {2}
-    assert {found.gpu.index for found in on_gpus([SMALL, FULL], trained_on={"name": "NVIDIA C"})} == {0}
+    assert {found.gpu.visible for found in on_gpus([SMALL, EMPTY, FULL])} == {"2"}
+    assert {found.gpu.visible for found in on_gpus([SMALL, FULL], trained_on={"name": "NVIDIA C"})} == {"0"}
 
 
 def test_where_no_gpu_can_be_used_nothing_is_timed_and_the_reason_is_said(on_gpus, capsys):
@@ -198,4 +198,4 @@ def test_what_is_timed_sees_its_gpu_only(on_gpus, monkeypatch):
     monkeypatch.setattr(times, "attempt", lambda _: seen.append(os.environ["CUDA_VISIBLE_DEVICES"]))
     pipe = type("Pipe", (), {"send": sent.append})()
     times.measure_in_process(times.TimingJob(on_gpus([SMALL, EMPTY])[0], (), None), pipe, None)
-    assert (seen, sent) == (["6"], [None])
+    assert (seen, sent) == (["2"], [None])

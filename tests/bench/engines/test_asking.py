@@ -16,17 +16,18 @@ def test_a_gpu_that_is_broken_or_full_is_named_and_the_others_are_told(monkeypat
             raise RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported later")
         return 10 * (index + 1), 100
 
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     monkeypatch.setattr(torch.cuda, "mem_get_info", mem_get_info)
     monkeypatch.setattr(asking, "about", lambda index: {"name": f"gpu {index}"})
     assert asking.look() == (
-        [Gpu(0, 10.0, {"name": "gpu 0"}), Gpu(2, 30.0, {"name": "gpu 2"})],
+        [Gpu("4", 10.0, {"name": "gpu 0"}), Gpu("6", 30.0, {"name": "gpu 2"})],
         ["GPU 1 cannot be used (CUDA error: out of memory)"],
     )
 
 
 def test_those_that_cannot_be_used_are_warned_of(monkeypatch, capsys):
-    there = Gpu(0, 1.0, {})
+    there = Gpu("0", 1.0, {})
     monkeypatch.setattr(asking, "_asked", lambda: ([there], ["GPU 1 cannot be used (gone)"]))
     assert asking.usable_gpus() == [there]
     assert capsys.readouterr().err == "warning: GPU 1 cannot be used (gone); it is left out\n"

@@ -105,7 +105,7 @@ def test_memory_that_nothing_tells_of_bounds_nothing():
 
 
 def test_places_on_gpus_are_of_the_memory_that_is_free():
-    gpus = [Gpu(0, 3 * GB, {"memory_mb": 80_000}), Gpu(2, 5 * GB, {"memory_mb": 80_000})]
+    gpus = [Gpu("0", 3 * GB, {"memory_mb": 80_000}), Gpu("2", 5 * GB, {"memory_mb": 80_000})]
     assert slots.of_machine(None, gpus).gpus == [3 * GB, 5 * GB]
 
 

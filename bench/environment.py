@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from bench.gpus import Gpu, about
 from bench.paths import CHECKOUT
 from bench.suite import Profile
 
@@ -28,17 +29,15 @@ PACKAGES = (
 )
 
 
-def describe(profile: Profile, requires: Sequence[str] = ()) -> dict[str, Any]:
+def describe(profile: Profile, requires: Sequence[str] = (), gpu: Gpu | None = None) -> dict[str, Any]:
     """What a record keeps of its environment; JSON-ready. Needs torch.
 
-    requires: packages that the method needs beside the usual ones.
+    requires: packages that the method needs beside the usual ones. gpu: the one at work; None
+    for the first that this process sees, which starts CUDA here.
     """
     import torch
 
-    gpu = None
-    if profile.device == "cuda":
-        properties = torch.cuda.get_device_properties(0)
-        gpu = {"name": properties.name, "memory_mb": properties.total_memory // 2**20}
+    used = (gpu.about if gpu else about()) if profile.device == "cuda" else None
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -52,7 +51,7 @@ def describe(profile: Profile, requires: Sequence[str] = ()) -> dict[str, Any]:
         },
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
-        "gpu": gpu,
+        "gpu": used,
         "device": profile.device,
         "threads": profile.threads,
         "git": git(),

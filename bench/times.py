@@ -15,12 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import data, registry
+from bench.engines.asking import usable_gpus
 from bench.environment import describe
+from bench.errors import BenchError, warn
+from bench.faults import judge
+from bench.gpus import Gpu, see_only
 from bench.metrics.latency import BATCHES, USUAL, Rounds
-from bench.plan import Plan, digests
+from bench.plan import Plan, Planned, digests
 from bench.shapes import rectangle
 from bench.store import OK
-from bench.suite import Cell, Profile
+from bench.suite import Cell
 from bench.surrogate import Method, Param
 from bench.timings import (
     TIMING_SCHEMA,
@@ -34,7 +38,7 @@ from bench.timings import (
     timed_code,
     timing_id,
 )
-from bench.worker import encodable, is_memory, listen, send_output_to
+from bench.worker import encodable, listen, send_output_to
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +52,7 @@ FINAL = (OK, "failed")
 
 @dataclass(frozen=True)
 class Measurement:
-    """One thing to be timed. cell: one of those that it is for; id: that of its file."""
+    """One thing to be timed. cell: one of those that it is for; id: that of its file; gpu: where."""
 
     suite: str
     kind: Kind
@@ -59,6 +63,7 @@ class Measurement:
     hardware: str
     digests: dict[str, str]
     environment: dict[str, Any]
+    gpu: Gpu | None = None
 
     @property
     def title(self) -> str:
@@ -99,25 +104,38 @@ class TimingJob:
 def pending(plan: Plan, *, worked: Sequence[str], retry: bool = False) -> list[Measurement]:
     """What has no final timing of this code yet, inference first. worked: ids of cells with an ok record.
 
-    retry: what failed counts as not there.
+    retry: what failed counts as not there. On GPUs it is timed on one of the kind that its cell was trained
+    on, the emptiest of them; where no GPU can be used, nothing is timed, with a warning.
     """
     kept = Timings(plan.store.results, plan.suite.name)
     found: dict[str, Measurement] = {}
     there = set(worked)
     # Describing it asks for the versions of all packages: once is enough.
-    environments: dict[tuple[Profile, tuple[str, ...]], dict[str, Any]] = {}
+    environments: dict[tuple[Any, ...], dict[str, Any]] = {}
+    if not (plan.suite.times and there):
+        return []
+    gpus: list[Gpu] = []
+    if any(planned.cell.profile.device == "cuda" for planned in plan.cells):
+        try:
+            gpus = usable_gpus()
+        except BenchError as problem:
+            warn(f"nothing is timed: {problem}")
+            return []
     seen = set[tuple[Kind, str]]()
     kinds: tuple[Kind, ...] = ("inference", "training")
     for kind in kinds:
-        for planned in plan.cells if plan.suite.times else ():
+        for planned in plan.cells:
             # The cells of one configuration differ in nothing that is timed.
             if planned.id not in there or (kind, planned.configuration) in seen:
                 continue
             seen.add((kind, planned.configuration))
-            place = (planned.cell.profile, plan.found.method(planned.cell.method.name).item.requires)
+            gpu = _gpu(planned, plan, gpus)
+            profile = planned.cell.profile
+            requires = plan.found.method(planned.cell.method.name).item.requires
+            place = (profile, requires, gpu and gpu.visible)
             if place not in environments:
-                environments[place] = describe(*place)
-            each = _measurement(kind, plan, planned.cell, planned.known, environments[place])
+                environments[place] = describe(profile, requires, gpu)
+            each = _measurement(kind, plan, planned, environments[place], gpu)
             timing = kept.read(each.id)
             final = (OK,) if retry else FINAL
             if timing and timing["status"] in final and timing["digests"] == each.digests:
@@ -132,16 +150,26 @@ def expected(plan: Plan, *, retry: bool = False) -> int:
     return len(pending(plan, worked=there, retry=retry))
 
 
+def _gpu(planned: Planned, plan: Plan, gpus: Sequence[Gpu]) -> Gpu | None:
+    """Where to time a cell."""
+    if planned.cell.profile.device != "cuda":
+        return None
+    record = plan.store.read(planned.id)
+    trained_on = (record["environment"]["gpu"] or {}).get("name") if record else None
+    return max(gpus, key=lambda gpu: (gpu.about["name"] == trained_on, gpu.free))
+
+
 def _measurement(
-    kind: Kind, plan: Plan, cell: Cell, known: data.Facts, environment: dict[str, Any]
+    kind: Kind, plan: Plan, planned: Planned, environment: dict[str, Any], gpu: Gpu | None
 ) -> Measurement:
+    cell, known = planned.cell, planned.known
     method = plan.found.method(cell.method.name).item
     forward = forward_kind({"kind": method.kind, "changes": method.changes})
     code = timed_code(kind, digests(cell, plan.found), forward)
     on = hardware(environment)
     what = timed(kind, cell.model_dump(mode="json"), forward, known.checksum)
     return Measurement(
-        plan.suite.name, kind, forward, cell, known, timing_id(what, on), on, code, environment
+        plan.suite.name, kind, forward, cell, known, timing_id(what, on), on, code, environment, gpu
     )
 
 
@@ -150,6 +178,8 @@ def measure_in_process(job: TimingJob, pipe: Connection, log: Path) -> None:
     os.setsid()
     send_output_to(log)
     listen(pipe)
+    if job.measurement.gpu is not None:
+        see_only(job.measurement.gpu)
     pipe.send(attempt(job))
 
 
@@ -159,8 +189,8 @@ def attempt(job: TimingJob) -> dict[str, Any]:
     try:
         outcome["metrics"] = measure(job)
     except Exception as problem:
-        outcome["status"] = "oom" if is_memory(problem) else "failed"
-        outcome["error"] = encodable(f"{type(problem).__name__}: {problem}")
+        outcome["status"], error = judge(problem)
+        outcome["error"] = encodable(error)
     return outcome
 
 

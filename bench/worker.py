@@ -2,10 +2,10 @@
 
 It speaks to the engine through a pipe, in tuples whose first word says what happened:
 
-    ("start", cell id)   ("epoch", cell id, epoch, val_accuracy)   ("end", cell id, record)
+    ("start", cell id)   ("epoch", cell id, epoch, val_accuracy)   ("end", cell id, record, goes on)
     ("unwritable", cell id, why)
 
-After each end the engine sends the next cell, or None for the end of it all.
+After each end that it goes on from the engine sends the next cell, or None for the end of it all.
 
 Everything that the code of a method or a dataset prints goes to a log file.
 """
@@ -29,15 +29,22 @@ from typing import TYPE_CHECKING, Any
 from bench import data, registry
 from bench.environment import describe
 from bench.errors import BenchError
+from bench.faults import judge
+from bench.gpus import Gpu, see_only
 from bench.plan import digests
 from bench.record_files import Record
-from bench.store import Store
+from bench.store import OK, Store
 from bench.suite import RECORD_SCHEMA, Cell, DatasetSpec, variant
 
 if TYPE_CHECKING:
     from bench.train import Notify
 
 TRACEBACK_LINES = 50
+UNHARMED = (OK, "diverged")
+"""After these a process can be used again on a GPU.
+
+After others CUDA may be broken in it for good, so that whatever it trains next would fail too.
+"""
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class Job:
     """What a worker is given: the first cell of its configuration, and where to look and to write.
 
     known: the facts of the data that the cells were planned with. workers: how many run at a time. gpu:
-    the index of the only one that it may see, None for all.
+    the only one that it may see; None for all.
     """
 
     cell: Cell
@@ -55,7 +62,7 @@ class Job:
     plugins: tuple[Path, ...]
     data_root: Path
     workers: int = 1
-    gpu: int | None = None
+    gpu: Gpu | None = None
 
 
 def work(job: Job, pipe: Connection, log: Path) -> None:
@@ -64,8 +71,7 @@ def work(job: Job, pipe: Connection, log: Path) -> None:
     send_output_to(log)
     told = listen(pipe)
     if job.gpu is not None:
-        # Read when CUDA starts, which nothing has done in this process.
-        os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpu(job.gpu)
+        see_only(job.gpu)
     store = Store(job.results, job.suite)
     found = registry.load(job.plugins)
     cell: Cell | None = job.cell
@@ -74,21 +80,16 @@ def work(job: Job, pipe: Connection, log: Path) -> None:
         pipe.send(("start", cell_id))
         outcome = attempt(cell, job, found, partial(_tell, pipe, cell_id))
         tables = {name: outcome.pop(name) for name in ("epochs", "layers")}
-        record = make_record(cell, job.known, found) | outcome
+        record = make_record(cell, job.known, found, job.gpu) | outcome
         record |= {"suite": job.suite, "workers": job.workers}
         try:
             store.write(record, tables)
         except OSError as problem:
             pipe.send(("unwritable", cell_id, problem.strerror or str(problem)))
             return
-        pipe.send(("end", cell_id, record))
-        cell = told.get()
-
-
-def visible_gpu(index: int) -> str:
-    """What the variable must name so that only this one of the GPUs that are visible now is seen."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return named.split(",")[index].strip() if named else str(index)
+        goes_on = cell.profile.device != "cuda" or record["status"] in UNHARMED
+        pipe.send(("end", cell_id, record, goes_on))
+        cell = told.get() if goes_on else None
 
 
 def _tell(pipe: Connection, cell_id: str, epoch: int, val_accuracy: float) -> None:
@@ -113,16 +114,17 @@ def attempt(cell: Cell, job: Job, found: registry.Registry, notify: Notify) -> d
         outcome |= {"status": "diverged", "error": str(problem)}
     except Exception as problem:
         lines = "".join(traceback.format_exception(problem)).splitlines()
+        status, error = judge(problem)
         outcome |= {
-            "status": "oom" if is_memory(problem) else "failed",
-            "error": encodable(f"{type(problem).__name__}: {problem}"),
+            "status": status,
+            "error": encodable(error),
             "traceback": [encodable(line) for line in lines[-TRACEBACK_LINES:]],
         }
     return outcome | {"ended": now(), "seconds": round(time.perf_counter() - began, 3)}
 
 
-def make_record(cell: Cell, known: data.Facts, found: registry.Registry) -> Record:
-    """The part of a record that is known before the outcome."""
+def make_record(cell: Cell, known: data.Facts, found: registry.Registry, gpu: Gpu | None = None) -> Record:
+    """The part of a record that is known before the outcome. gpu: where it trained; asks CUDA if None."""
     method = found.method(cell.method.name).item
     dataset = found.dataset(cell.dataset.name).item
     return {
@@ -146,7 +148,7 @@ def make_record(cell: Cell, known: data.Facts, found: registry.Registry) -> Reco
             "note": known.note,
         },
         "digests": digests(cell, found),
-        "environment": describe(cell.profile, method.requires),
+        "environment": describe(cell.profile, method.requires, gpu),
     }
 
 
@@ -175,16 +177,6 @@ def _data(job: Job, found: registry.Registry, cell: Cell) -> data.Prepared:
 def encodable(text: str) -> str:
     """The text without what no file can hold: lone surrogates, as in names of odd files."""
     return text.encode(errors="backslashreplace").decode()
-
-
-def is_memory(problem: Exception) -> bool:
-    """Whether memory ran out, on the CPU or on the device."""
-    import torch
-
-    if isinstance(problem, MemoryError | torch.cuda.OutOfMemoryError):
-        return True
-    # What torch raises where the system gives a CPU no more.
-    return isinstance(problem, RuntimeError) and "DefaultCPUAllocator" in str(problem)
 
 
 def send_output_to(log: Path) -> None:

@@ -4,7 +4,10 @@ A worker is forked from a server that has torch loaded already, so that it start
 leads a process group of its own, so that all it started ends with it. If it dies, the running cell
 leaves a row that says how; the cells after it go on in a new worker.
 
-A worker is given one seed of its configuration after another, so that what it compiled serves them all.
+A worker is given one seed of its configuration after another, so that what it compiled serves them all. On
+a GPU it ends after a seed that went wrong, since CUDA may be broken in it, and the next has a new one. A GPU
+on which one training after another ends through the machine's fault is given no more.
+
 The longest configurations begin first; when none is left to begin, a free worker takes seeds from one that
 has some waiting.
 """
@@ -13,23 +16,35 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import signal
 import tempfile
 import time
-from collections import deque
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Protocol
 
+from bench.engines.asking import ADVICE, usable_gpus
 from bench.engines.process import died, end, start, unwritable
 from bench.engines.slots import Need, Slot, Slots, of_machine
+from bench.errors import Stopped
+from bench.faults import judge_abort
+from bench.gpus import Gpu
 from bench.plan import Plan, Planned
 from bench.record_files import Record
 from bench.store import LOGS
-from bench.worker import TRACEBACK_LINES, Job, make_record, now, work
+from bench.worker import TRACEBACK_LINES, UNHARMED, Job, make_record, now, work
+
+BEGINNING = 300.0
+"""Seconds in which a new worker must have begun: it loads plugins, and no data."""
+LEAVING = 10.0
+"""Seconds that a worker with nothing left to do may take to end: a plugin's threads, or CUDA, may hold it."""
+FAULTS = 3
+"""So many trainings in a row that end through a GPU's fault close it, until one still at work ends well."""
 
 
 class Listener(Protocol):
@@ -49,17 +64,18 @@ def run(plan: Plan, *, jobs: int | None, timeout: float, listener: Listener) -> 
     """Run the pending cells of a plan; returns when each has left a record.
 
     jobs: trainings at a time; None for as many as cores and memory hold. timeout: seconds that one cell
-    may take. Raises Stopped if results cannot be written, and KeyboardInterrupt after ending the workers;
-    what had finished is kept in both cases.
+    may take. Raises Stopped if results cannot be written or the last GPU fails, and KeyboardInterrupt after
+    ending the workers; what had finished is kept in each case. Raises BenchError where no GPU can be used.
     """
+    cuda = any(planned.cell.profile.device == "cuda" for planned in plan.pending)
+    gpus = usable_gpus() if cuda else []
     try:
         # In the results folder, whose lock clears away what a killed run has left.
         plan.store.runs.mkdir(parents=True, exist_ok=True)
         logs = Path(tempfile.mkdtemp(prefix=LOGS, dir=plan.store.runs))
     except OSError as problem:
         raise unwritable(plan.store.results, problem.strerror or str(problem)) from None
-    cuda = any(planned.cell.profile.device == "cuda" for planned in plan.pending)
-    engine = _Local(plan, of_machine(jobs, cuda=cuda), timeout, listener, logs)
+    engine = _Local(plan, of_machine(jobs, gpus), gpus, timeout, listener, logs)
     try:
         engine.run()
     except KeyboardInterrupt:
@@ -89,7 +105,7 @@ class _Group:
 
 @dataclass
 class _Worker:
-    """A process at work. current: what it was given last; began: when it began with that."""
+    """A process at work. current: what it was given last; given: when; began: when it began with that."""
 
     process: BaseProcess
     pipe: Connection
@@ -97,7 +113,18 @@ class _Worker:
     group: _Group
     slot: Slot
     current: Planned | None
+    given: float = field(default_factory=time.monotonic)
     began: float | None = None
+
+    def give(self, planned: Planned | None) -> None:
+        """Note what it does next; None where it is to end."""
+        self.current, self.given, self.began = planned, time.monotonic(), None
+
+    def limit(self, timeout: float) -> float:
+        """Until when it must have done what it is at; timeout: seconds of a training."""
+        if self.current is None:
+            return self.given + LEAVING
+        return self.given + BEGINNING if self.began is None else self.began + timeout
 
     def end(self) -> None:
         """End the whole process group."""
@@ -105,9 +132,19 @@ class _Worker:
 
 
 class _Local:
-    def __init__(self, plan: Plan, slots: Slots, timeout: float, listener: Listener, logs: Path) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        slots: Slots,
+        gpus: Sequence[Gpu],
+        timeout: float,
+        listener: Listener,
+        logs: Path,
+    ) -> None:
         self.plan = plan
         self.slots = slots
+        self.gpus = gpus
+        self.faults = Counter[int]()
         self.timeout = timeout
         self.listener = listener
         self.logs = logs
@@ -123,6 +160,13 @@ class _Local:
     def run(self) -> None:
         while self.queue or self.workers:
             self._fill()
+            if not self.workers:
+                # Nothing is at work, and still nothing has a place.
+                raise Stopped(
+                    f"the last GPU was given up after {FAULTS} trainings in a row that ended through its own "
+                    f"fault, as their records say: {ADVICE}; what had finished is kept, "
+                    "the same command goes on from there"
+                )
             self._wait()
             for worker in list(self.workers):
                 self._serve(worker)
@@ -171,15 +215,18 @@ class _Local:
             tuple(path.resolve() for path in self.plan.plugins),
             self.plan.data_root,
             self.slots.most(group.need),
-            slot.gpu,
+            self._gpu(slot),
         )
         return _Worker(*start(work, job, log), log, group, slot, first)
 
+    def _gpu(self, slot: Slot) -> Gpu | None:
+        return None if slot.gpu is None else self.gpus[slot.gpu]
+
     def _wait(self) -> None:
         """Until a worker has something to say, has ended, or is at its time limit."""
-        limits = [w.began + self.timeout - time.monotonic() for w in self.workers if w.began is not None]
+        first = min(worker.limit(self.timeout) for worker in self.workers)
         handles = [handle for w in self.workers for handle in (w.pipe, w.process.sentinel)]
-        wait(handles, timeout=max(0.0, min(limits)) if limits else None)
+        wait(handles, timeout=max(0.0, first - time.monotonic()))
 
     def _serve(self, worker: _Worker) -> None:
         try:
@@ -191,9 +238,11 @@ class _Local:
         except (EOFError, OSError):
             self._buried(worker)
             return
-        if worker.began is not None and time.monotonic() > worker.began + self.timeout:
+        if time.monotonic() > worker.limit(self.timeout):
             worker.end()
-            self._write(worker, "timeout", f"took longer than {self.timeout:g} s")
+            if worker.current is not None:
+                began, late = worker.began is not None, f"took longer than {self.timeout:g} s"
+                self._write(worker, "timeout", late if began else f"had not begun after {BEGINNING:g} s")
             self._dismiss(worker)
         elif not worker.process.is_alive() and not worker.pipe.poll():
             self._buried(worker)
@@ -205,27 +254,47 @@ class _Local:
                 self.listener.started(worker.current)
             case ("epoch", _, epoch, value) if worker.current is not None:
                 self.listener.epoch(worker.current, epoch, value)
-            case ("end", _, record) if worker.current is not None:
+            case ("end", _, record, goes_on) if worker.current is not None:
                 self.listener.ended(worker.current, record)
-                self._give(worker)
+                self._count_faults(worker.slot, record["status"])
+                if goes_on:
+                    self._give(worker)
+                else:
+                    worker.give(None)
             case ("unwritable", _, why):
                 raise unwritable(self.plan.store.results, why)
 
     def _give(self, worker: _Worker) -> None:
         """Its next cell; or the word that there is none, upon which it ends."""
         waiting = worker.group.waiting
-        worker.current, worker.began = (waiting.popleft() if waiting else None), None
+        worker.give(waiting.popleft() if waiting else None)
         # Where it has died since, it is about to be buried.
         with suppress(OSError):
             worker.pipe.send(worker.current and worker.current.cell)
 
+    def _count_faults(self, slot: Slot, status: str) -> None:
+        """A broken GPU fails at once, is free first, and would so get all that is left."""
+        if slot.gpu is None:
+            return
+        if status == "interrupted":
+            self.faults[slot.gpu] += 1
+        elif status in UNHARMED:
+            self.faults[slot.gpu] = 0
+            self.slots.reopen(slot.gpu)
+        if self.faults[slot.gpu] >= FAULTS:
+            self.slots.close(slot.gpu)
+
     def _buried(self, worker: _Worker) -> None:
         """A worker has ended: as it should, or in the middle of a cell."""
-        worker.process.join()
-        code = worker.process.exitcode or 0
+        worker.process.join(LEAVING)
+        code = worker.process.exitcode
         # What it was given and did not begin is lost too, or it would be tried for ever.
         if worker.current is not None:
-            self._write(worker, *died(code))
+            said = judge_abort("\n".join(_last_words(worker))) if code == -signal.SIGABRT else None
+            status, error = said or died(code)
+            self._write(worker, status, error)
+            if said:
+                self._count_faults(worker.slot, status)
         self._dismiss(worker)
 
     def _dismiss(self, worker: _Worker) -> None:
@@ -242,18 +311,19 @@ class _Local:
         """The record of a cell whose worker could not write it."""
         planned = worker.current
         assert planned is not None
-        tail = (
-            worker.log.read_text(errors="replace").splitlines()[-TRACEBACK_LINES:]
-            if worker.log.exists()
-            else []
-        )
+        kept = self.plan.store.read(planned.id)
+        if kept is not None and kept != planned.record:
+            # It had written it, and ended before it could say so.
+            worker.give(None)
+            self.listener.ended(planned, kept)
+            return
         seconds = time.monotonic() - worker.began if worker.began is not None else 0.0
-        record = make_record(planned.cell, planned.known, self.plan.found) | {
+        record = make_record(planned.cell, planned.known, self.plan.found, self._gpu(worker.slot)) | {
             "suite": self.plan.suite.name,
             "workers": self.slots.most(worker.group.need),
             "status": status,
             "error": error,
-            "traceback": tail,
+            "traceback": _last_words(worker),
             "metrics": {},
             "unmeasured": {},
             "started": now(ago=seconds),
@@ -264,5 +334,12 @@ class _Local:
             self.plan.store.write(record)
         except OSError as problem:
             raise unwritable(self.plan.store.results, problem.strerror or str(problem)) from None
-        worker.current = worker.began = None
+        worker.give(None)
         self.listener.ended(planned, record)
+
+
+def _last_words(worker: _Worker) -> list[str]:
+    """The last lines that it printed."""
+    if not worker.log.exists():
+        return []
+    return worker.log.read_text(errors="replace").splitlines()[-TRACEBACK_LINES:]

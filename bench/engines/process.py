@@ -23,6 +23,8 @@ from bench.errors import Stopped
 
 PRELOADED = ["bench.worker", "bench.train", "torch._inductor"]
 """torch imports its compiler where a setting of it is touched, seconds that every worker would pay."""
+KILLED = 10.0
+"""Seconds that a killed process may take to be gone."""
 SAFE_PATH = "PYTHONSAFEPATH"
 
 
@@ -42,7 +44,10 @@ def start(
 
 
 def end(process: BaseProcess) -> None:
-    """End the whole process group."""
+    """End the whole process group.
+
+    A process that hangs in a driver ends when the driver lets it: it is not waited for.
+    """
     pid = process.pid
     try:
         assert pid is not None
@@ -50,11 +55,16 @@ def end(process: BaseProcess) -> None:
     except ProcessLookupError:
         # It has ended already, or has not yet become the leader of its group.
         process.kill()
-    process.join()
+    process.join(KILLED)
 
 
-def died(code: int) -> tuple[str, str]:
-    """Status and reason of what a process was at when it ended with this exit code."""
+def died(code: int | None) -> tuple[str, str]:
+    """Status and reason of what a process was at when it ended with this exit code.
+
+    None where it has let go of everything, and the system does not say that it has ended.
+    """
+    if code is None:
+        return "interrupted", "the process did not end, as when it hangs in the driver of a GPU"
     if code in (-signal.SIGKILL, -signal.SIGTERM):
         why = f"ended from outside by {signal.Signals(-code).name}, as when memory runs out"
         return "interrupted", why

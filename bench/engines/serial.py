@@ -90,7 +90,7 @@ def _heard(process: BaseProcess, pipe: Connection, timeout: float) -> dict[str, 
     except (EOFError, OSError):
         pass
     process.join(1)
-    status, why = died(process.exitcode or 0)
+    status, why = died(process.exitcode)
     return {"status": status, "error": why}
 
 

@@ -1,4 +1,4 @@
-"""Who may run beside whom: threads shared out over cores, and memory of machine and GPUs."""
+"""Who may run beside whom: threads shared out over cores, and free memory of machine and GPUs."""
 
 from __future__ import annotations
 
@@ -7,18 +7,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.gpus import Gpu
+
 SHARE = 0.8
 """Of the memory that is free at the start, so much is handed out."""
+CONTEXT = 500 * 2**20
+"""Bytes of a GPU that each process holds beside its tensors, for its CUDA context and loaded kernels.
+
+An assumption, and no measurement of this project: a round figure at the upper end of the 300 to 500 MB that
+`nvidia-smi` commonly shows for a process with a tensor of one number.
+"""
 MEMORY_INFO = Path("/proc/meminfo")
 
 
 @dataclass(frozen=True)
 class Need:
-    """What one training takes. threads: of the CPU. memory: bytes, on the GPU if it runs on one."""
+    """What one training takes.
+
+    threads: of the CPU. memory: bytes, on the GPU if it runs on one; 0 where it is not known.
+    """
 
     threads: int = 1
     memory: float = 0.0
     cuda: bool = False
+
+    @property
+    def whole(self) -> float:
+        """Bytes of its process."""
+        return self.memory + CONTEXT if self.cuda else self.memory
 
 
 @dataclass(frozen=True)
@@ -34,7 +50,7 @@ class Slots:
     """The places of this machine.
 
     jobs: so many trainings at a time whatever they need; None for as many as cores and memory hold, and
-    never less than one. memory: free bytes; gpus: of each GPU.
+    never less than one. memory: free bytes; gpus: of each GPU; closed: those that nothing may begin on.
     """
 
     jobs: int | None
@@ -42,6 +58,7 @@ class Slots:
     memory: float
     gpus: Sequence[float] = ()
     taken: list[Slot] = field(default_factory=list)
+    closed: set[int] = field(default_factory=set)
 
     def take(self, need: Need) -> Slot | None:
         """A place for it, or None as long as others have to end first."""
@@ -52,6 +69,8 @@ class Slots:
 
     def fits(self, need: Need) -> bool:
         """Whether there is a place for it now."""
+        if need.cuda and self.gpus and not self._open():
+            return False
         if self.jobs:
             return len(self.taken) < self.jobs
         return not self.taken or self._has_room(self._slot(need))
@@ -60,39 +79,54 @@ class Slots:
         """Free a place."""
         self.taken.remove(slot)
 
+    def close(self, gpu: int) -> None:
+        """Let nothing more begin on this GPU."""
+        self.closed.add(gpu)
+
+    def reopen(self, gpu: int) -> None:
+        """Let trainings begin on it again."""
+        self.closed.discard(gpu)
+
     def most(self, need: Need) -> int:
         """How many of such trainings run at a time when nothing else does."""
         if self.jobs:
             return self.jobs
         by_cores = self.cores // need.threads
-        memory = sum(self.gpus) if need.cuda and self.gpus else self.memory
-        by_memory = int(SHARE * memory // need.memory) if need.memory else by_cores
-        return max(1, min(by_cores, by_memory))
+        # Each place lies on one GPU: what is left over on two of them makes no place more.
+        shares = [self.gpus[gpu] for gpu in self._open()] if need.cuda and self.gpus else [self.memory]
+        if not need.whole or float("inf") in shares:
+            return max(1, by_cores)
+        return max(1, min(by_cores, sum(int(SHARE * share // need.whole) for share in shares)))
 
     def _slot(self, need: Need) -> Slot:
-        return Slot(need, self._emptiest() if need.cuda and self.gpus else None)
+        return Slot(need, self._best(need) if need.cuda and self.gpus else None)
 
     def _has_room(self, slot: Slot) -> bool:
         threads = sum(each.need.threads for each in self.taken)
-        beside = sum(each.need.memory for each in self.taken if each.gpu == slot.gpu)
-        there = self.memory if slot.gpu is None else self.gpus[slot.gpu]
-        return threads + slot.need.threads <= self.cores and beside + slot.need.memory <= SHARE * there
+        return threads + slot.need.threads <= self.cores and slot.need.whole <= self._left(slot.gpu)
 
-    def _emptiest(self) -> int:
-        def free(gpu: int) -> float:
-            return self.gpus[gpu] - sum(each.need.memory for each in self.taken if each.gpu == gpu)
+    def _left(self, gpu: int | None) -> float:
+        """Bytes that may still be handed out."""
+        there = self.memory if gpu is None else self.gpus[gpu]
+        return SHARE * there - sum(each.need.whole for each in self.taken if each.gpu == gpu)
 
-        # The first of equals.
-        return max(range(len(self.gpus)), key=lambda gpu: (free(gpu), -gpu))
+    def _best(self, need: Need) -> int:
+        """The open GPU with most left; where it is not known what is needed, that with fewest trainings."""
+
+        def order(gpu: int) -> tuple[float, ...]:
+            left, beside = self._left(gpu), sum(each.gpu == gpu for each in self.taken)
+            # The first of equals.
+            return (left, -gpu) if need.memory else (left >= need.whole, -beside, left, -gpu)
+
+        return max(self._open(), key=order)
+
+    def _open(self) -> list[int]:
+        return [gpu for gpu in range(len(self.gpus)) if gpu not in self.closed]
 
 
-def of_machine(jobs: int | None, *, cuda: bool) -> Slots:
-    """The places of this machine, with GPUs where they are asked for."""
-    import torch
-
-    count = torch.cuda.device_count() if cuda else 0
-    gpus = [float(torch.cuda.get_device_properties(i).total_memory) for i in range(count)]
-    return Slots(jobs, cores(), free_memory(), gpus)
+def of_machine(jobs: int | None, gpus: Sequence[Gpu] = ()) -> Slots:
+    """The places of this machine, and of those GPUs."""
+    return Slots(jobs, cores(), free_memory(), [gpu.free for gpu in gpus])
 
 
 def cores() -> int:

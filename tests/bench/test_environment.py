@@ -4,8 +4,10 @@ import json
 import subprocess
 
 import pytest
+import torch
 
 from bench import environment
+from bench.gpus import Gpu
 from bench.suite import Profile
 
 
@@ -23,6 +25,18 @@ def test_the_description_is_json_and_names_what_changes_numbers():
     assert found["packages"]["torch"].split("+")[0] == found["torch_build"]["version"].split("+")[0]
     assert (found["device"], found["threads"], found["gpu"]) == ("cpu", 2, None)
     assert found["cpu"]
+
+
+def test_the_gpu_is_the_one_at_work_and_torch_is_not_asked_for_another(monkeypatch):
+    def ask(*_):
+        raise AssertionError("CUDA was started")
+
+    monkeypatch.setattr(torch.cuda, "get_device_properties", ask)
+    there = Gpu("3", 1e9, {"name": "NVIDIA B", "memory_mb": 81_920, "capability": "9.0"})
+    assert environment.describe(Profile(device="cuda"), gpu=there)["gpu"] == there.about
+    assert environment.describe(Profile(device="cpu"), gpu=there)["gpu"] is None
+    monkeypatch.setattr(environment, "about", lambda: {"name": "NVIDIA A"})
+    assert environment.describe(Profile(device="cuda"))["gpu"] == {"name": "NVIDIA A"}
 
 
 def test_a_package_that_is_not_installed_is_unknown():

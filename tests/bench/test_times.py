@@ -1,9 +1,15 @@
 """What is to be timed: each thing once, and only what is not there."""
 
+import os
+from unittest.mock import Mock
+
 import pytest
 import shown_runs
+import torch
 
 from bench import api, registry, times
+from bench.errors import BenchError
+from bench.gpus import Gpu
 from bench.paths import suites_folder
 from bench.plan import digests
 from bench.timings import Timings
@@ -126,3 +132,70 @@ def test_whether_there_are_times_is_what_the_suite_says_unless_told(tmp_path):
         for told in (None, True, False):
             plan = api.make_plan(str(suite), results=tmp_path / "r", times=told)
             assert plan.suite.times == (said if told is None else told)
+
+
+# --- on GPUs ---
+
+SMALL = Gpu("0", 8e9, {"name": "NVIDIA A", "memory_mb": 81_920})
+FULL = Gpu("1", 1e9, {"name": "NVIDIA B", "memory_mb": 81_920})
+EMPTY = Gpu("2", 80e9, {"name": "NVIDIA B", "memory_mb": 81_920})
+
+
+@pytest.fixture
+def on_gpus(make_plan, tiny, monkeypatch):
+    """on_gpus(GPUs that can be used or the error, the GPU that trained) -> what is to be timed."""
+
+    def make(gpus, trained_on=None):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(times, "usable_gpus", Mock(side_effect=[gpus]))
+        made = make_plan(tiny(times=True, profile={"device": "cuda", "compile": "off"}))
+        (planned,) = made.cells
+        if trained_on is not None:
+            record = shown_runs.record(cell=planned.cell.model_dump()) | {"id": planned.id}
+            record["environment"] = record["environment"] | {"gpu": trained_on}
+            made.store.write(record)
+        return times.pending(made, worked=[planned.id])
+
+    return make
+
+
+def test_a_cell_is_timed_on_the_emptiest_gpu_of_the_kind_that_trained_it(on_gpus):
+    for found in on_gpus([SMALL, FULL, EMPTY], trained_on=FULL.about):
+        assert found.gpu == EMPTY
+        assert (found.hardware, found.environment["gpu"]) == ("NVIDIA B", EMPTY.about)
+    for found in on_gpus([SMALL, FULL, EMPTY], trained_on={"name": "NVIDIA A", "memory_mb": 81_920}):
+        assert found.gpu == SMALL
+
+
+def test_a_cell_that_no_gpu_here_trained_is_timed_on_the_emptiest(on_gpus):
+    assert {found.gpu.visible for found in on_gpus([SMALL, EMPTY, FULL])} == {"2"}
+    assert {found.gpu.visible for found in on_gpus([SMALL, FULL], trained_on={"name": "NVIDIA C"})} == {"0"}
+
+
+def test_where_no_gpu_can_be_used_nothing_is_timed_and_the_reason_is_said(on_gpus, capsys):
+    assert on_gpus(BenchError("no GPU can be used: gone")) == []
+    assert capsys.readouterr().err == "warning: nothing is timed: no GPU can be used: gone\n"
+
+
+def test_no_gpu_is_asked_where_nothing_has_trained_or_all_is_on_the_cpu(make_plan, tiny, monkeypatch):
+    def ask():
+        raise AssertionError("asked")
+
+    monkeypatch.setattr(times, "usable_gpus", ask)
+    made = make_plan(tiny(times=True))
+    assert times.pending(made, worked=[planned.id for planned in made.cells])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    made = make_plan(tiny(times=True, profile={"device": "cuda", "compile": "off"}))
+    assert times.pending(made, worked=[]) == []
+
+
+def test_what_is_timed_sees_its_gpu_only(on_gpus, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6")
+    sent, seen = [], []
+    for name in ("send_output_to", "listen"):
+        monkeypatch.setattr(times, name, lambda _: None)
+    monkeypatch.setattr(os, "setsid", lambda: None)
+    monkeypatch.setattr(times, "attempt", lambda _: seen.append(os.environ["CUDA_VISIBLE_DEVICES"]))
+    pipe = type("Pipe", (), {"send": sent.append})()
+    times.measure_in_process(times.TimingJob(on_gpus([SMALL, EMPTY])[0], (), None), pipe, None)
+    assert (seen, sent) == (["2"], [None])

@@ -248,6 +248,117 @@ def test_a_worker_that_cannot_even_begin_costs_a_cell_each_time(tiny, tmp_path):
     assert [r["error"] for r in heard.records] == ["the process ended with exit code 7"] * 2
 
 
+def test_a_worker_that_does_not_begin_is_ended(tiny, make_plan, write_plugin, monkeypatch):
+    monkeypatch.setattr(local, "BEGINNING", 1.0)
+    plugin = """
+        import multiprocessing, time
+        if multiprocessing.parent_process() is not None:
+            time.sleep(60)
+
+        @method("slow", paper="none")
+        class Slow(Surrogate):
+            shape = staticmethod(lambda x: shapes.triangle(x, 1.0))
+    """
+    made, heard = make_plan(tiny(methods=["slow"]), plugins=[write_plugin(plugin)]), Heard()
+    local.run(made, jobs=1, timeout=60, listener=heard)
+    assert [(r["status"], r["error"]) for r in heard.records] == [("timeout", "had not begun after 1 s")]
+
+
+def test_a_worker_that_has_nothing_left_to_do_and_stays_is_ended(tiny, make_plan, write_plugin, monkeypatch):
+    monkeypatch.setattr(local, "LEAVING", 1.0)
+    plugin = """
+        import threading, time
+        from pathlib import Path
+
+        def linger():
+            # No daemon: Python waits for it.
+            time.sleep(30)
+            (Path(__file__).parent / "lingered").touch()
+
+        @method("lingers", paper="none")
+        class Lingers(Surrogate):
+            shape = staticmethod(lambda x: shapes.triangle(x, 1.0))
+            def on_epoch(self, progress):
+                if progress == 1 and self.site.index == 0:
+                    threading.Thread(target=linger).start()
+    """
+    suite = tiny(methods=["lingers", "rectangle"])
+    made, heard = make_plan(suite, plugins=[write_plugin(plugin)]), Heard()
+    local.run(made, jobs=1, timeout=60, listener=heard)
+    assert [r["status"] for r in heard.records] == ["ok", "ok"]
+    assert not (made.plugins[0].parent / "lingered").exists()
+
+
+class Stuck:
+    """A process of which the system does not say that it has ended."""
+
+    exitcode = None
+
+    def __init__(self, process):
+        self.process = process
+
+    def __getattr__(self, name):
+        return getattr(self.process, name)
+
+    def join(self, timeout):
+        """There is no waiting for it without a limit."""
+        self.process.join(timeout)
+
+
+def test_a_process_that_hangs_in_a_driver_is_not_waited_for(tiny, make_plan, write_plugin, monkeypatch):
+    really = local.start
+
+    def start(*arguments):
+        process, pipe = really(*arguments)
+        return Stuck(process), pipe
+
+    monkeypatch.setattr(local, "start", start)
+    plugin = """
+        import os
+
+        @method("leaves", paper="none")
+        class Leaves(Surrogate):
+            shape = staticmethod(lambda x: shapes.triangle(x, 1.0))
+            def on_epoch(self, progress):
+                os._exit(1)
+    """
+    made, heard = make_plan(tiny(methods=["leaves"]), plugins=[write_plugin(plugin)]), Heard()
+    local.run(made, jobs=1, timeout=60, listener=heard)
+    (record,) = heard.records
+    assert record["status"] == "interrupted"
+    assert record["error"] == "the process did not end, as when it hangs in the driver of a GPU"
+
+
+@pytest.mark.parametrize("timeout", [60, 3], ids=["dies", "hangs"])
+def test_a_record_is_kept_whose_worker_could_not_say_that_it_had_written_it(
+    timeout, tiny, make_plan, write_plugin
+):
+    plugin = f"""
+        import multiprocessing, os, signal, time
+        from bench.store import Store
+
+        really = Store.write
+        def write(self, *content):
+            really(self, *content)
+            if {timeout} == 3:
+                time.sleep(60)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        if multiprocessing.parent_process() is not None:
+            Store.write = write
+
+        @method("finishes", paper="none")
+        class Finishes(Surrogate):
+            shape = staticmethod(lambda x: shapes.triangle(x, 1.0))
+    """
+    made, heard = make_plan(tiny(methods=["finishes"]), plugins=[write_plugin(plugin)]), Heard()
+    local.run(made, jobs=1, timeout=timeout, listener=heard)
+    (record,) = heard.records
+    assert (record["status"], record["error"]) == ("ok", None)
+    assert made.store.records() == [record]
+    assert (made.store.folder(record["id"]) / "epochs.parquet").exists()
+
+
 # --- who begins, and when ---
 
 

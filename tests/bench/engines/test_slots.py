@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.engines import slots
-from bench.engines.slots import Need, Slots
+from bench.engines.slots import CONTEXT, Need, Slots
+from bench.gpus import Gpu
 
 GB = 1e9
+UNKNOWN = Need(1, 0.0, cuda=True)
 
 
 def room(jobs=None, cores=4, memory=10 * GB, gpus=()):
@@ -47,10 +49,64 @@ def test_a_number_of_jobs_is_kept_whatever_they_need():
 
 def test_gpus_are_filled_evenly_by_their_own_memory():
     here = room(cores=99, memory=0, gpus=[24 * GB, 80 * GB])
-    places = [here.take(Need(1, 16 * GB, cuda=True)) for _ in range(6)]
-    assert [place and place.gpu for place in places] == [1, 1, 1, 1, 0, None]
-    here.give_back(places[4])
-    assert here.take(Need(1, 16 * GB, cuda=True)).gpu == 0
+    need = Need(1, 16 * GB - CONTEXT, cuda=True)
+    places = [here.take(need) for _ in range(6)]
+    assert [place and place.gpu for place in places] == [1, 1, 1, 0, 1, None]
+    here.give_back(places[3])
+    assert here.take(need).gpu == 0
+
+
+def test_a_full_gpu_does_not_hide_one_with_room():
+    here = room(cores=99, gpus=[80 * GB, 24 * GB])
+    need = Need(1, 20 * GB - CONTEXT, cuda=True)
+    places = [here.take(Need(1, each * GB - CONTEXT, cuda=True)) for each in (50, 16)]
+    assert [place.gpu for place in places] == [0, 1]
+    here.give_back(places[1])
+    assert here.take(Need(1, 16 * GB - CONTEXT, cuda=True)).gpu == 1, "of the first a fifth is kept"
+    assert here.take(need) is None
+
+
+def test_each_process_on_a_gpu_has_a_context_too():
+    here = room(cores=99, gpus=[2.0 * CONTEXT / slots.SHARE])
+    assert [bool(here.take(UNKNOWN)) for _ in range(3)] == [True, True, False]
+    here = Slots(None, 32, 64 * GB, [8 * 2.0**30])
+    assert here.most(Need(1, 10 * 2.0**20, cuda=True)) == 12
+
+
+def test_trainings_that_need_nobody_knows_what_are_shared_out_by_their_number():
+    here = room(cores=99, gpus=[24 * GB, 80 * GB])
+    assert [here.take(UNKNOWN).gpu for _ in range(4)] == [1, 0, 1, 0]
+
+
+def test_trainings_that_need_nobody_knows_what_go_where_a_context_has_room():
+    here = room(cores=99, gpus=[CONTEXT, 80 * GB])
+    assert [here.take(UNKNOWN).gpu for _ in range(3)] == [1, 1, 1]
+
+
+def test_nothing_begins_on_a_closed_gpu_until_it_is_open_again():
+    for here in (room(gpus=[8 * GB, 8 * GB]), room(jobs=4, gpus=[8 * GB, 8 * GB])):
+        here.close(0)
+        assert [here.take(UNKNOWN).gpu for _ in range(2)] == [1, 1]
+        here.close(1)
+        assert not here.fits(UNKNOWN)
+        here.reopen(0)
+        assert here.take(UNKNOWN).gpu == 0
+
+
+def test_an_idle_machine_has_no_place_where_every_gpu_is_closed():
+    here = room(gpus=[8 * GB])
+    here.close(0)
+    assert here.take(UNKNOWN) is None
+    assert here.take(Need()), "a training on the CPU needs none"
+
+
+def test_memory_that_nothing_tells_of_bounds_nothing():
+    assert room(cores=4, memory=float("inf")).most(Need(1, GB)) == 4
+
+
+def test_places_on_gpus_are_of_the_memory_that_is_free():
+    gpus = [Gpu("0", 3 * GB, {"memory_mb": 80_000}), Gpu("2", 5 * GB, {"memory_mb": 80_000})]
+    assert slots.of_machine(None, gpus).gpus == [3 * GB, 5 * GB]
 
 
 def test_trainings_on_the_cpu_have_no_gpu():
@@ -68,9 +124,9 @@ def test_no_core_and_no_byte_is_given_twice(needs, cores, gpus):
     if len(places) > 1:
         assert sum(place.need.threads for place in places) <= cores
         for gpu, there in [(None, here.memory), *enumerate(gpus)]:
-            beside = [p.need.memory for p in places if p.gpu == gpu]
+            beside = [p.need.whole for p in places if p.gpu == gpu]
             # One alone may need more than there is: it is let in, since nothing would ever free more.
-            assert sum(beside) <= there or beside == [places[0].need.memory]
+            assert sum(beside) <= there or beside == [places[0].need.whole]
     for place in places:
         here.give_back(place)
     assert not here.taken
@@ -83,7 +139,9 @@ def test_no_core_and_no_byte_is_given_twice(needs, cores, gpus):
         (room(cores=5), Need(2), 2),
         (room(cores=2), Need(9), 1),
         (room(cores=8), Need(1, 3 * GB), 2),
-        (room(cores=8, gpus=[40 * GB, 40 * GB]), Need(1, 16 * GB, cuda=True), 4),
+        (room(cores=8, gpus=[40 * GB, 40 * GB]), Need(1, 15 * GB, cuda=True), 4),
+        (room(cores=8, gpus=[30 * GB, 30 * GB]), Need(1, 15 * GB, cuda=True), 2),
+        (room(cores=8, gpus=[8 * GB, 8 * GB]), UNKNOWN, 8),
     ],
 )
 def test_how_many_of_a_kind_run_at_a_time(here, need, most):

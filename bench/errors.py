@@ -15,6 +15,13 @@ class Stopped(BenchError):
     """The same, but after work had begun: exit code 1, and what had finished is kept."""
 
 
+class WrongGradient(Exception):
+    """The training has no gradient where the same network, eager, has one: a fault of this harness.
+
+    Or of torch; in any case of no method. What it ends is no result.
+    """
+
+
 def warn(sentence: str) -> None:
     """What is wrong and does not stop what is being done, to stderr."""
     print(f"warning: {sentence}", file=sys.stderr)

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
+from bench.errors import WrongGradient
+
 Status = Literal["oom", "interrupted", "failed"]
 
 _SAID_BY_CUDA = r"(?:CUDA(?: driver)? error|Triton Error \[CUDA\]|Error \d+): "
@@ -55,6 +57,8 @@ def judge(problem: BaseException) -> tuple[Status, str]:
 
     What it was raised from counts too: a compiler wraps what it meets.
     """
+    if isinstance(problem, WrongGradient):
+        return "interrupted", str(problem)
     chain = list(_chain(problem))
     if any(_is_memory(each) for each in chain):
         return "oom", _said(problem)

@@ -12,14 +12,11 @@ import torch
 from torch import Tensor
 
 from bench.backbone import Network
+from bench.errors import WrongGradient
 from bench.metrics.copying import copied
 from bench.metrics.descent import synapses
 from bench.precision import Precision
 from bench.randomness import drawing_from
-
-
-class WrongGradient(Exception):
-    """The training has no gradient where the same network, eager, has one: a fault of the harness."""
 
 
 def sizes(network: Network, scale: float = 1.0) -> dict[str, tuple[float, float]]:

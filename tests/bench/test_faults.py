@@ -5,6 +5,7 @@ import errno
 import pytest
 import torch
 
+from bench.errors import WrongGradient
 from bench.faults import judge, judge_abort
 
 NOTE = "\nCUDA kernel errors might be asynchronously reported at some other API call."
@@ -149,3 +150,7 @@ def test_the_last_words_of_what_cpp_ended(said, ending):
 
 def test_other_last_words_say_nothing():
     assert judge_abort("CUDA out of memory, said the method, and went on") is None
+
+
+def test_a_wrong_gradient_is_no_failure_of_the_method():
+    assert judge(WrongGradient("no gradient of w")) == ("interrupted", "no gradient of w")

@@ -188,21 +188,15 @@ def test_what_cannot_be_compiled():
 
 
 def test_what_is_compiled_anew_in_every_epoch():
-    @method("by-number", paper="none")
-    class ByNumber(Surrogate):
-        """Keeps its schedule in a number."""
-
-        shape = staticmethod(rectangle)
-
-        def bind(self, site):
-            super().bind(site)
-            self.on_epoch(0.0)
+    @declare()
+    class ByNumber(Base):
+        now = 1.0
 
         def on_epoch(self, progress):
-            self.width = 2.0 - progress
+            self.now = self.values["width"] * (2.0 - progress)
 
         def params(self, u, t):
-            return {"width": self.width}
+            return {"width": self.now}
 
     found = broken(ByNumber)
     assert list(found) == ["compile"]

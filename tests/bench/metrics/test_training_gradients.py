@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from bench import compile_check, compiling, data, registry, train
+from bench.errors import WrongGradient
 from bench.metrics import training_gradients
 from bench.metrics.descent import synapses
 from bench.metrics.gradients import COLUMNS
-from bench.metrics.training_gradients import WrongGradient
 from bench.neuron import SpikingNeuron
 from bench.registry import Entry
 from bench.suite import Cell

@@ -3,10 +3,6 @@
 On the CPU a few, of which the graph is taken and no code made.
 """
 
-import os
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-
 import compared
 import pytest
 import torch
@@ -14,7 +10,6 @@ import torch
 from bench import registry
 
 FOUND = registry.load()
-WORKERS = 8
 HERE = ("mpd-agl", "asgl")
 KINDS = ("fixed", "adaptive", "control", "library")
 
@@ -42,33 +37,9 @@ def parameters(cases):
     ]
 
 
-@pytest.fixture(scope="session")
-def outcome(request):
-    """outcome(function, name, device): what it returns.
-
-    On a GPU all that were chosen compile side by side, in processes of their own.
-    """
-    chosen = {
-        (item.function.compares, *(item.callspec.params[key] for key in ("name", "on")))
-        for item in request.session.items
-        if hasattr(getattr(item, "function", None), "compares") and item.callspec.params["on"] == "cuda"
-    }
-    workers = max(1, min(WORKERS, (os.cpu_count() or 1) // 2))
-    with ProcessPoolExecutor(workers, get_context("forkserver")) as pool:
-        futures = {}
-        if torch.cuda.is_available():
-            # The networks first: they take longest.
-            in_order = sorted(chosen, key=lambda case: (case[0] is compared.layer, case[1]))
-            futures = {case: pool.submit(*case) for case in in_order}
-
-        def get(function, name, on):
-            return futures[function, name, on].result() if on == "cuda" else function(name, on)
-
-        yield get
-        pool.shutdown(cancel_futures=True)
-
-
 def compares(function):
+    """Says what a test wants to have computed, before it is its turn: see `outcome`."""
+
     def mark(test):
         test.compares = function
         return test

@@ -27,6 +27,7 @@ from memory import START
 
 EAGER_AT_A_TIME = 2
 """What is not compiled is ready within a second, and takes most of a GPU's memory in it."""
+LATE = "it was not ready in time"
 ANSWER = 120.0
 """Seconds within which a timed process must answer."""
 
@@ -116,9 +117,10 @@ class _Process(NamedTuple):
             self.process.join(ANSWER)
             return "failed", f"its process ended with exit code {self.process.exitcode}"
         self.process.kill()
-        return "failed", "it was not ready in time"
+        return "failed", LATE
 
     def ask(self, what: tuple[int, int]) -> tuple[Any, ...]:
+        """What it says to that."""
         try:
             self.pipe.send(what)
         except OSError:

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from apart import Work, apart
+from apart import LATE, Work, apart
 from in_turn import Pace
 
 CPU = torch.device("cpu")
@@ -72,7 +72,7 @@ def test_what_fails_is_named_and_the_rest_is_timed(tmp_path):
 
 def test_what_is_not_ready_in_time_is_left_out():
     found = apart({"sleeps": sleeps}, CPU, ready_within=0.0, pace=TWICE, calls=1)
-    assert found.failed == {"sleeps": "it was not ready in time"}
+    assert found.failed == {"sleeps": LATE}
 
 
 def test_a_full_gpu_is_waited_for(monkeypatch):

@@ -1,7 +1,8 @@
 """Draws docs/speed.svg and writes the tables of docs/speed.md: `python docs/speed.py`.
 
-Everything between the two markers is replaced; nothing there is typed by hand. The figures are
-those in results/performance, or in a folder that is named.
+The figure is of the CPU that was measured last; tables are of every machine. Everything between the two
+markers is replaced; nothing there is typed by hand. The figures are those in results/performance, or in a
+folder that is named.
 """
 
 from __future__ import annotations
@@ -121,29 +122,34 @@ def measured_on(environments: dict[str, dict]) -> list[str]:
     return list(dict.fromkeys(said))
 
 
+def machine(environments: dict[str, dict]) -> str:
+    """What was measured: a GPU, or else a CPU."""
+    facts = next(iter(environments.values()))
+    return facts["gpu"]["name"] if facts["gpu"] else facts["cpu"]
+
+
+def drawn(tables: list[pd.DataFrame]) -> pd.DataFrame | None:
+    """Of tables, the last measured first, what the figure shows; a GPU's have no ratios to ReLU in them."""
+    return next((rows for rows in map(step_ratios, tables) if not rows.empty), None)
+
+
 def main(folder: Path) -> None:
-    """Write the figure of the machine measured last, and a section for every machine."""
+    """Write the figure, and a section for every machine."""
     files = sorted(folder.glob("*.csv"), key=lambda file: pd.read_csv(file)["measured"].max(), reverse=True)
     if not files:
         sys.exit(f"no figures in {folder}: `tox run -e perf -- --performance {folder}` makes them")
-    parts = []
-    for file in files:
+    tables, parts = [pd.read_csv(file) for file in files], []
+    for file, table in zip(files, tables, strict=True):
         environments = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
-        parts += [
-            f"## {next(iter(environments.values()))['cpu']}",
-            "",
-            section(pd.read_csv(file), environments),
-            "",
-        ]
-    rows = step_ratios(pd.read_csv(files[0]))
-    drawn = ""
-    if not rows.empty:
+        parts += [f"## {machine(environments)}", "", section(table, environments), ""]
+    shown, rows = "", drawn(tables)
+    if rows is not None:
         picture(rows).save(FIGURE)
-        drawn = f"![Training step of each neuron relative to the same network with ReLU]({FIGURE.name})\n\n"
+        shown = f"![Training step of each neuron relative to the same network with ReLU]({FIGURE.name})\n\n"
     text = PAGE.read_text(encoding="utf-8")
     before = text[: text.index(BEGIN)].rstrip() + "\n"
     after = text[text.index(END) + len(END) :].strip("\n")
-    body = f"{before}\n{BEGIN}\n\n{drawn}" + "\n".join(parts).rstrip() + f"\n\n{END}\n"
+    body = f"{before}\n{BEGIN}\n\n{shown}" + "\n".join(parts).rstrip() + f"\n\n{END}\n"
     PAGE.write_text(body + (f"\n{after}\n" if after else ""), encoding="utf-8")
 
 

@@ -31,6 +31,18 @@ TINY = {
 IMPORTS = "from bench.surrogate import Param, Surrogate, method\nfrom bench import shapes\n"
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "needs_gpu: is skipped where torch finds no GPU; see tests/gpu/run.py")
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("needs_gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no GPU here")
+
+
 @pytest.fixture(scope="session")
 def tiny():
     """tiny(methods=[...]) -> a Suite: digits, a narrow mlp, two epochs; any key may be changed."""
@@ -81,7 +93,9 @@ def _frames_elsewhere(tmp_path_factory):
 def environment(_frames_elsewhere):
     """The environment of a user who has the checkout on the path, no data, and no terminal."""
     kept = {k: v for k, v in os.environ.items() if k not in ("SPIKEGRAD_DATA", "COLUMNS", "FORCE_COLOR")}
-    return kept | {"PYTHONPATH": str(ROOT), "SPIKEGRAD_DATA": "/nowhere/data", "OMP_NUM_THREADS": "1"}
+    # Packages may lie in a folder that the path alone names.
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return kept | {"PYTHONPATH": path, "SPIKEGRAD_DATA": "/nowhere/data", "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="session")

@@ -163,7 +163,7 @@ def test_epoch_and_seed_and_id_each_matter(change):
         assert not torch.equal(first, change(x, *other))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.needs_gpu
 @pytest.mark.parametrize("change", [PUBLISHED, EVENTS], ids=["published", "events"])
 def test_a_gpu_changes_every_picture_alike(change):
     """But for a few values: the GPU may round a blend of two pictures differently."""

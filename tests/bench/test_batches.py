@@ -89,7 +89,7 @@ def test_a_network_takes_what_is_normalised_in_the_dtype_of_the_profile(dtype):
     assert torch.equal(plain, x.to(dtype))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.needs_gpu
 @pytest.mark.parametrize("resident", [0, 2**30])
 def test_on_a_gpu(stored, resident):
     rows = list(torch.arange(COUNT).split(7))

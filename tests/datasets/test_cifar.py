@@ -302,7 +302,7 @@ def test_normalise_is_torchvisions(sets, name):
     assert sets[name].normalise(x.to(torch.uint8)).dtype == torch.float32
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.needs_gpu
 def test_augmentation_is_the_same_on_a_gpu(declared):
     x, ids, augment = pictures(16), torch.arange(16), declared.augment["standard"]
     expected = augment(x, ids, 1, 2)

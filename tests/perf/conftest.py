@@ -4,7 +4,9 @@ Where benchmarks are disabled, as in a plain run of the tests, everything is sma
 nothing is written: what is computed is checked all the same.
 """
 
+import math
 import sys
+import time
 from pathlib import Path
 
 import in_turn as turns
@@ -18,6 +20,7 @@ from bench.environment import describe
 from bench.suite import Profile
 
 LEDGER = pytest.StashKey[Ledger]()
+BEGAN = pytest.StashKey[float]()
 FOLDER = Path("results") / "local" / "performance"
 WIDTH = 100
 ONCE = turns.Pace(warm=0, least=1, rounds=1)
@@ -31,23 +34,51 @@ def pytest_addoption(parser):
         metavar="DIR",
         help=f"where to keep what was measured, one file a machine (default: {FOLDER})",
     )
+    parser.addoption(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="what to measure; auto is a GPU where there is one (default: auto)",
+    )
+    parser.addoption(
+        "--stop-after",
+        type=float,
+        default=math.inf,
+        metavar="SECONDS",
+        help="begin nothing on a GPU that would not be done by then, and name what is left out",
+    )
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "measured_only: has nothing of its own to show where nothing is timed")
+    config.addinivalue_line("markers", "sizes(device): is measured on that device, whose sizes it has")
+    config.stash[BEGAN] = time.monotonic()
+    if device_of(config) == "cuda" and not torch.cuda.is_available():
+        raise pytest.UsageError("--device cuda asked for, but torch finds none here: use --device cpu")
 
 
 def pytest_collection_modifyitems(config, items):
-    if is_measuring(config):
-        return
-    left = [item for item in items if item.get_closest_marker("measured_only")]
+    left = [item for item in items if not is_wanted(config, item)]
     items[:] = [item for item in items if item not in left]
     if left:
         config.hook.pytest_deselected(items=left)
 
 
+def is_wanted(config, item) -> bool:
+    if not is_measuring(config):
+        return item.get_closest_marker("measured_only") is None
+    sizes = item.get_closest_marker("sizes")
+    return sizes is None or sizes.args == (device_of(config),)
+
+
 def is_measuring(config) -> bool:
     return config.getoption("benchmark_enable") or not config.getoption("benchmark_disable")
+
+
+def device_of(config) -> str:
+    # An option only where this file is read before the command line is.
+    named = config.getoption("device", "auto")
+    return named if named != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @pytest.fixture(scope="session")
@@ -63,9 +94,16 @@ def ledger(request, measuring):
 
 
 @pytest.fixture(scope="session")
-def device():
-    """A GPU where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def device(request):
+    """What is measured."""
+    return torch.device(device_of(request.config))
+
+
+@pytest.fixture(scope="session")
+def time_left(request):
+    """time_left() -> seconds, of those that `--stop-after` allows."""
+    ends = request.config.stash[BEGAN] + request.config.getoption("stop_after", math.inf)
+    return lambda: ends - time.monotonic()
 
 
 @pytest.fixture
@@ -109,8 +147,6 @@ def pytest_terminal_summary(terminalreporter, config):
     terminalreporter.section("budgets")
     console = Console(file=sys.stdout, width=max(WIDTH, terminalreporter._tw.fullwidth))
     ledger.show(console)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    environment = describe(Profile(device=device, threads=1), ["spikingjelly"])
-    # The folder is only an option where this file is read before the command line is.
+    environment = describe(Profile(device=device_of(config), threads=1), ["spikingjelly"])
     folder = config.getoption("performance", FOLDER)
     console.print(ledger.write(folder, environment), markup=False, highlight=False, soft_wrap=True)

@@ -10,29 +10,16 @@ import pytest
 import torch
 from budgets import NEURON
 from ledger import Measured
+from neuron_layers import COMPILED, EAGER, FLOOR, neuron, there_and_back
 from peers import INSTALLED, METHOD, PEERS, VALUES
 
-from bench import registry
-from bench.layers import Layers, NeuronOptions
+from bench.layers import NeuronOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread", "compiler_cache")
 T, N, FEW = 4, 2_000_000, 2_000
-FLOOR, EAGER, COMPILED = "five copies", "spikegrad, compile = off", "spikegrad, compile = neuron"
 
 
-def neuron(method, values=()):
-    found = registry.load().method(method).item
-    layers = Layers("perf", lambda site: found.build(site, dict(values)), NeuronOptions(), timesteps=T)
-    return layers.spike("layer", layers.norm(1))
-
-
-def there_and_back(layer, current, upstream):
-    current.grad = None
-    out = layer(current)
-    out.backward(upstream)
-    return out
-
-
+@pytest.mark.sizes("cpu")
 def test_layer(in_turn, ledger, device, measuring):
     n = N if measuring else FEW
     normal = torch.randn(T, n // T, generator=torch.Generator().manual_seed(0)).to(device)
@@ -47,11 +34,11 @@ def test_layer(in_turn, ledger, device, measuring):
         current = (normal * scale).requires_grad_()
         return lambda: (there_and_back(layer, current, upstream).detach(), current.grad * scale)
 
-    layers = {EAGER: timed(neuron(METHOD, VALUES.items()))}
+    layers = {EAGER: timed(neuron(T, METHOD, VALUES.items()))}
     notes = {}
     options = NeuronOptions()
     with ours.settings():
-        compiled = neuron(METHOD, VALUES.items())
+        compiled = neuron(T, METHOD, VALUES.items())
         ours.compile_neurons([compiled])
         layers[COMPILED] = timed(compiled)
         for name in INSTALLED:
@@ -91,5 +78,5 @@ def test_layer(in_turn, ledger, device, measuring):
 def test_methods(benchmark, method, measuring):
     n = N if measuring else FEW
     current = torch.randn(T, n // T, requires_grad=True)
-    out = benchmark(there_and_back, neuron(method), current, torch.ones(T, n // T))
+    out = benchmark(there_and_back, neuron(T, method), current, torch.ones(T, n // T))
     assert set(out.detach().unique().tolist()) == {0.0, 1.0}

@@ -12,6 +12,7 @@ from subjects import OURS
 pytestmark = pytest.mark.usefixtures("one_thread", "compiler_cache")
 
 
+@pytest.mark.sizes("cpu")
 @pytest.mark.parametrize("case", parameters(WHOLE_CASES))
 def test_peak_memory(case, in_turn, ledger, layouts: Layouts, device, measuring):
     subjects = [*eager(), OURS["neuron"], OURS["step"]] if measuring else [OURS["off"]]

@@ -34,6 +34,7 @@ def note(subject, layouts, case):
     return "; ".join(filter(None, [layout, PEERS[subject.peer].note if subject.peer else ""]))
 
 
+@pytest.mark.sizes("cpu")
 @pytest.mark.parametrize("case", parameters(CASES))
 def test_training_step(case, in_turn, ledger, layouts, device, measuring):
     case, subjects = chosen(case, measuring)
@@ -79,6 +80,7 @@ def against_budgets(times, subjects, what, ledger):
             )
 
 
+@pytest.mark.sizes("cpu")
 @pytest.mark.parametrize("case", parameters(WHOLE_CASES))
 def test_forward_pass(case, in_turn, ledger, layouts, device, measuring):
     """In evaluation, without a gradient; ours is never compiled there."""

@@ -5,6 +5,7 @@ import torch
 from bench import registry, train
 from bench.backbone import build_network
 from bench.layers import NeuronOptions
+from bench.precision import FULL
 
 FOUND = registry.load()
 
@@ -33,8 +34,8 @@ def labels(x):
     return (torch.arange(len(x)) % 10).to(x.device)
 
 
-def training_step(network, x, optimizer=None):
+def training_step(network, x, optimizer=None, precision=FULL):
     """A function that takes one step on these samples, as the harness does; it returns the loss."""
     network.train()
     optimizers, y = [optimizer or optimizer_of(network)], labels(x)
-    return lambda: train.step(network, optimizers, x, y)
+    return lambda: train.step(network, optimizers, x, y, precision)

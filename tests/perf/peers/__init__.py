@@ -13,6 +13,7 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from bench.backbone import Network
@@ -31,7 +32,7 @@ class Peer:
 
     layer(decay, threshold): makes one. current_scale: how many times larger its equation wants the
     currents. compiles: whether the library says that it is made for torch.compile. note: where it differs
-    from ours.
+    from ours. implementation(device, compiled=...): which of several the library says that it takes.
     """
 
     package: str
@@ -39,6 +40,13 @@ class Peer:
     current_scale: float = 1.0
     compiles: bool = False
     note: str = ""
+    implementation: Callable[..., str] | None = None
+
+    def computed_by(self, device: torch.device, compiled: bool) -> str:
+        """A note on what computes there, where the library has several."""
+        if self.implementation is None:
+            return ""
+        return f"computed by {self.implementation(device, compiled=compiled)}"
 
     @property
     def installed(self) -> bool:
@@ -48,7 +56,13 @@ class Peer:
 PEERS = {
     "snntorch": Peer("snntorch", snntorch.layer, note=snntorch.NOTE),
     "norse": Peer("norse", norse.layer, norse.current_scale(NeuronOptions().decay), note=norse.NOTE),
-    "spikingjelly": Peer("spikingjelly", spikingjelly.layer, compiles=True, note=spikingjelly.NOTE),
+    "spikingjelly": Peer(
+        "spikingjelly",
+        spikingjelly.layer,
+        compiles=True,
+        note=spikingjelly.NOTE,
+        implementation=spikingjelly.implementation,
+    ),
 }
 INSTALLED = [name for name, peer in PEERS.items() if peer.installed]
 

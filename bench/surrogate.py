@@ -165,14 +165,6 @@ class SearchContext:
     budget: int
 
 
-def _heaviside(x: Tensor) -> Tensor:
-    if torch.compiler.is_compiling():
-        # A compiler fuses it. An `out` here has no gradient under torch 2.11's.
-        return (x >= 0).to(x.dtype)
-    # The same without the booleans, which take several times as long.
-    return torch.ge(x, 0, out=torch.empty_like(x))
-
-
 class _Spike(torch.autograd.Function):
     """Heaviside forward, grad * h(x) backward. Keeps only x."""
 
@@ -180,7 +172,11 @@ class _Spike(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, shape: Shape, params: Values) -> Tensor:
         ctx.save_for_backward(x)
         ctx.shape, ctx.params = shape, params
-        return _heaviside(x)
+        if torch.compiler.is_compiling():
+            # A compiler fuses it. An `out` here has no gradient under torch 2.11's.
+            return (x >= 0).to(x.dtype)
+        # The same without the booleans, which take several times as long.
+        return torch.ge(x, 0, out=torch.empty_like(x))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
@@ -208,7 +204,7 @@ def learned_spike(x: Tensor, primitive: Shape, params: Values) -> Tensor:
     primitive: H(x), the smooth step whose derivative is the shape; see `bench.primitives`.
     """
     if not torch.is_grad_enabled():
-        return _heaviside(x)
+        return spike(x, primitive, {})
     smooth = primitive(x, **params)
     # Not (H + F) - F: that is not 0 or 1 in low precision. F - F is exactly 0.
     return (x >= 0).to(x.dtype) + (smooth - smooth.detach())

@@ -203,6 +203,11 @@ def list_(
 
 
 def _list_more(plugin: list[Path] | None, conversions: bool, figure: Path | None, as_json: bool) -> None:
+    if figure is not None:
+        from bench import figure_files
+
+        # Before torch is imported, and every method.
+        figure_files.check(figure)
     from bench import registry, render
 
     found = registry.load(tuple(plugin or ()))

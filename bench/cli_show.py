@@ -42,6 +42,9 @@ def show(
         return
     chosen = show.read(listing.chosen)
     if figure is not None:
+        from bench import figure_files
+
+        figure_files.check(figure)
         from bench import show_figure
 
         show_figure.save(chosen, figure)

@@ -12,6 +12,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from bench.drawing_packages import fitting
 from bench.files import write_atomic
 
 WANTED = "window.vegaEmbed = vegaEmbed;"
@@ -19,8 +20,12 @@ WANTED = "window.vegaEmbed = vegaEmbed;"
 
 
 @cache
+@fitting("the report")
 def vega() -> str:
-    """The script, of the version of Vega-Lite that Altair writes for."""
+    """The script, of the version of Vega-Lite that Altair writes for.
+
+    Raises BenchError where vl-convert has no such version.
+    """
     import altair
     import vl_convert
 

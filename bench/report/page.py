@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import reading
+from bench.drawing_packages import need
 from bench.errors import BenchError
 from bench.files import write_atomic
-from bench.report import figures
-from bench.report.bundle import vega
 from bench.report.contents import HEADS, WORDS, Contents, contents
 from bench.store import Store
 from bench.suite import Suite
@@ -28,8 +27,9 @@ def file_of(store: Store) -> Path:
 def write(suite: Suite, store: Store) -> Path:
     """Write the report of a suite from its records alone; the file.
 
-    Raises BenchError if there are no records, or the file cannot be written.
+    Raises BenchError if there are no records, a package is missing, or the file cannot be written.
     """
+    need("the report", ["jinja2", "altair", "vl_convert"])
     found = reading.read(store, suite.targets)
     file = file_of(store)
     text = html(contents(suite, store, found))
@@ -42,7 +42,11 @@ def write(suite: Suite, store: Store) -> Path:
 
 def html(shown: Contents) -> str:
     """The page. Every name and error in it is text: nothing of them is run, or read as HTML."""
+    # What they need may be missing where no report is written.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    from bench.report import figures
+    from bench.report.bundle import vega
 
     # Both in the template's whole output and in every value put into it.
     environment = Environment(

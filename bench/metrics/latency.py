@@ -106,8 +106,7 @@ def training(
     def steps() -> Callable[[], object]:
         network = make().train()
         if mode == "neuron" or mode == "step":
-            with precision.forward():
-                compile_seconds.append(compiling.prepare(network, mode, x, y, trained_on)[0])
+            compile_seconds.append(compiling.prepare(network, mode, x, y, trained_on, precision)[0])
         own = optimizers(network, recipe)
         return lambda: step(network, own, x, y, precision)
 

@@ -248,8 +248,9 @@ def test_what_cannot_be_traced_stays_eager_and_says_why():
     made = network(declared(Breaks))
     eager = copy.deepcopy(made)
     _, problem = compiling.prepare(made, "neuron", *batch(), trained_on)
-    assert problem.startswith("UserError: ")
-    assert "data-dependent" in problem
+    # Versions of torch have said it in either way.
+    assert problem.startswith(("UserError: ", "Unsupported: "))
+    assert "data-dependent" in problem or "Tensor.item()" in problem
     assert "\n" not in problem
     one, other = gradients(eager, *batch()), gradients(made, *batch())
     assert torch.equal(one[0], other[0])

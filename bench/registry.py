@@ -162,7 +162,7 @@ def _digest(file: Path) -> str:
 
 def _add_file(registry: Registry, file: Path, digest: str, given: bool) -> None:
     try:
-        module = _import(file)
+        module = _import(file, digest)
     except (Exception, SystemExit) as error:
         registry.broken.append(Broken(str(file), _in_one_line(error), given))
         return
@@ -185,9 +185,15 @@ def _add_entry_point(registry: Registry, point: importlib.metadata.EntryPoint) -
     _add(registry, found, file, _digest(file), given=False)
 
 
-def _import(file: Path) -> ModuleType:
-    # The path is in the name, so that two plugin files called alike are two modules.
-    name = f"spikegrad_plugin_{file.stem}_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:8]}"
+@cache
+def _import(file: Path, digest: str) -> ModuleType:
+    """The module of a plugin file as it now is; each content is imported once, under a name of its own.
+
+    torch's compiler looks a function's module up by its name, so no other module may take that name: not
+    another file that is called alike, nor the same file after a change, while the first is still in use.
+    """
+    known = hashlib.sha256(f"{file.resolve()} {digest}".encode()).hexdigest()[:8]
+    name = f"spikegrad_plugin_{file.stem}_{known}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise BenchError(f"{file} is not a Python file")

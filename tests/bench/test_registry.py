@@ -4,6 +4,7 @@ import ast
 import importlib.metadata
 import subprocess
 import sys
+from inspect import getmembers, isfunction
 from pathlib import Path
 from types import ModuleType
 
@@ -258,3 +259,25 @@ def test_a_plugin_that_declares_nothing_is_named(write_plugin):
     empty = write_plugin("def bump(x):\n    return x", "empty.py")
     (broken,) = registry.load((empty,)).broken
     assert (broken.source, "declares nothing" in broken.error) == (str(empty), True)
+
+
+def assert_modules_are_known_by_name(methods):
+    """The compiler looks a function's module up by its name, and must find the function's own globals."""
+    for entry in methods:
+        target = entry.item.target
+        functions = [target] if isfunction(target) else [f for _, f in getmembers(target, isfunction)]
+        assert functions, entry.item.name
+        for function in functions:
+            assert vars(sys.modules[function.__module__]) is function.__globals__, entry.item.name
+
+
+def test_the_modules_of_methods_are_known_by_name(write_plugin):
+    shipped = registry.load()
+    file = write_plugin(FUNCTION + CLASS)
+    first = registry.load((file,))
+    write_plugin(FUNCTION.replace("1.0", "2.25") + CLASS)
+    second = registry.load((file,))
+    assert first.methods["bump"].item is not second.methods["bump"].item
+    # What was loaded first is still in use.
+    for found in (shipped, first, second):
+        assert_modules_are_known_by_name(found.methods.values())

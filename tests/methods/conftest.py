@@ -1,23 +1,19 @@
-"""The plugin files, loaded by path as the registry does, and networks of one block under a method."""
+"""The plugin files as the registry has loaded them, and networks of one block under a method."""
 
-import importlib.util
-from functools import cache
 from pathlib import Path
 
 import pytest
 
+from bench import registry
 from bench.layers import Layers, NeuronOptions
 
 METHODS = Path(__file__).parents[2] / "methods"
 
 
-@cache
 def load(stem):
     """The module methods/STEM.py."""
-    spec = importlib.util.spec_from_file_location(f"plugin_{stem}", METHODS / f"{stem}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    file = METHODS / f"{stem}.py"
+    return registry._import(file, registry._digest(file))
 
 
 @pytest.fixture(scope="session")
@@ -25,8 +21,7 @@ def plugin():
     """plugin("mpd_agl") -> the methods declared in methods/mpd_agl.py, by name."""
 
     def declared(stem):
-        own = [o for o in vars(load(stem)).values() if getattr(o, "__module__", "") == f"plugin_{stem}"]
-        return {m.name: m for o in own for m in vars(o).get("declared", ())}
+        return {found.name: found for found in registry._declarations(load(stem))}
 
     return declared
 

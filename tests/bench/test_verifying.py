@@ -95,7 +95,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_cannot_be_repeated_here_says_why_and_the_rest_is(shared, what):
+def test_what_cannot_be_repeated_here_says_why_and_the_rest_is(shared, what, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     cell, parts, why = REFUSED[what]
     good, bad = shared[1].records()
     edited = changed(bad)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import importing
+from bench import importing, registry
 from bench.errors import BenchError
 from bench.store import Store
 
@@ -209,11 +209,23 @@ def test_one_s_own_folder_is_not_imported(sent):
 
 def test_other_code_is_told(sent):
     records = [json.loads((run(sent, name) / "record.json").read_text()) for name in IDS]
+    # As if they had been made with the code that is here: it may have changed since they were.
+    found = registry.load()
+    for record in records:
+        record["digests"] = {"harness": registry.core_digest()}
+        for what, there in {
+            "method": found.methods,
+            "dataset": found.datasets,
+            "backbone": found.backbones,
+        }.items():
+            record["digests"][what] = there[record["cell"][what]["name"]].digest
     assert importing.code_notes(records) == []
+    records[2]["digests"]["harness"] = "other"
     records[0]["digests"]["method"] = "other"
     records[1]["cell"]["method"]["name"] = "not-here"
     method = records[0]["cell"]["method"]["name"]
     assert set(importing.code_notes(records)) == {
         f"1 record: the method {method} is another version here; such records stay rows of their own",
+        "1 record: the code of the harness is another version here; such records stay rows of their own",
         "1 record: the method not-here is not installed here; such records stay rows of their own",
     }

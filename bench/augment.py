@@ -13,7 +13,6 @@ T, C where samples are event frames, which are all moved alike.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -164,6 +163,24 @@ Change = tuple[str, float]
 """An operation and its magnitude."""
 
 
+Made = Callable[[Tensor, Tensor], Tensor]
+"""made(x [B, C, H, W], row [B]) -> x: each picture by the change of a family that has number `row`."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What the first or the second operations of all pairs do to pictures of one size, on a device.
+
+    Operation 2 * p + s is that of pair p, with a negative magnitude for s = 0. chance: its
+    probability, float64 [50]. family, row: which of `families` makes it, and its number there, int64 [50].
+    """
+
+    chance: Tensor
+    family: Tensor
+    row: Tensor
+    families: Sequence[Made]
+
+
 def _autoaugment(x: Tensor, u: Tensor) -> Tensor:
     if x.dtype != torch.uint8 or x.dim() != 4 or x.shape[1] not in (1, 3):
         raise BenchError(
@@ -171,38 +188,78 @@ def _autoaugment(x: Tensor, u: Tensor) -> Tensor:
             f"{list(x.shape)}; leave it out of this dataset's augmentation"
         )
     x = x.clone()
-    numbers = u.tolist()
-    for place in (0, 1):
-        changes = [_drawn(own, place, x.shape[-2], x.shape[-1]) for own in numbers]
-        # All moves are made together, and all tones; of the others those that are the same.
-        groups: dict[tuple[str | float, ...], list[int]] = defaultdict(list)
-        for i, change in enumerate(changes):
-            if change is not None:
-                groups[MOVES if change[0] in MOVES else TONES if change[0] in TONES else change].append(i)
-        for members in groups.values():
-            rows = torch.tensor(members, device=x.device)
-            part = _changed(x.index_select(0, rows), [change for i in members if (change := changes[i])])
-            x.index_copy_(0, rows, part)
+    u = u.double()  # float32 would round a product up to the next pair.
+    pair = (u[:, 0] * len(POLICY)).long()
+    for number in (0, 1):
+        place = _place(number, x.device, x.shape[-2], x.shape[-1])
+        operation = 2 * pair + (u[:, 3 + number] >= 0.5)
+        done = u[:, 1 + number] < place.chance[operation]
+        family = place.family[operation].masked_fill(~done, len(place.families))
+        x = _changed(x, family, place.row[operation], place.families)
     return x
 
 
-def _drawn(numbers: Sequence[float], place: int, height: int, width: int) -> Change | None:
-    """What the first (place 0) or second operation of the drawn pair does, if it is done."""
-    name, probability, number = POLICY[int(numbers[0] * len(POLICY))][place]
-    if numbers[1 + place] >= probability:
-        return None
-    magnitude = _magnitude(name, number, height, width)
-    return name, -magnitude if name in SIGNED and numbers[3 + place] < 0.5 else magnitude
+def _changed(x: Tensor, family: Tensor, row: Tensor, families: Sequence[Made]) -> Tensor:
+    """Pictures x [B, C, H, W], each by its row [B] of its family [B]; x may be written to."""
+    for number, made in enumerate(families):
+        chosen = family == number
+        if _whole(x):
+            x = torch.where(chosen.view(-1, 1, 1, 1), made(x, row * chosen), x)
+        elif len(rows := chosen.nonzero().flatten()):
+            x.index_copy_(0, rows, made(x[rows], row[rows]))
+    return x
 
 
-def _changed(x: Tensor, changes: Sequence[Change]) -> Tensor:
-    """Pictures x [B, C, H, W], each by its own change: all moves, all tones, or all the same."""
+def _whole(x: Tensor) -> bool:
+    """Whether a change is made to the whole batch and kept where it is drawn.
+
+    To know for which pictures it is drawn, the CPU would wait for a GPU, which meanwhile runs dry.
+    """
+    return x.device.type != "cpu"
+
+
+@cache
+def _place(place: int, device: torch.device, height: int, width: int) -> Place:
+    """The first operations (place 0) or the second ones; tables are on the device from then on."""
+    families: dict[object, list[Change]] = {}
+    chance, family, row = [], [], []
+    for pair in POLICY:
+        name, probability, number = pair[place]
+        magnitude = _magnitude(name, number, height, width)
+        for sign in (-1, 1):
+            change = name, sign * magnitude if name in SIGNED else magnitude
+            # All moves are made together, and all tones; contrasts have no table.
+            kind = next((k for k in (MOVES, TONES) if name in k), change if name == "Contrast" else name)
+            members = families.setdefault(kind, [])
+            chance.append(probability)
+            family.append(list(families).index(kind))
+            row.append(len(members))
+            members.append(change)
+    return Place(
+        torch.tensor(chance, dtype=torch.float64, device=device),
+        torch.tensor(family, device=device),
+        torch.tensor(row, device=device),
+        [_made(members, device, height, width) for members in families.values()],
+    )
+
+
+def _made(changes: Sequence[Change], device: torch.device, height: int, width: int) -> Made:
+    """What makes the changes of one family."""
     name, magnitude = changes[0]
     if name in MOVES:
-        return _moved(x, changes)
+        sources = torch.stack([_sources(change, height, width) for change in changes]).to(device)
+        return lambda x, row: _moved(x, sources[row])
     if name in TONES:
-        return _toned(x, changes)
-    return _torchvision(x, name, magnitude)
+        values = torch.stack([_values(change) for change in changes]).to(device)
+        return lambda x, row: values[row].gather(1, x.flatten(1).long()).view_as(x)
+    if name in ("Color", "Sharpness"):
+        blends = torch.stack([_blends(*change) for change in changes]).to(device)
+        if name == "Sharpness":
+            return lambda x, row: _blended(x, _blurred(x), blends, row)
+        return lambda x, row: x if x.shape[1] == 1 else _blended(x, _grey(x), blends, row)
+    if name == "AutoContrast":
+        return lambda x, _: _stretched(x)
+    return lambda x, _: _torchvision(x, name, magnitude)
 
 
 @cache
@@ -224,14 +281,12 @@ def _magnitude(name: str, number: int, height: int, width: int) -> float:
     return float(torch.linspace(*ends[name], 10)[number]) if name in ends else 0.0
 
 
-def _moved(x: Tensor, changes: Sequence[Change]) -> Tensor:
-    """Pictures x [B, C, H, W], every one moved by its own change."""
+def _moved(x: Tensor, sources: Tensor) -> Tensor:
+    """Pictures x [B, C, H, W], their pixels from sources [B, H * W]; see _sources."""
     black = x.new_zeros(*x.shape[:2], 1)
-    index = torch.stack([_sources(change, *x.shape[-2:]) for change in changes]).to(x.device)
-    return _take(torch.cat([black, x.flatten(2)], dim=2), index).view_as(x)
+    return _take(torch.cat([black, x.flatten(2)], dim=2), sources).view_as(x)
 
 
-@cache
 def _sources(change: Change, height: int, width: int) -> Tensor:
     """Where each pixel comes from, int64 [H * W], counted from 1; 0 for one from outside.
 
@@ -241,16 +296,58 @@ def _sources(change: Change, height: int, width: int) -> Tensor:
     return _torchvision(numbers.view(1, height, width), *change).flatten().long()
 
 
-def _toned(x: Tensor, changes: Sequence[Change]) -> Tensor:
-    """Pictures x [B, C, H, W], the values of every one mapped by its own change."""
-    table = torch.stack([_values(change) for change in changes]).to(x.device)
-    return table.gather(1, x.flatten(1).long()).view_as(x)
-
-
-@cache
 def _values(change: Change) -> Tensor:
     """What becomes of each value, uint8 [256]: what torchvision does to a picture of all of them."""
     return _torchvision(torch.arange(256, dtype=torch.uint8).view(1, 16, 16), *change).flatten()
+
+
+def _blends(name: str, magnitude: float) -> Tensor:
+    """What becomes of value v beside value w of the other picture, uint8 [256 of w, 256 of v].
+
+    Rounded as torchvision rounds a picture's saturation or sharpness.
+    """
+    w, v = torch.arange(256.0)[:, None], torch.arange(256.0).expand(256, 256)
+    if name == "Color":
+        blend = v.mul(1 + magnitude).add_(w, alpha=-magnitude)
+    else:
+        blend = v.add(w - v, alpha=-magnitude)
+    return blend.clamp_(0, 255).to(torch.uint8)
+
+
+def _blended(x: Tensor, other: Tensor, blends: Tensor, row: Tensor) -> Tensor:
+    """Pictures x [B, C, H, W], each blended with its other [B, 1 or C, H, W] by table row [B]."""
+    return blends.take((row.view(-1, 1, 1, 1) * 256 + other) * 256 + x)
+
+
+def _grey(x: Tensor) -> Tensor:
+    """Pictures [B, 1, H, W] of x [B, 3, H, W] without colour."""
+    from torchvision.transforms.v2 import functional as tv
+
+    grey: Tensor = tv.rgb_to_grayscale(x)
+    return grey
+
+
+def _blurred(x: Tensor) -> Tensor:
+    """Every inner pixel the mean of those around it and five times itself, to the nearest number.
+
+    Sums of whole numbers are exact everywhere; torchvision's product with 1/13 rounds to the same, since
+    none of them is near a half.
+    """
+    wide = x.short()
+    rows = wide[..., :-2, :] + wide[..., 1:-1, :] + wide[..., 2:, :]
+    inner = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:] + 4 * wide[..., 1:-1, 1:-1]
+    blurred = x.clone()
+    blurred[..., 1:-1, 1:-1] = (inner + 6) // 13
+    return blurred
+
+
+def _stretched(x: Tensor) -> Tensor:
+    """Every channel from black to white, unless it has one value; torchvision's waits for the GPU."""
+    pixels = x.float()
+    low, high = pixels.amin((2, 3), keepdim=True), pixels.amax((2, 3), keepdim=True)
+    one = low == high
+    scale = ((high - low) * (1 / 255)).masked_fill_(one, 1)
+    return pixels.sub_(low.masked_fill_(one, 0)).div_(scale).clamp_(0, 255).to(torch.uint8)
 
 
 def _torchvision(x: Tensor, name: str, magnitude: float) -> Tensor:

@@ -51,7 +51,7 @@ class Batches:
     def of(self, chunks: Sequence[Tensor]) -> Iterator[Batch]:
         """(x [B, ...], labels [B], ids [B]) of each chunk of rows, in their order."""
         if not self.ahead:
-            yield from map(self._read, chunks)
+            yield from self._resident(chunks)
             return
         with ThreadPoolExecutor(self._workers) as pool:
             waiting: deque[Future[Batch]] = deque()
@@ -66,10 +66,18 @@ class Batches:
                 for future in waiting:
                     future.cancel()
 
+    def _resident(self, chunks: Sequence[Tensor]) -> Iterator[Batch]:
+        if not chunks:
+            return
+        # One copy of the whole order: a copy from the CPU makes it wait until the GPU is done.
+        order = torch.cat(list(chunks)).to(self._device)
+        for rows in order.split([len(chunk) for chunk in chunks]):
+            yield self._x[rows], self._y[rows], self._ids[rows]
+
     def _read(self, rows: Tensor) -> Batch:
         there = rows.to(self._device)
-        x = self._x[there if isinstance(self._x, Tensor) and not self.ahead else rows]
-        if self.ahead and self._device.type == "cuda":
+        x = self._x[rows]
+        if self._device.type == "cuda":
             x = x.pin_memory()
         return x.to(self._device, non_blocking=True), self._y[there], self._ids[there]
 

@@ -185,12 +185,16 @@ def compiled_loop() -> Callable[[SpikingNeuron, Tensor, Tensor | None], Tensor]:
 
 def configure() -> None:
     """Set the compiler up for this process."""
+    import torch._functorch.config
     import torch._inductor
     from torch.fx.experimental import _config as symbols
 
     # Parameters are constants of a method, not inputs: as symbols, autograd functions cannot take them.
     torch._dynamo.config.specialize_float = True
     torch._dynamo.config.recompile_limit = RECOMPILES
+    # Under "step" what norm and neuron make of a convolution's result is computed again on the way back, in
+    # kernels that read it anyway, and not kept: any share under 1 does that, and repeats no convolution.
+    torch._functorch.config.activation_memory_budget = 0.99
     # A batch as large as a layer is wide is a coincidence, not a law to compile by.
     symbols.use_duck_shape = False
     # The compiler asks every input for its gradient, and is warned that few have one.

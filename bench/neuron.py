@@ -23,10 +23,12 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bench.surrogate import Statistics, Surrogate, Values, overrides
+from bench.surrogate import FixedSurrogate, Statistics, Surrogate, Values, overrides
 
 NeuronKind = Literal["lif", "plif"]
 Reset = Literal["zero", "subtract"]
+PLAIN = (Surrogate.spike, FixedSurrogate.spike)
+"""Of these the spikes are 1(u >= threshold), whatever parameters and noise are."""
 
 
 class Step(NamedTuple):
@@ -102,7 +104,7 @@ class SpikingNeuron(nn.Module):
         """Advance by one step; v is None before the first."""
         u = current if v is None else self.decay * v + current
         threshold = self.surrogate.threshold(u, t)
-        params = self.surrogate.params(u, t)
+        params = {} if self._fires_alone() else self.surrogate.params(u, t)
         s = self.surrogate.spike(u - threshold, t, params, noise)
         r = s.detach() if self.detach_reset else s
         if self.reset == "zero":
@@ -122,10 +124,22 @@ class SpikingNeuron(nn.Module):
         if activation is not None:
             return self._activate(activation, current)
         shape = torch.Size((self._steps(current), *current.shape[1:]))
-        noise = self.surrogate.noise(shape, current)
+        noise = None if self._fires_alone() else self.surrogate.noise(shape, current)
         if self.compiled is not None and self.training and self.observer is None:
             return self.compiled(self, current, noise)
         return self.unroll(current, noise)
+
+    def _fires_alone(self) -> bool:
+        """Whether nothing but the threshold decides what comes out, and nobody looks at the rest.
+
+        So it is in evaluation without gradients, but for a method with a `spike` of its own, or an `emit`,
+        which may rely on what `params` has found.
+        """
+        if self.training or torch.is_grad_enabled() or self.observer is not None:
+            return False
+        # Of the instance: what has been put in its place there is its own too.
+        spike = getattr(self.surrogate.spike, "__func__", None)
+        return spike in PLAIN and not overrides(type(self.surrogate), "emit")
 
     def unroll(self, current: Tensor, noise: Tensor | None) -> Tensor:
         """The T steps; noise [T, B, ...] comes from outside, so that this can be compiled as a whole."""

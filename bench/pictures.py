@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -20,8 +21,13 @@ def normaliser(mean: Sequence[float], std: Sequence[float]) -> Normalise:
     mean, std: per channel, of pictures in [0, 1].
     """
 
+    @cache  # Copied to a GPU for every batch, they would make the training wait for it.
+    def numbers(device: torch.device) -> tuple[Tensor, Tensor]:
+        center, scale = (255 * torch.tensor(v, device=device).view(-1, 1, 1) for v in (mean, std))
+        return center, scale
+
     def normalise(x: Tensor) -> Tensor:
-        center, scale = (255 * torch.tensor(v, device=x.device).view(-1, 1, 1) for v in (mean, std))
+        center, scale = numbers(x.device)
         return (x - center) / scale
 
     return normalise

@@ -13,6 +13,7 @@ import hashlib
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -56,10 +57,15 @@ def uniform(seed: int, epoch: int, ids: Tensor, draws: int) -> Tensor:
     gives random access to its stream; here each level seeds the next: the seed's stream is indexed
     by epoch, that number's stream by id, and that one's by draw.
     """
-    epoch_key = int(_output(torch.tensor(_signed(seed)), torch.tensor(epoch)))
-    sample_keys = _output(torch.full_like(ids, epoch_key), ids)
+    sample_keys = _output(torch.full_like(ids, _epoch_key(seed, epoch)), ids)
     bits = _output(sample_keys[:, None], torch.arange(draws, device=ids.device))
     return _shift_right(bits, 40).to(torch.float32) * 2.0**-24
+
+
+@lru_cache(maxsize=8)
+def _epoch_key(seed: int, epoch: int) -> int:
+    """What the samples of an epoch share: it is the same for all its batches."""
+    return int(_output(torch.tensor(_signed(seed)), torch.tensor(epoch)))
 
 
 def _output(seeds: Tensor, index: Tensor) -> Tensor:

@@ -144,8 +144,9 @@ class Measure(Spec):
 
     probe: when gradients are looked at, layer by layer: before training and after every epoch ("all"),
     before and after training ("ends"), or never ("off"). descent: whether a step along the surrogate
-    gradient is tried, before and after training: some 40 passes over 256 samples in float64 on the CPU.
-    finite_differences: whether the gradient is also compared with differences of the loss: 128 more.
+    gradient is tried, before and after training: some 35 passes over 256 samples in float64 each time.
+    finite_differences: whether the gradient is also compared with differences of the loss: 128 more. Each of
+    the two is left out where it would take more than half as long as the training.
     """
 
     probe: Literal["all", "ends", "off"] = "ends"

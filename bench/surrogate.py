@@ -210,6 +210,8 @@ def learned_spike(x: Tensor, primitive: Shape, params: Values) -> Tensor:
 
     primitive: H(x), the smooth step whose derivative is the shape; see `bench.primitives`.
     """
+    if not torch.is_grad_enabled():
+        return spike(x, primitive, {})
     smooth = primitive(x, **params)
     # Not (H + F) - F: that is not 0 or 1 in low precision. F - F is exactly 0.
     return (x >= 0).to(x.dtype) + (smooth - smooth.detach())
@@ -273,7 +275,11 @@ class Surrogate(nn.Module):
         return self.site.neuron.threshold
 
     def params(self, u: Tensor, t: int) -> Values:
-        """The parameters of the shape at step t, in units of the potential where they have one."""
+        """The parameters of the shape at step t, in units of the potential where they have one.
+
+        Not called in evaluation where no gradient is taken, since nothing needs them there; a method with
+        a `spike` or an `emit` of its own is asked always.
+        """
         return self.values
 
     def spike(self, x: Tensor, t: int, params: Values, noise: Tensor | None) -> Tensor:

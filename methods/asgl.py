@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench import primitives, shapes
-from bench.surrogate import NoiseStream, Param, Site, Surrogate, Values, method
+from bench.surrogate import NoiseStream, Param, Site, Surrogate, Values, learned_spike, method
 
 asgl = partial(
     method,
@@ -60,10 +60,10 @@ class Asgl(Surrogate):
         return self.stream.draw(shape, like) if self.training else None
 
     def spike(self, x: Tensor, t: int, params: Values, noise: Tensor | None) -> Tensor:
+        if noise is None:
+            return learned_spike(x, self.primitive, params)
         smooth = self.primitive(x, **params)
-        y = (x >= 0).to(x.dtype)
-        if noise is not None:
-            y = torch.where(noise < self.p, smooth, y)
+        y = torch.where(noise < self.p, smooth, (x >= 0).to(x.dtype))
         # H - H is exactly 0: what comes out is y itself.
         return y.detach() + (smooth - smooth.detach())
 

@@ -129,10 +129,13 @@ def test_one_that_cannot_be_timed_is_a_line_with_its_reason(spikegrad, write_plu
         class Deadly(Surrogate):
             shape = staticmethod(shapes.rectangle)
 
-            def params(self, u, t):
+            def threshold(self, u, t):
                 if len(u) in (1, 100):
                     import os
                     os._exit(3)
+                return 0.5
+
+            def params(self, u, t):
                 return {"width": 1.0}
         """
     )

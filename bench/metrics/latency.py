@@ -34,7 +34,8 @@ class Rounds:
     """How often something is timed: `usual` times, and on until `seconds` have passed.
 
     Where so many would take longer than `limit` seconds there are fewer, but never under `least`; `most`
-    bounds what is quick. warm: calls before the first that counts.
+    bounds what is quick. warm: calls before the first that counts. Where a call takes `slow` seconds there
+    is one of these only, and after `patience` seconds no further call of either kind.
     """
 
     warm: int = 3
@@ -43,9 +44,13 @@ class Rounds:
     most: int = 2000
     seconds: float = 0.7
     limit: float = 2.0
+    slow: float = 5.0
+    patience: float = 60.0
 
     def enough(self, count: int, elapsed: float) -> bool:
         """Whether to stop after that many calls and seconds."""
+        if count and elapsed >= self.patience:
+            return True
         if count < self.least:
             return False
         if count >= self.most or elapsed >= self.limit:
@@ -101,18 +106,21 @@ def training(
     def steps() -> Callable[[], object]:
         network = make().train()
         if mode == "neuron" or mode == "step":
-            with precision.forward():
-                compile_seconds.append(compiling.prepare(network, mode, x, y, trained_on)[0])
+            compile_seconds.append(compiling.prepare(network, mode, x, y, trained_on, precision)[0])
         own = optimizers(network, recipe)
         return lambda: step(network, own, x, y, precision)
 
     first = steps()
     # Twice: some libraries choose their memory anew when they see a shape again.
-    for _ in range(2):
+    if _seconds(first, x.device) < rounds.patience:
         first()
+    # It goes before the next one comes: a device need not have room for two.
     del first
     high = HighWater(x.device)
-    times = timed(steps(), x.device, rounds)
+    second = steps()
+    # What compiling takes, a copy of the network included, is over before the training.
+    high.forget()
+    times = timed(second, x.device, rounds)
     return {
         "calls_training": len(times),
         "train_step_ms_p50": float(np.median(times)) * MILLI,
@@ -128,31 +136,47 @@ def timed(
     clock: Callable[[], float] = time.perf_counter,
 ) -> Sequence[float]:
     """Seconds of each call, device synchronised."""
+    times = list[float]()
+    for number in range(rounds.warm):
+        took = _seconds(action, device, clock)
+        # The first may load and compile: only the second tells how long a call takes, and then counts.
+        if number and took >= rounds.slow:
+            times.append(took)
+            break
+    began = clock() - sum(times)
+    while not rounds.enough(len(times), clock() - began):
+        times.append(_seconds(action, device, clock))
+    return times
+
+
+def _seconds(
+    action: Callable[[], object], device: torch.device, clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """Of one call, device synchronised."""
 
     def wait() -> float:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         return clock()
 
-    for _ in range(rounds.warm):
-        action()
-    began, times = wait(), list[float]()
-    while not rounds.enough(len(times), clock() - began):
-        start = wait()
-        action()
-        times.append(wait() - start)
-    return times
+    start = wait()
+    action()
+    return wait() - start
 
 
 class HighWater:
     """The most memory in use since it was made, over what was in use then."""
 
     def __init__(self, device: torch.device) -> None:
-        gc.collect()
         self.device = device
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-            self.start = torch.cuda.memory_allocated(device) / 2**20
+        self.forget()
+        self.start = torch.cuda.memory_allocated(device) / 2**20 if device.type == "cuda" else self._now()
+
+    def forget(self) -> None:
+        """Count from what is in use now; `mb` is still over what was in use at the start."""
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
             return
         # Otherwise what was once in use, as for imports, hides what is used now. Where the system does
         # not let us, less is seen.
@@ -160,7 +184,6 @@ class HighWater:
             ctypes.CDLL(None).malloc_trim(0)
         with suppress(OSError):
             CLEAR.write_text("5")
-        self.start = self._now()
 
     def mb(self) -> float:
         """In MB of 2^20 bytes."""

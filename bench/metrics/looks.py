@@ -5,6 +5,7 @@ A look that fails, as for lack of memory, is noted and does not stop the trainin
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -124,15 +125,25 @@ class Looks:
         return found | {"probe_seconds": round(self.seconds, 3)}
 
     def _step_along(self, network: Network, suffix: str) -> None:
+        trained = self.cell.recipe.epochs * len(self._data.train)
         if self.cell.measure.descent:
             with self._attempt("descent"):
-                gains = descent.descent_gains(network, list(self._batches()), self._seed)
+                batches = list(self._batches())
+                passes = descent.gain_passes(sum(len(y) for _, y in batches))
+                descent.afford(network, batches[0][0], passes, trained, self.cell.profile)
+                gains = descent.descent_gains(network, batches, self._seed)
                 self._found |= {f"{name}{suffix}": value for name, value in gains.items()}
         if self.cell.measure.finite_differences:
             with self._attempt("finite differences"):
                 x, y = next(self._batches())
+                passes = descent.agreement_passes(len(y))
+                descent.afford(network, x, passes, trained, self.cell.profile)
                 agreement = descent.finite_difference_agreement(network, x, y, self._seed)
                 self._found[f"finite_difference_agreement{suffix}"] = agreement
+        if self._device.type == "cuda":
+            # A copy of the network lies in a circle, and its memory in pieces that no training asks for.
+            gc.collect()
+            torch.cuda.empty_cache()
 
     @property
     def _seed(self) -> int:

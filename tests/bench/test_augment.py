@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms.v2 import AutoAugment, AutoAugmentPolicy
+from waits import META, waits
 
 from bench import augment
 from bench.augment import autoaugment, compose, crop, flip, roll
@@ -51,22 +52,56 @@ def slow_autoaugment(image, numbers):
     return image
 
 
-@pytest.mark.parametrize(("side", "channels"), [(28, 1), (32, 3), (64, 3)])
-@pytest.mark.parametrize("done", [(0, 1), (1, 0), (0, 0)], ids=["first", "second", "both"])
-def test_every_operation_and_sign_is_torchvisions_bit_for_bit(side, channels, done):
+def every_operation(done):
+    """Draws of all pairs and signs; of a pair the operations with 0 in `done`."""
     # Probabilities are at most 0.9, so that 0 does an operation and 0.99 leaves it out.
-    u = [
+    return [
         [(pair + 0.5) / 25, *(0.99 * d for d in done), first, second]
         for pair in range(25)
         for first in (0.2, 0.7)
         for second in (0.2, 0.7)
     ]
+
+
+@pytest.mark.parametrize(("side", "channels"), [(28, 1), (32, 3), (64, 3)])
+@pytest.mark.parametrize("done", [(0, 1), (1, 0), (0, 0)], ids=["first", "second", "both"])
+def test_every_operation_and_sign_is_torchvisions_bit_for_bit(side, channels, done):
+    u = every_operation(done)
     x = pictures(len(u), side, channels)
     changed = autoaugment().change(x, torch.tensor(u))
     assert changed.dtype == torch.uint8
     expected = torch.stack([slow_autoaugment(*each) for each in zip(x, u, strict=True)])
     assert torch.equal(changed, expected)
     assert (changed != x).flatten(1).any(1).sum() > len(x) / 2
+
+
+@pytest.mark.parametrize(("side", "channels"), [(28, 1), (32, 3), (2, 3)])
+@pytest.mark.parametrize("done", [(0, 1), (0, 0)], ids=["first", "both"])
+def test_a_whole_batch_is_changed_as_its_parts_are(monkeypatch, side, channels, done):
+    u = torch.tensor(every_operation(done))
+    x = pictures(len(u), side, channels)
+    in_parts = autoaugment().change(x, u)
+    monkeypatch.setattr(augment, "_whole", lambda x: True)
+    assert torch.equal(autoaugment().change(x, u), in_parts)
+
+
+@pytest.mark.parametrize("change", [PUBLISHED, EVENTS], ids=["published", "events"])
+def test_no_batch_but_the_first_waits_for_the_device(change):
+    x, ids = pictures(20).to(META), torch.arange(20, device=META)
+    change(x, ids, 1, 2)
+    with waits() as found:
+        change(x, ids, 1, 2)
+    assert found == []
+
+
+def test_draws_at_a_boundary_decide_as_numbers_of_64_bits_do():
+    """u is a multiple of 2**-24: float32 would round u * 25 up to the next pair, or a probability down."""
+    steps = [n for pair in range(1, 26) for n in (-(-pair * 2**24 // 25) - 1, pair * 2**24 // 25)]
+    edges = [n for p in range(1, 10) for n in (p * 2**24 // 10, p * 2**24 // 10 + 1)]
+    u = [[min(s, 2**24 - 1) / 2**24, e / 2**24, e / 2**24, 0.7, 0.7] for s in steps for e in edges]
+    x = pictures(1, 4).expand(len(u), -1, -1, -1)
+    expected = torch.stack([slow_autoaugment(*each) for each in zip(x, u, strict=True)])
+    assert torch.equal(autoaugment().change(x, torch.tensor(u)), expected)
 
 
 def test_draws_decide_as_in_a_plain_loop():

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from waits import META, waits
 
 from bench.batches import Batches, as_input
 from bench.data import Request, Split
@@ -57,6 +58,15 @@ def stored_part(split: Split) -> Split:
 def test_only_what_is_in_a_file_is_read_ahead(stored):
     assert not Batches(plain(), CPU).ahead
     assert Batches(stored, CPU).ahead
+
+
+def test_no_batch_but_the_first_waits_for_the_device():
+    stream = Batches(plain(), META).of(list(torch.arange(COUNT).split(7)))
+    next(stream)
+    with waits() as found:
+        rest = list(stream)
+    assert found == []
+    assert [len(ids) for _, _, ids in rest] == [7] * 6 + [1]
 
 
 def test_reading_stops_when_nobody_wants_more(stored):

@@ -283,6 +283,12 @@ def test_no_more_is_kept_for_the_way_back_than_the_currents(name):
     neuron = made.neurons[1]
     assert compiling.install(made, "neuron", BATCH) == ""
     current = torch.randn(TIMESTEPS, BATCH, 16, 3, 3, requires_grad=True)
+    # Beside them a few numbers: of mpd-agl the gammas.
+    assert 0 < kept_by(lambda: neuron(current)) <= current.numel() + 16
+
+
+def kept_by(forward):
+    """How many numbers a pass keeps for the way back."""
     kept = {}
 
     def keep(tensor):
@@ -290,6 +296,17 @@ def test_no_more_is_kept_for_the_way_back_than_the_currents(name):
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        neuron(current)
-    # Beside them a few numbers: of mpd-agl the gammas.
-    assert 0 < sum(kept.values()) <= current.numel() + 16
+        forward()
+    return sum(kept.values())
+
+
+@needs_compiler
+def test_a_network_compiled_as_a_whole_keeps_no_more_than_relu():
+    x, y = batch(events=True)
+    kept = {}
+    for name in ("ann-relu", "mpd-agl"):
+        made = network(name)
+        assert compiling.prepare(made, "step", x, y, trained_on)[1] == ""
+        kept[name] = kept_by(lambda made=made: made(x))
+    # Beside that the gammas, and what the decay is made of.
+    assert 0 < kept["mpd-agl"] <= 1.02 * kept["ann-relu"]

@@ -10,10 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bench import shapes
+from bench import registry, shapes
+from bench.backbone import build_network
+from bench.layers import NeuronOptions
 from bench.neuron import Moment, SpikingNeuron
-from bench.surrogate import FixedSurrogate, Site
+from bench.surrogate import FixedSurrogate, Site, Surrogate
 
+FOUND = registry.load()
+INSTALLED = sorted(name for name, e in FOUND.methods.items() if not registry.missing_packages(e.item))
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 KINDS, RESETS = ["lif", "plif"], ["zero", "subtract"]
 SHAPES = {
@@ -386,6 +390,117 @@ def test_a_detached_soft_reset_gives_no_gradient_to_a_learned_threshold(detach):
     step = neuron.step(torch.ones(3, requires_grad=True), None, 0)
     step.v.sum().backward()
     assert made.theta.grad == (None if detach else -3)
+
+
+# --- evaluation without gradients ---
+
+
+def trained(named):
+    """A small network under a method, after two passes in training; and what it takes."""
+    torch.manual_seed(0)
+    options = NeuronOptions(neuron="plif")
+    shape = {"shape": (1, 4, 4), "classes": 5, "width": 0.1, "timesteps": 3, "epochs": 2}
+    network = build_network(FOUND.backbone("convnet").item, FOUND.method(named).item, {}, options, **shape)
+    x = torch.randn(16, 1, 4, 4)
+    for progress in (0.0, 1.0):
+        for surrogate in network.surrogates:
+            surrogate.on_epoch(progress)
+        network.train()(x)
+    return network.eval(), x
+
+
+def works(named):
+    if "loop" in (breaks := FOUND.method(named).item.breaks):
+        pytest.skip(breaks["loop"])
+    return trained(named)
+
+
+@pytest.mark.parametrize("named", INSTALLED)
+def test_without_gradients_evaluation_gives_the_same_bits(named):
+    network, x = works(named)
+    found = []
+    for gradients in (True, False):
+        # Some libraries' functions draw in evaluation too.
+        torch.manual_seed(1)
+        with torch.set_grad_enabled(gradients):
+            found.append(network(x))
+    assert torch.equal(*found)
+
+
+def with_a_spike_of_its_own(method):
+    return method.surrogate.spike not in (Surrogate.spike, FixedSurrogate.spike)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        name
+        for name in INSTALLED
+        if (item := FOUND.method(name).item).changes == "gradient" and not with_a_spike_of_its_own(item)
+    ],
+)
+def test_without_gradients_nothing_is_asked_for_that_changes_no_spike(monkeypatch, named):
+    network, x = trained(named)
+    asked = []
+    for surrogate in network.surrogates:
+        for hook in ("params", "noise"):
+            plain = getattr(surrogate, hook)
+            monkeypatch.setattr(
+                surrogate, hook, lambda *a, hook=hook, plain=plain: (asked.append(hook), plain(*a))[1]
+            )
+    layers, steps = len(network.neurons), network.timesteps
+    with torch.no_grad():
+        network(x)
+        assert asked == []
+        network.neurons[0].observer = lambda moment: None
+        network(x)
+    assert asked == ["noise", *["params"] * steps], "the layer that is observed, and no other"
+    asked.clear()
+    network.neurons[0].observer = None
+    network(x)
+    assert asked == ["noise", *["params"] * steps] * layers, "with gradients"
+    asked.clear()
+    with torch.no_grad():
+        network.train()(x)
+    assert asked == ["noise", *["params"] * steps] * layers, "in training"
+
+
+class Scaled(FixedSurrogate):
+    """Spikes that depend on the parameters."""
+
+    def spike(self, x, t, params, noise):
+        return params["width"] * super().spike(x, t, params, noise)
+
+
+class Handed(FixedSurrogate):
+    """What it emits depends on what its parameters were."""
+
+    def params(self, u, t):
+        self.largest = u.amax()
+        return self.values
+
+    def emit(self, s, t):
+        return s * self.largest
+
+
+@pytest.mark.parametrize("surrogate", [Scaled, Handed])
+def test_a_method_whose_output_depends_on_its_parameters_has_them_without_gradients(surrogate):
+    neuron = make({"kind": "lif"}, surrogate=surrogate).eval()
+    neuron.surrogate.values["width"] = 3.0
+    current = torch.rand(2, 5, 4, dtype=torch.float64)
+    expected = neuron(current)
+    with torch.no_grad():
+        assert torch.equal(neuron(current), expected)
+    assert expected.unique().numel() > 1 and 1.0 not in expected
+
+
+def test_a_spike_that_was_put_in_the_place_of_a_methods_has_its_parameters():
+    neuron = make({"kind": "lif"}).eval()
+    given = []
+    neuron.surrogate.spike = lambda x, t, params, noise: (given.append(params), x)[1]
+    with torch.no_grad():
+        neuron(torch.rand(2, 5, 4, dtype=torch.float64))
+    assert given == [{"width": 1.0}] * 2
 
 
 # --- observers ---

@@ -396,6 +396,13 @@ def test_a_learned_spike_is_heaviside_whatever_the_primitive(dtype):
     assert torch.equal(s, (x >= 0).to(dtype))
 
 
+def test_a_learned_spike_computes_no_primitive_where_no_gradient_is_taken():
+    x = torch.linspace(-3, 3, 101)
+    with torch.no_grad():
+        s = learned_spike(x, lambda x: pytest.fail("asked for"), {})
+    assert torch.equal(s, (x >= 0).float())
+
+
 def test_a_learned_spike_has_the_gradients_of_its_primitive():
     def primitive(x, k):
         return torch.sigmoid(k * x)

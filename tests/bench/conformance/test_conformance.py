@@ -190,7 +190,9 @@ def test_what_cannot_be_compiled():
 def test_what_is_compiled_anew_in_every_epoch():
     @declare()
     class ByNumber(Base):
-        now = 1.0
+        def bind(self, site):
+            super().bind(site)
+            self.on_epoch(1.0)
 
         def on_epoch(self, progress):
             self.now = self.values["width"] * (2.0 - progress)

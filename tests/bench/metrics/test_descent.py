@@ -17,6 +17,7 @@ from bench.layers import NeuronOptions, OverTime
 from bench.metrics import descent
 from bench.metrics.descent import descent_gains, finite_difference_agreement, synapses
 from bench.neuron import SpikingNeuron
+from bench.suite import Profile
 from bench.surrogate import Param, Surrogate, method, spike
 
 FOUND = registry.load()
@@ -141,6 +142,155 @@ def test_a_step_along_the_gradient_of_logistic_regression_is_known_by_hand():
         assert found[key] == pytest.approx(expected, rel=1e-9)
 
 
+# --- a batch in parts ---
+
+
+@pytest.mark.parametrize("named", ["ann-relu", "ds-atgo", "rectangle"])
+def test_a_batch_in_parts_has_the_mean_loss_of_its_parts(monkeypatch, named):
+    """The parts of 32 samples, at most 9 at once, are four of eight."""
+    network, (x, y) = network_of(named, "convnet"), batches(1)[0]
+    monkeypatch.setattr(descent, "at_once", lambda *_: 9)
+    landscape = descent._Landscape(network, 0, 9)
+    whole, gradient = landscape.gradient(x, y)
+    parts = [descent._Landscape(network, 0, 8) for _ in range(4)]
+    if named != "ds-atgo":  # Its state goes from one part to the next.
+        each = [part.loss(*some, gradient, 0.0) for part, some in zip(parts, split(x, y), strict=True)]
+        assert whole == pytest.approx(statistics.mean(each), rel=1e-12)
+    twin = copy.deepcopy(network).double().train()
+    loss = sum(functional.cross_entropy(twin(a.double()).mean(0), b) for a, b in split(x, y)) / 4
+    expected = torch.autograd.grad(loss, synapses(twin), allow_unused=True)
+    largest = max(float(g.abs().max()) for g in expected if g is not None)
+    for found, plain in zip(gradient, expected, strict=True):
+        torch.testing.assert_close(found, plain / largest, rtol=1e-9, atol=1e-12)
+    assert whole == pytest.approx(loss.item(), rel=1e-12)
+    together = descent._Landscape(network, 0, 32).gradient(x, y)[0]
+    assert whole != pytest.approx(together, rel=1e-6), "statistics are those of a part"
+    # Of a loss in parts too the gradient shows the way down.
+    gains = descent_gains(network, [(x, y)], seed=0)
+    assert gains[ALONG[0]] == pytest.approx(
+        (whole - landscape.loss(x, y, gradient, -1e-3)) / whole, rel=1e-12
+    )
+
+
+def split(x, y):
+    return list(zip(x.split(8), y.split(8), strict=True))
+
+
+def test_parts_are_as_equal_as_can_be():
+    landscape = descent._Landscape(network_of("rectangle"), 0, 15)
+    parts = list(landscape._parts(torch.arange(256), torch.arange(256)))
+    assert torch.equal(torch.cat([x for _, x, _ in parts]), torch.arange(256))
+    assert {len(x) for _, x, _ in parts} == {14, 15} and len(parts) == 18
+    assert sum(share for share, _, _ in parts) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("events", [False, True])
+@pytest.mark.parametrize("named", ["ann-relu", "asgl", "mpd-agl", "rectangle"])
+def test_how_many_samples_fit_is_the_same_for_every_method(monkeypatch, named, events):
+    network, (x, _) = network_of(named, width=0.25, timesteps=3), batches(1)[0]
+    x = x[:, None].repeat(1, 3, 1, 1, 1) if events else x
+    # 12 numbers of 8 bytes for each of the neurons of two layers, at three time steps.
+    neurons = sum(block.out_features for block in network.modules() if isinstance(block, nn.Linear)) - 5
+    monkeypatch.setattr(descent, "AT_ONCE", 20 * 96 * 3 * neurons + 1)
+    assert descent.at_once(network, x) == 20
+    monkeypatch.setattr(descent, "AT_ONCE", 1)
+    assert descent.at_once(network, x) == descent.FEWEST
+
+
+def test_a_network_that_fits_is_computed_whole(monkeypatch):
+    """A ResNet-19 at a sixteenth of its width, T = 2, on CIFAR-10."""
+    network = network_of("rectangle", "resnet19", shape=(3, 32, 32), width=0.0625)
+    assert descent.at_once(network, torch.zeros(2, 3, 32, 32)) > 256
+
+
+# --- what it may cost ---
+
+
+@pytest.mark.parametrize("named", ["ann-relu", "mpd-agl", "rectangle"])
+def test_multiplications_are_counted_by_hand(named):
+    x = torch.randn(4, 1, 4, 4)
+    first, second, readout = (
+        each.weight.numel() for each in network_of(named).modules() if isinstance(each, nn.Linear)
+    )
+    assert descent._multiplications(network_of(named), x) == 2 * (first + second + readout)
+    moving = x[:, None].repeat(1, 2, 1, 1, 1)
+    assert descent._multiplications(network_of(named), moving) == 2 * (first + second + readout)
+    recurrent = network_of(named, "rsnn")
+    back = sum(neuron.recurrent.weight.numel() for neuron in recurrent.neurons)
+    all_of_them = sum(each.weight.numel() for each in recurrent.modules() if isinstance(each, nn.Linear))
+    # At the first step nothing has been emitted.
+    assert descent._multiplications(recurrent, x) == 2 * all_of_them - back
+
+
+@pytest.mark.parametrize(
+    ("profile", "longer"),
+    [
+        ({"device": "cpu"}, 2),
+        ({"device": "cpu", "autocast": "bfloat16"}, 2),
+        ({"device": "cpu", "dtype": "float64"}, 1),
+        ({"device": "cuda"}, 64),
+        ({"device": "cuda", "tf32": True}, 512),
+        ({"device": "cuda", "autocast": "bfloat16"}, 512),
+        ({"device": "cuda", "dtype": "float64"}, 1),
+    ],
+)
+def test_what_takes_more_than_half_as_long_as_training_is_left_out(monkeypatch, profile, longer):
+    network, (x, _) = network_of("rectangle"), batches(1)[0]
+    monkeypatch.setattr(descent, "FREE", 0)
+    passes = 3 * 1000 // 2
+    profile = Profile(**profile)
+    descent.afford(network, x, passes, 1000 * longer, profile)
+    with pytest.raises(descent.LeftOut) as raised:
+        descent.afford(network, x, 2 * passes, 1000 * longer, profile)
+    assert str(raised.value) == (
+        "3,000 passes of a sample in float64 would take 1.0 times as long as the training, by estimate; "
+        "up to 0.5 times is looked at"
+    )
+    count = descent._multiplications(network, x)
+    monkeypatch.setattr(descent, "FREE", 2 * passes * count)
+    descent.afford(network, x, 2 * passes, 1000 * longer, profile)
+    monkeypatch.setattr(descent, "FREE", 2 * passes * count - 1)
+    with pytest.raises(descent.LeftOut):
+        descent.afford(network, x, 2 * passes, 1000 * longer, profile)
+
+
+def test_passes_are_as_many_as_are_made(monkeypatch):
+    passes = {"there": 0, "back": 0}
+    plain, slope = descent._Landscape._loss, torch.autograd.grad
+
+    def loss(self, x, y):
+        passes["there"] += len(y)
+        return plain(self, x, y)
+
+    def back(*given, **named):
+        # A pass back takes as long as two there.
+        passes["back"] += 2 * 32
+        return slope(*given, **named)
+
+    monkeypatch.setattr(descent._Landscape, "_loss", loss)
+    monkeypatch.setattr(torch.autograd, "grad", back)
+    monkeypatch.setattr(descent, "DIRECTIONS", 5)
+    network = network_of("rectangle")
+    descent_gains(network, batches(3), seed=0)
+    assert 2 * sum(passes.values()) == descent.gain_passes(3 * 32)
+    passes.update(there=0, back=0)
+    finite_difference_agreement(network, *batches(1)[0], seed=0)
+    assert 2 * sum(passes.values()) == descent.agreement_passes(32)
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+@pytest.mark.parametrize(("samples", "val"), [(45_000, 5_000), (9_000, 1_000)])
+def test_on_a_gpu_the_recipe_of_a_paper_has_room_for_it(samples, val, tf32):
+    """150 epochs; decided without a look at the network. In 16 bits 10,000 samples are too few."""
+    passes, profile = descent.gain_passes(min(5, val // 256) * 256), Profile(device="cuda", tf32=tf32)
+    if tf32 and samples < 10_000:
+        network, (x, _) = network_of("rectangle", width=4.0, timesteps=100), batches(1)[0]
+        with pytest.raises(descent.LeftOut):
+            descent.afford(network, x, passes, 150 * samples, profile)
+    else:
+        descent.afford(None, None, passes, 150 * samples, profile)
+
+
 # --- laws ---
 
 
@@ -211,7 +361,7 @@ def test_finite_differences_equal_a_plain_computation():
 
     g = torch.cat([part.flatten() for part in torch.autograd.grad(loss(), weights)])
     told, seen = [], []
-    landscape = descent._Landscape(network, 3)
+    landscape = descent._Landscape(network, 3, 100)
     for k in range(64):
         d = torch.cat([part.flatten() for part in landscape.random(descent.derive(3, "difference", k))])
         d = d / d.norm()
@@ -230,7 +380,7 @@ def test_finite_differences_equal_a_plain_computation():
 
 
 def test_random_directions_are_their_seeds_and_no_direction_is_preferred():
-    landscape = descent._Landscape(network_of("rectangle"), 0)
+    landscape = descent._Landscape(network_of("rectangle"), 0, 100)
     flat = lambda seed: torch.cat([part.flatten() for part in landscape.random(seed)])  # noqa: E731
     assert torch.equal(flat(1), flat(1))
     cosines = torch.stack([torch.cosine_similarity(flat(k), flat(k + 100), dim=0) for k in range(50)])

@@ -287,6 +287,36 @@ def test_a_look_that_fails_is_noted_and_the_training_goes_on(cell, digits, monke
         assert (column in lost) == (name in what)
 
 
+@pytest.mark.parametrize("name", ["ann-relu", "rectangle"])
+def test_what_would_take_longer_than_the_training_is_left_out(cell, digits, monkeypatch, name):
+    plain = run(cell(name, **EVERYTHING), digits)
+    assert plain.unmeasured == {}, "a small network is looked at whatever it is trained for"
+    monkeypatch.setattr(descent, "FREE", 0)
+    outcome = run(cell(name, **EVERYTHING), digits)
+    assert list(outcome.unmeasured) == ["descent", "finite differences"]
+    assert outcome.unmeasured["descent"] == (
+        "LeftOut: 560 passes of a sample in float64 would take 1.2 times as long as the training, by "
+        "estimate; up to 0.5 times is looked at"
+    )
+    lost = plain.metrics.keys() - outcome.metrics.keys()
+    agreement = "finite_difference_agreement"
+    assert lost == {f"{name}{suffix}" for name in (*GAINS, agreement) for suffix in ("", "_before")}
+    assert outcome.metrics["train_loss"] == plain.metrics["train_loss"]
+    assert outcome.layers == plain.layers
+
+
+def test_on_a_gpu_memory_is_handed_back_after_steps_along_the_gradient(cell, digits, monkeypatch):
+    made, found = cell(**NOTHING), registry.load()
+    looked = looks.Looks(made, digits, train.build(made, found, digits), lambda: None)
+    handed = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: handed.append(True))
+    looked.after(1)
+    assert handed == []
+    looked._device = torch.device("cuda")
+    looked.after(1)
+    assert handed == [True]
+
+
 def test_a_method_that_cannot_be_looked_at_still_trains(cell, digits):
     @method("shy", paper="none")
     class Shy(Surrogate):

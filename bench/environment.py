@@ -36,7 +36,8 @@ def describe(profile: Profile, requires: Sequence[str] = ()) -> dict[str, Any]:
     import torch
 
     gpu = None
-    if profile.device == "cuda":
+    # A plan may be for a GPU that is not here.
+    if profile.device == "cuda" and torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
         gpu = {"name": properties.name, "memory_mb": properties.total_memory // 2**20}
     return {

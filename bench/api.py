@@ -96,10 +96,12 @@ def make_plan(
     device: str | None = None,
     retry: bool = False,
     times: bool | None = None,
+    elsewhere: bool = False,
 ) -> Plan:
     """What `run` would do; starts and writes nothing.
 
-    times: whether latency is to be measured, instead of what the suite says.
+    times: whether latency is to be measured, instead of what the suite says. elsewhere: it is to be looked
+    at and not to be run, so that a GPU that it asks for need not be here.
     Raises BenchError at the first thing that is wrong.
     """
     files = tuple(Path(p) for p in plugins)
@@ -125,6 +127,7 @@ def make_plan(
         data_root=root,
         device=device,
         retry=retry,
+        elsewhere=elsewhere,
     )
 
 

@@ -149,10 +149,10 @@ def plan(
     retry: Retry = False,
     as_json: Json = False,
 ) -> None:
-    """Show the cells of a suite and which are done, missing or stale; train nothing."""
+    """Show the cells of a suite, which are done, and how long the rest may take; train nothing."""
     from bench import render
 
-    made = _plan(suite, results, data_root, methods, datasets, seeds, plugin, device, retry)
+    made = _plan(suite, results, data_root, methods, datasets, seeds, plugin, device, retry, elsewhere=True)
     warn_broken(console(stderr=True), made.found)
     if as_json:
         print_json(render.plan_as_json(made, retry=retry))
@@ -364,6 +364,8 @@ def _plan(
     device: str | None,
     retry: bool,
     times: bool | None = None,
+    *,
+    elsewhere: bool = False,
 ) -> Plan:
     from bench import api
 
@@ -378,6 +380,7 @@ def _plan(
         device=device,
         retry=retry,
         times=times,
+        elsewhere=elsewhere,
     )
 
 

@@ -37,7 +37,9 @@ def describe(profile: Profile, requires: Sequence[str] = (), gpu: Gpu | None = N
     """
     import torch
 
-    used = (gpu.about if gpu else about()) if profile.device == "cuda" else None
+    # A plan may be for a GPU that is not here.
+    here = profile.device == "cuda" and (gpu is not None or torch.cuda.is_available())
+    used = (gpu.about if gpu else about()) if here else None
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",

@@ -92,15 +92,17 @@ def make_plan(
     data_root: Path,
     device: str | None = None,
     retry: bool = False,
+    elsewhere: bool = False,
 ) -> Plan:
     """The plan of a suite over a results folder.
 
     Methods that plugin files bring are added to the suite's. device overrides the suite's. retry:
-    failed cells count as missing. Every name, parameter, dataset and network is checked here.
-    Raises BenchError at the first that is wrong.
+    failed cells count as missing. elsewhere: it is to be looked at and not to be run, so that a GPU that
+    it asks for need not be here. Every name, parameter, dataset and network is checked here. Raises
+    BenchError at the first that is wrong.
     """
     found = registry.load(tuple(plugins))
-    profile = _resolve(suite.profile, device)
+    profile = _resolve(suite.profile, device, elsewhere)
     # Not an error if --methods leaves it out, only if there is none of that name.
     found.method(suite.baseline)
     _check_there(suite, found, data_root)
@@ -130,7 +132,7 @@ def make_plan(
                 known[key] = facts(dataset, d, t, data_root)
             for m in _methods(suite, found):
                 first = Cell(method=_complete(found, m, b), seed=suite.seeds[0], **fixed)
-                first = _with_compile_mode(first, known[key], found, workloads)
+                first = _settled(first, known[key], found, workloads)
                 cells = [first.model_copy(update={"seed": seed}) for seed in suite.seeds]
                 states = [_state(cell, known[key], store, found, retry) for cell in cells]
                 if any(each.pending for each in states):
@@ -200,24 +202,30 @@ def _check_augment(dataset: data.Dataset, recipe: Recipe) -> None:
         )
 
 
-def _resolve(profile: Profile, device: str | None) -> Profile:
+def _resolve(profile: Profile, device: str | None, elsewhere: bool) -> Profile:
     import torch
 
     wanted = device or profile.device
     available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
+    if wanted == "cuda" and not available and not elsewhere:
         raise BenchError("device cuda asked for, but torch finds none here: use --device cpu")
     if wanted == "auto":
         wanted = "cuda" if available else "cpu"
     return profile.model_copy(update={"device": wanted})
 
 
-def _with_compile_mode(cell: Cell, known: data.Facts, found: registry.Registry, workloads: Workloads) -> Cell:
+def _settled(cell: Cell, known: data.Facts, found: registry.Registry, workloads: Workloads) -> Cell:
+    """The cell with what its profile leaves to size and device: layout and compiling."""
+    if cell.profile.channels_last == "auto":
+        cell = _with_profile(cell, channels_last=cell.profile.device == "cuda" and len(known.shape) == 3)
     method, mode = found.method(cell.method.name).item, cell.profile.compile
     if mode == "auto":
         mode = compile_mode(cell, workloads.of(cell, known), method)
-    mode = suited(mode, method.surrogate)
-    return cell.model_copy(update={"profile": cell.profile.model_copy(update={"compile": mode})})
+    return _with_profile(cell, compile=suited(mode, method.surrogate))
+
+
+def _with_profile(cell: Cell, **changes: object) -> Cell:
+    return cell.model_copy(update={"profile": cell.profile.model_copy(update=changes)})
 
 
 def _check_fit(cell: Cell, known: data.Facts, found: registry.Registry) -> None:

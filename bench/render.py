@@ -171,12 +171,21 @@ def announcement(plan: Plan, timings: int) -> str:
 
 
 def plan_as_json(plan: Plan, *, retry: bool = False) -> dict[str, Any]:
-    """A plan, JSON-ready. retry: also what failed to be timed is to be timed."""
+    """A plan, JSON-ready; times are None where they are not known.
+
+    retry: also what failed to be timed is to be timed.
+    """
+    from bench import forecast
+
+    left = forecast.forecast(plan)
     return {
         "suite": plan.suite.name,
         "results": str(plan.store.results),
         "counts": {state: sum(p.state == state for p in plan.cells) for state in STATES},
-        "estimated_cpu_seconds": _estimate(plan),
+        "estimated_cpu_seconds": left and left.seconds,
+        "estimated_elapsed_seconds": left and left.elapsed,
+        "trainings_at_once": left and left.at_once,
+        "estimated_from": left and left.basis,
         "to_time": to_time(plan, retry=retry),
         "cells": [
             {"id": p.id, "configuration": p.configuration, "state": p.state, **p.cell.model_dump(mode="json")}
@@ -207,13 +216,11 @@ def show_plan(plan: Plan, console: Console, *, retry: bool = False) -> None:
             ", ".join(f"{states[state]} {state}" for state in STATES if states[state]),
         )
     console.print(drawn)
-    seconds = _estimate(plan)
-    time = (
-        "unknown until a first cell has run"
-        if seconds is None
-        else f"{duration(seconds)} of one worker's time"
+    console.print(
+        f"\n{len(plan.cells)} cells, {len(plan.pending)} to run: {_time_left(plan)}", highlight=False
     )
-    console.print(f"\n{len(plan.cells)} cells, {len(plan.pending)} to run: {time}", highlight=False)
+    if _gpu_is_missing(plan):
+        console.print("planned for a GPU, and torch finds none here: run it where there is one")
     if modes := _compile_modes(plan):
         console.print(modes, highlight=False)
     if plan.suite.times:
@@ -230,6 +237,25 @@ def show_plan(plan: Plan, console: Console, *, retry: bool = False) -> None:
             f"stale: the code of the {what} {name} has changed; run repeats what was made with it",
             highlight=False,
         )
+
+
+def _time_left(plan: Plan) -> str:
+    """For people, with what it was reckoned from."""
+    from bench.forecast import forecast
+
+    left = forecast(plan)
+    if left is None:
+        return "unknown until a first cell has run"
+    together = f", {duration(left.elapsed)} with up to {left.at_once} side by side" * (left.at_once > 1)
+    return f"{duration(left.seconds)} of one worker's time{together}\nestimated from {left.basis}"
+
+
+def _gpu_is_missing(plan: Plan) -> bool:
+    """Whether the plan is for a GPU, and there is none here."""
+    import torch
+
+    wanted = any(planned.cell.profile.device == "cuda" for planned in plan.cells)
+    return wanted and not torch.cuda.is_available()
 
 
 def _compile_modes(plan: Plan) -> str:
@@ -397,8 +423,3 @@ def _short(value: Any, unknown: str = "–") -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)
-
-
-def _estimate(plan: Plan) -> float | None:
-    each = plan.seconds_each()
-    return None if each is None else each * len(plan.pending)

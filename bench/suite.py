@@ -125,8 +125,9 @@ class Profile(Spec):
     device auto is resolved when the suite is planned. threads: CPU threads of one training; two
     already differ from one in the last bit. compile: whether training is compiled, see `bench.compiling`;
     auto is resolved for each cell when the suite is planned, see `bench.workload`. channels_last: pictures
-    lie in memory channel by channel at each pixel, which convolutions often compute faster. autocast: what
-    convolutions and linear layers compute in, see `bench.precision`.
+    lie in memory channel by channel at each pixel, which convolutions often compute faster; auto, resolved
+    in the same way, stands for true where pictures are trained on a GPU. autocast: what convolutions and
+    linear layers compute in, see `bench.precision`.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -134,7 +135,7 @@ class Profile(Spec):
     threads: int = Field(1, ge=1)
     compile: Literal["auto", "neuron", "step", "off"] = "auto"
     autocast: Literal["off", "bfloat16", "float16"] = "off"
-    channels_last: bool = False
+    channels_last: Literal[True, False, "auto"] = False
     deterministic: bool = True
     tf32: bool = False
 
@@ -346,7 +347,8 @@ def suite_of_cells(name: str, cells: Sequence[Mapping[str, Any]]) -> Suite:
 def load_suite(name: str) -> Suite:
     """A shipped suite by name, or a TOML file by path.
 
-    Raises BenchError if there is none, or if it is not a valid suite.
+    A file may name a shipped suite as `like`: then it says only what differs from that one. Raises BenchError
+    if there is none, or if it is not a valid suite.
     """
     shipped = {p.stem: p for p in sorted(suites_folder().glob("*.toml"))}
     path = shipped.get(name, Path(name))
@@ -356,15 +358,39 @@ def load_suite(name: str) -> Suite:
             "anything else is a path to a TOML file"
         )
     try:
-        found = Suite.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BenchError(f"suite {path} is not valid TOML: {error}") from None
+        found = Suite.model_validate(_content(path, shipped))
     except ValidationError as error:
         raise BenchError(f"suite {path}: {_first(error)}") from None
     if found.name in shipped and path != shipped[found.name] and found != load_suite(found.name):
         # It would share the records and the tables of the shipped one.
         raise BenchError(f"suite {path}: the name {found.name!r} is that of a shipped suite; give it its own")
     return found
+
+
+def _content(path: Path, shipped: Mapping[str, Path], *above: Path) -> dict[str, Any]:
+    """What a file says, laid over the shipped suite that it names as `like`; above: files that lead here."""
+    try:
+        said = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BenchError(f"suite {path} is not valid TOML: {error}") from None
+    like = said.pop("like", None)
+    if like is None:
+        return said
+    if not isinstance(like, str) or like not in shipped:
+        raise BenchError(f"suite {path}: like = {like!r} is no shipped suite; there are {', '.join(shipped)}")
+    way = (*above, path)
+    if shipped[like] in way:
+        raise BenchError(f"suite {path}: like = {like!r} leads back to where it came from; leave it out")
+    return _laid_over(_content(shipped[like], shipped, *way), said)
+
+
+def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Tables are merged key by key; of anything else, lists too, the one above counts."""
+    merged = below | above
+    for key in below.keys() & above.keys():
+        if isinstance(below[key], dict) and isinstance(above[key], dict):
+            merged[key] = _laid_over(below[key], above[key])
+    return merged
 
 
 def shipped_suites() -> list[Suite]:
@@ -454,6 +480,7 @@ def _location(error: ErrorDetails) -> str:
 
 PRODUCT = ("datasets", "backbones", "timesteps")
 KEYS = [
+    "like",
     *Suite.model_fields,
     *(f"recipe.{key}" for key in Recipe.model_fields),
     *(f"profile.{key}" for key in Profile.model_fields),

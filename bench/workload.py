@@ -2,7 +2,8 @@
 
 One pass of the same network with ReLU over a single sample counts numbers and operations. Costs below were
 measured, as `tox run -e perf` does, on one thread of an AMD EPYC (family 25, AVX2) with torch 2.14; they
-decide between ways to compute the same, so that being off by a factor of two costs seconds.
+decide between ways to compute the same, so that being off by a factor of two costs seconds. Those of GPUs
+are in `bench.gpu_steps`.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from bench import gpu_steps
 from bench.compiling import CompileMode, compiler_missing, suited
 from bench.data import Facts
 from bench.metrics.gradients import RELU
+from bench.metrics.looks import SAMPLES
 from bench.registry import Registry
 from bench.suite import Cell, Profile
 from bench.surrogate import Method
@@ -31,7 +34,11 @@ TRACED = 5e-9
 """Seconds of an eager step for each current, neurons alone."""
 PER_MAC = 1.2e-10
 """Seconds of a training step for each multiplication with a weight in the forward pass."""
-BYTES = 4
+BYTES = 48.0
+"""That a training on a CPU keeps for each current, on the large side: a dozen numbers."""
+BYTES_PER_WEIGHT = 16
+"""Four copies: the weights, their gradients and what optimizers keep."""
+MODES: tuple[CompileMode, ...] = ("off", "neuron", "step")
 STEPS = 2
 """Time steps that are looked at: a recurrent layer has work to do from the second on."""
 
@@ -42,6 +49,7 @@ class Workload:
 
     currents: numbers that enter neurons, T x B x neurons over all layers. macs: multiplications of the
     forward pass. weights: numbers of the network. layers: spiking ones. steps: of the whole training.
+    memory: bytes of a training at its peak, on the large side, on the device that it runs on.
     """
 
     currents: int
@@ -49,17 +57,12 @@ class Workload:
     weights: int
     layers: int
     steps: int
+    memory: float = 0.0
 
     @property
     def seconds(self) -> float:
         """Roughly what the training takes on one thread, eager: to order cells by, not to promise."""
         return self.steps * (self.currents * TRACED + self.macs * PER_MAC + 1e-3 * self.layers)
-
-    @property
-    def memory(self) -> float:
-        """Bytes of a training, on the large side: what eager neurons keep, and four copies of the weights."""
-        kept = 12 * self.currents
-        return BYTES * (kept + 4 * self.weights)
 
 
 class Workloads:
@@ -81,13 +84,34 @@ class Workloads:
         if network is None:
             return None
         seen = recipe.batch_size * cell.timesteps
+        kept = _bytes(cell, known) * network.currents * cell.timesteps / STEPS
         return Workload(
             currents=network.currents * seen // STEPS,
             macs=network.macs * seen // STEPS,
             weights=network.weights,
             layers=network.layers,
             steps=recipe.epochs * math.ceil(known.train_samples / recipe.batch_size),
+            memory=kept
+            + BYTES_PER_WEIGHT * network.weights
+            + gpu_steps.RESIDENT * (cell.profile.device == "cuda"),
         )
+
+
+def _bytes(cell: Cell, known: Facts) -> float:
+    """That a training keeps for each current of one sample: those of a batch, or of a look, if it has more.
+
+    On a CPU looks are not counted.
+    """
+    profile, batch = cell.profile, cell.recipe.batch_size
+    if profile.device != "cuda":
+        return BYTES * batch
+    mode: CompileMode = "off" if profile.compile == "auto" else profile.compile
+    trained = batch * gpu_steps.bytes_per_current(profile, mode)
+    if cell.measure.probe == "off":
+        return trained
+    # A look is eager.
+    looked_at = min(SAMPLES, known.train_samples or SAMPLES)
+    return max(trained, looked_at * gpu_steps.bytes_per_current(profile, "off"))
 
 
 class _Network(NamedTuple):
@@ -127,9 +151,8 @@ def _look(cell: Cell, found: Registry, known: Facts) -> _Network:
 def compile_mode(cell: Cell, load: Workload | None, method: Method) -> CompileMode:
     """What `compile = "auto"` means for this cell on this machine.
 
-    On a CPU what makes one training shortest, compiling counted in: other seeds are not counted, so that
-    more of them change nothing. On a GPU the neurons, whose many small kernels are what an eager step
-    waits for; which of the two is faster there has not been measured.
+    What makes one training shortest, compiling counted in: other seeds are not counted, so that more of
+    them change nothing.
     """
     if method.surrogate.activation is not None or "compile" in method.breaks:
         # Of the network without spikes eager steps are the faster ones.
@@ -137,10 +160,16 @@ def compile_mode(cell: Cell, load: Workload | None, method: Method) -> CompileMo
     if load is None or compiler_missing(cell.profile.device):
         return "off"
     if cell.profile.device == "cuda":
-        return "neuron"
-    modes: tuple[CompileMode, ...] = ("off", "neuron", "step")
-    best = min(modes, key=lambda mode: _lost(mode, cell, load))
+        offered = [suited(mode, method.surrogate) for mode in MODES]
+        return min(offered, key=lambda mode: _on_gpu(mode, cell, load))
+    best = min(MODES, key=lambda mode: _lost(mode, cell, load))
     return suited(best, method.surrogate)
+
+
+def _on_gpu(mode: CompileMode, cell: Cell, load: Workload) -> float:
+    """Seconds of a training under this mode on a GPU that it has to itself, evaluation left out."""
+    each = gpu_steps.step(load, cell.profile, cell.timesteps, mode).beside(0)
+    return gpu_steps.compile_seconds(load, mode) + load.steps * each
 
 
 def _lost(mode: CompileMode, cell: Cell, load: Workload) -> float:

@@ -35,6 +35,7 @@ def test_the_gpu_is_the_one_at_work_and_torch_is_not_asked_for_another(monkeypat
     there = Gpu("3", 1e9, {"name": "NVIDIA B", "memory_mb": 81_920, "capability": "9.0"})
     assert environment.describe(Profile(device="cuda"), gpu=there)["gpu"] == there.about
     assert environment.describe(Profile(device="cpu"), gpu=there)["gpu"] is None
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(environment, "about", lambda: {"name": "NVIDIA A"})
     assert environment.describe(Profile(device="cuda"))["gpu"] == {"name": "NVIDIA A"}
 

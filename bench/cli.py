@@ -118,7 +118,7 @@ def run(
     plan = _plan(suite, results, data_root, methods, datasets, seeds, plugin, device, retry, times)
     talk = console(stderr=True)
     warn_broken(talk, plan.found)
-    to_time = render.to_time(plan, retry=retry)
+    to_time = render.to_time(plan, retry=retry) or 0
     say(talk, render.announcement(plan, to_time))
     with progress.listener(talk, len(plan.pending)) as listener:
         api.execute(plan, jobs=jobs, timeout=timeout, retry=retry, listener=listener)

@@ -151,11 +151,11 @@ def table_as_json(table: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def to_time(plan: Plan, *, retry: bool = False) -> int:
-    """How many measurements a run ends with. retry: also those that failed."""
+def to_time(plan: Plan, *, retry: bool = False) -> int | None:
+    """How many measurements a run ends with; None on a GPU that is not here. retry: also those that failed."""
     from bench import times
 
-    return times.expected(plan, retry=retry)
+    return None if _gpu_is_missing(plan) else times.expected(plan, retry=retry)
 
 
 def announcement(plan: Plan, timings: int) -> str:
@@ -223,8 +223,8 @@ def show_plan(plan: Plan, console: Console, *, retry: bool = False) -> None:
         console.print("planned for a GPU, and torch finds none here: run it where there is one")
     if modes := _compile_modes(plan):
         console.print(modes, highlight=False)
-    if plan.suite.times:
-        timings = to_time(plan, retry=retry)
+    timings = to_time(plan, retry=retry)
+    if plan.suite.times and timings is not None:
         console.print(f"{timings} to time after the trainings, one at a time", highlight=False)
     stale: set[tuple[str, str]] = set()
     for planned in plan.cells:

@@ -42,8 +42,8 @@ SHARE = 0.5
 FREE = 10**11
 """Multiplications that may be done whatever training takes: some ten seconds on one thread."""
 AT_ONCE = 8 * 2**30
-BYTES = 12 * 8
-"""Kept of each number that enters a neuron, in float64: on the large side, as in `bench.workload`."""
+BYTES = 16 * 8
+"""Kept for the way back, in float64, for each number that enters a neuron; on the large side."""
 FEWEST = 8
 """Samples in a part: with fewer, statistics of a batch mean little."""
 

@@ -29,10 +29,10 @@ HERE = Path(__file__).parent
 class Sick(Surrogate):
     "Is well in training, and fails in evaluation."
     shape = staticmethod(lambda x: shapes.rectangle(x, 1.0, None))
-    def params(self, u, t):
+    def threshold(self, u, t):
         if not self.training:
             self.fail()
-        return {}
+        return 0.5
 
 @method("raises", paper="none", changes="forward")
 class Raises(Sick):
@@ -61,8 +61,9 @@ class Chatty(Sick):
         os.write(2, b"to the descriptor")
 
 @method("hungry", paper="none")
-class Hungry(Sick):
+class Hungry(Surrogate):
     "Takes 200 MB for a moment of every training step."
+    shape = staticmethod(Sick.shape)
     def params(self, u, t):
         if self.training:
             torch.ones(50 * 2**20)

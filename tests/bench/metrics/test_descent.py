@@ -189,9 +189,9 @@ def test_parts_are_as_equal_as_can_be():
 def test_how_many_samples_fit_is_the_same_for_every_method(monkeypatch, named, events):
     network, (x, _) = network_of(named, width=0.25, timesteps=3), batches(1)[0]
     x = x[:, None].repeat(1, 3, 1, 1, 1) if events else x
-    # 12 numbers of 8 bytes for each of the neurons of two layers, at three time steps.
+    # 16 numbers of 8 bytes for each of the neurons of two layers, at three time steps.
     neurons = sum(block.out_features for block in network.modules() if isinstance(block, nn.Linear)) - 5
-    monkeypatch.setattr(descent, "AT_ONCE", 20 * 96 * 3 * neurons + 1)
+    monkeypatch.setattr(descent, "AT_ONCE", 20 * 128 * 3 * neurons + 1)
     assert descent.at_once(network, x) == 20
     monkeypatch.setattr(descent, "AT_ONCE", 1)
     assert descent.at_once(network, x) == descent.FEWEST

@@ -84,6 +84,11 @@ def test_the_page_of_methods_shows_what_their_code_computes():
     assert (ROOT / "docs" / "methods.md").read_text(encoding="utf-8") == page
 
 
+def test_the_page_of_speed_shows_what_paper_is_estimated_to_take():
+    # If this fails: tox run -e readme.
+    assert script("hours").section() in (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
+
+
 def test_the_readme_shows_the_shipped_table():
     readme = script("readme")
     records = Store(RESULTS, readme.SUITE).records()

@@ -124,6 +124,34 @@ def test_cuda_without_a_gpu_is_refused(tiny, make_plan, monkeypatch):
     assert make_plan(tiny(), device="auto").cells[0].cell.profile.device == "cpu"
 
 
+def test_a_gpu_that_is_not_here_can_be_planned_for(tiny, make_plan, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    plan = make_plan(tiny(), device="cuda", elsewhere=True)
+    assert plan.cells[0].cell.profile.device == "cuda"
+    assert make_plan(tiny(), device="auto", elsewhere=True).cells[0].cell.profile.device == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("device", "dataset", "asked", "settled"),
+    [
+        ("cpu", "digits", "auto", False),
+        ("cuda", "digits", "auto", True),
+        ("cuda", "yin-yang", "auto", False),
+        ("cpu", "digits", True, True),
+        ("cuda", "digits", False, False),
+    ],
+)
+def test_pictures_lie_channels_last_by_themselves_on_a_gpu(
+    tiny, make_plan, monkeypatch, device, dataset, asked, settled
+):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: device == "cuda")
+    suite = tiny(datasets=[dataset], profile={"device": "auto", "compile": "off", "channels_last": asked})
+    (planned,) = make_plan(suite).cells
+    assert planned.cell.profile.channels_last is settled
+    said = tiny(datasets=[dataset], profile={"device": device, "compile": "off", "channels_last": settled})
+    assert make_plan(said).cells[0].id == planned.id
+
+
 def test_device_auto_is_resolved_before_ids_are_made(tiny, make_plan, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     auto, cpu = (make_plan(tiny(profile={"device": d})).cells[0] for d in ("auto", "cpu"))

@@ -114,6 +114,7 @@ def test_what_differs_from_the_paper_is_named(paper, told):
         ("neuron=plif backbone.width=0.5", "backbone.width=0.5 here"),
         ("width=0.5 neuron=plif", "width=0.5 here"),
         ("neuron=plif cuda", ""),
+        ("neuron=plif cuda autocast=bfloat16", "autocast=bfloat16 here"),
     ],
 )
 def test_what_differs_from_the_defaults_here_is_named(variant, told):

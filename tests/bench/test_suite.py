@@ -136,6 +136,10 @@ def toml(changes):
         ({"[recipe]": "[measure]\nprob = 'all'\n[recipe]"}, "did you mean 'measure.probe'?"),
         ({"[recipe]": "[measure]\nprobe = 'some'\n[recipe]"}, "measure.probe: .* got 'some'"),
         ({"[recipe]": "[measure]\ndescent = 'perhaps'\n[recipe]"}, "measure.descent: .* got 'perhaps'"),
+        ({"[profile]": "[profile]\nchannels_last = 'yes'"}, "profile.channels_last: .* got 'yes'"),
+        ({"seeds = [0]": "like = 'papre'"}, "like = 'papre' is no shipped suite; there are .*paper"),
+        ({"seeds = [0]": "like = ['paper']"}, r"like = \['paper'\] is no shipped suite"),
+        ({"timeout =": "lik = 'paper'\ntimeout ="}, "unknown key 'lik'; did you mean 'like'?"),
     ],
 )
 def test_what_is_wrong_with_a_suite_is_said_in_one_sentence(tmp_path, changes, message):
@@ -381,6 +385,50 @@ def test_the_name_of_a_shipped_suite_is_taken(tmp_path):
     assert load_suite(str(copied)) == load_suite("smoke")
     with pytest.raises(BenchError, match="the name 'smoke' is that of a shipped suite"):
         load_suite(str(changed))
+
+
+def test_a_suite_like_another_says_only_what_differs(tmp_path):
+    text = """
+        name = "less"
+        like = "paper"
+        methods = ["rectangle", "arctan"]
+
+        [recipe]
+        epochs = 3
+        """
+    less, paper = load_suite(write(tmp_path, text)), load_suite("paper")
+    assert less.recipe == paper.recipe.model_copy(update={"epochs": 3})
+    assert [m.name for m in less.methods] == ["rectangle", "arctan"], "a list is replaced, not added to"
+    kept = {"name", "methods", "recipe"}
+    assert less.model_dump(exclude=kept) == paper.model_dump(exclude=kept)
+
+
+def test_a_suite_without_tasks_can_be_like_one_with_them(tmp_path):
+    product = 'tasks = []\ndatasets = ["digits"]\nbackbones = ["mlp"]\ntimesteps = [2]'
+    (only,) = load_suite(write(tmp_path, f'name = "mine"\nlike = "paper"\n{product}')).matrices
+    assert only.datasets[0].name == "digits" and only.recipe.epochs == 150
+
+
+def test_a_shipped_suite_under_its_own_name_is_still_taken(tmp_path):
+    with pytest.raises(BenchError, match="the name 'smoke' is that of a shipped suite"):
+        load_suite(write(tmp_path, 'like = "smoke"\nseeds = [1]'))
+
+
+def test_suites_that_are_like_each_other_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(suite, "suites_folder", lambda: tmp_path)
+    for name, like in (("one", "two"), ("two", "one")):
+        (tmp_path / f"{name}.toml").write_text(f'name = "{name}"\nlike = "{like}"')
+    with pytest.raises(BenchError, match=r"two\.toml: like = 'one' leads back to where it came from"):
+        load_suite("one")
+
+
+def test_the_suites_of_the_paper_compute_as_its_code_does_but_for_one_in_16_bits():
+    paper, controls, half = map(load_suite, ("paper", "paper-controls", "paper-bf16"))
+    assert (paper.profile.tf32, paper.profile.channels_last, paper.profile.compile) == (True, True, "step")
+    assert paper.profile.deterministic and paper.profile.autocast == "off"
+    assert controls.profile == paper.profile and controls.recipe == paper.recipe
+    assert half.profile == paper.profile.model_copy(update={"autocast": "bfloat16"})
+    assert half.matrices == paper.matrices and half.methods == paper.methods and half.seeds == paper.seeds
 
 
 def test_targets_are_of_the_suite_s_own_datasets_and_are_cut_down_with_them(tiny):

@@ -104,7 +104,54 @@ def test_auto_leaves_what_cannot_be_compiled():
     ]
     assert broken
     assert {mode(large, name) for name in broken} == {"off"}
-    assert mode(large, device="cuda") == "neuron"
+    assert {mode(large, name, device="cuda") for name in [*broken, "ann-relu"]} == {"off"}
+
+
+@pytest.mark.usefixtures("_compiler")
+@pytest.mark.parametrize(
+    ("layers", "threads", "modes"),
+    [
+        (3, 1, "off off step off step step off step step"),
+        (20, 1, "off off neuron off neuron step off step step"),
+        (3, 4, "off off off off off step off step step"),
+        (20, 4, "off off off off off step off neuron step"),
+    ],
+)
+def test_on_a_cpu_currents_and_steps_decide(layers, threads, modes):
+    loads = [load_of(c, s, layers) for c in (10**5, 10**6, 10**7) for s in (100, 2000, 40_000)]
+    assert [mode(load, threads=threads) for load in loads] == modes.split()
+
+
+RESNET19 = {"backbone": "resnet19", "batch_size": 64, "timesteps": 4}
+
+
+@pytest.mark.usefixtures("_compiler")
+@pytest.mark.parametrize(
+    ("changes", "chosen"),
+    [
+        ({"epochs": 150}, "step"),
+        ({"epochs": 150, "autocast": "bfloat16"}, "step"),
+        ({"epochs": 10, "autocast": "bfloat16"}, "step"),
+        ({"epochs": 5, "tf32": True}, "neuron"),
+        ({"epochs": 5, "autocast": "bfloat16"}, "neuron"),
+        ({"epochs": 2, "autocast": "bfloat16"}, "off"),
+        # One time step is as fast eager as compiled neurons are.
+        ({"epochs": 10, "autocast": "bfloat16", "timesteps": 1}, "off"),
+    ],
+)
+def test_on_a_gpu_the_length_of_the_training_decides(changes, chosen):
+    long = cell(**RESNET19 | {"device": "cuda"} | changes)
+    load = Workloads(FOUND).of(long, PICTURES)
+    assert compile_mode(long, load, FOUND.method("rectangle").item) == chosen
+
+
+@pytest.mark.usefixtures("_compiler")
+def test_on_a_gpu_a_method_with_noise_is_compiled_neuron_by_neuron_if_that_pays():
+    for timesteps, chosen in ((4, "neuron"), (1, "off")):
+        noisy = cell("resnet19", "asgl", timesteps=timesteps, device="cuda", autocast="bfloat16")
+        load = Workloads(FOUND).of(noisy, PICTURES)
+        assert compile_mode(noisy, load, FOUND.method("rectangle").item) == "step"
+        assert compile_mode(noisy, load, FOUND.method("asgl").item) == chosen
 
 
 def test_auto_compiles_nothing_without_a_compiler(monkeypatch):
@@ -113,6 +160,61 @@ def test_auto_compiles_nothing_without_a_compiler(monkeypatch):
 
 
 def test_seconds_and_memory_grow_with_the_work():
-    small, large = load_of(1000, 10), load_of(100_000, 10)
-    assert large.seconds > small.seconds > 0
+    assert load_of(100_000, 10).seconds > load_of(1000, 10).seconds > 0
+    small, large = (Workloads(FOUND).of(cell(timesteps=t), PICTURES) for t in (1, 3))
     assert large.memory > small.memory > 0
+
+
+def test_memory_on_a_cpu_is_a_dozen_numbers_a_current_and_four_a_weight():
+    for probe in ("off", "all"):
+        found = Workloads(FOUND).of(looking(cell(), probe), PICTURES)
+        assert found.memory == 48 * found.currents + 16 * found.weights
+
+
+def looking(of, probe):
+    return of.model_copy(update={"measure": of.measure.model_copy(update={"probe": probe})})
+
+
+@pytest.mark.parametrize(
+    ("profile", "measured_mb"),
+    [
+        ({"compile": "off"}, 8755),
+        ({"compile": "neuron"}, 6549),
+        ({"compile": "off", "tf32": True}, 8075),
+        ({"compile": "neuron", "tf32": True}, 5818),
+        ({"compile": "step", "tf32": True}, 5794),
+        ({"compile": "off", "autocast": "bfloat16"}, 4169),
+        ({"compile": "neuron", "autocast": "bfloat16"}, 3033),
+        ({"compile": "step", "autocast": "bfloat16"}, 3040),
+    ],
+)
+def test_memory_on_a_gpu_is_somewhat_more_than_was_measured(profile, measured_mb):
+    trained = looking(cell(**RESNET19, device="cuda", **profile), "off")
+    found = Workloads(FOUND).of(trained, PICTURES).memory / 2**20
+    assert measured_mb * 1.1 < found < measured_mb * 1.75
+
+
+def test_on_a_gpu_a_look_of_many_samples_counts():
+    """It is eager, whatever the training is."""
+    looks = looking(cell(**RESNET19, device="cuda", compile="step", autocast="bfloat16"), "ends")
+    eager = looking(
+        cell(**RESNET19 | {"batch_size": 256}, device="cuda", compile="off", autocast="bfloat16"), "off"
+    )
+    workloads = Workloads(FOUND)
+    assert workloads.of(looks, PICTURES).memory == pytest.approx(workloads.of(eager, PICTURES).memory)
+    few = Facts("x", (3, 32, 32), 10, "", train_samples=10)
+    assert workloads.of(looks, few).memory < workloads.of(looks, PICTURES).memory / 4
+
+
+def test_trainings_of_the_paper_share_a_card_of_80_gb_as_they_fit():
+    from bench.engines.slots import Need, Slots
+
+    card = Slots(None, cores=16, memory=math.inf, gpus=[80e9])
+    held = {}
+    for timesteps in (1, 2, 4, 6):
+        paper = cell(
+            "resnet19", batch_size=100, timesteps=timesteps, device="cuda", compile="step", tf32=True
+        )
+        found = Workloads(FOUND).of(looking(paper, "all"), PICTURES)
+        held[timesteps] = card.most(Need(1, found.memory, cuda=True))
+    assert held == {1: 5, 2: 3, 4: 1, 6: 1}

@@ -10,8 +10,8 @@ layer by layer, and the device, which computes them.
 All figures were measured by hand on an NVIDIA H200, torch 2.11, at commit 70553bb with a corrected spike: a
 training step of ResNet-19 at full width, 3x32x32, batch 64, T = 4. To these the model was fitted, and gives
 them within 2 %, but for "neuron" in TF32, which took 35.5 ms and is said to take 25; on another GPU, or for
-another network, it may be wrong by a factor of two or more. Times of a multiplication have norms and ReLU in them,
-with some 1,500 multiplications a current. TF32 and 16 bits were measured channels-last only.
+another network, it may be wrong by a factor of two or more. Times of a multiplication have norms and ReLU in
+them, with some 1,500 multiplications a current. TF32 and 16 bits were measured channels-last only.
 """
 
 from __future__ import annotations

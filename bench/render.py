@@ -152,7 +152,10 @@ def table_as_json(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def to_time(plan: Plan, *, retry: bool = False) -> int | None:
-    """How many measurements a run ends with; None on a GPU that is not here. retry: also those that failed."""
+    """How many measurements a run ends with; None on a GPU that is not here.
+
+    retry: also those that failed.
+    """
     from bench import times
 
     return None if _gpu_is_missing(plan) else times.expected(plan, retry=retry)

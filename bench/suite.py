@@ -135,7 +135,7 @@ class Profile(Spec):
     threads: int = Field(1, ge=1)
     compile: Literal["auto", "neuron", "step", "off"] = "auto"
     autocast: Literal["off", "bfloat16", "float16"] = "off"
-    channels_last: Literal[True, False, "auto"] = False
+    channels_last: Literal[True, False, "auto"] = "auto"
     deterministic: bool = True
     tf32: bool = False
 

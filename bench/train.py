@@ -87,7 +87,7 @@ def build(cell: Cell, registry: Registry, known: Facts, instead: Method | None =
         epochs=cell.recipe.epochs,
         seed=derive(cell.seed, "method") % 2**40,
     )
-    if cell.profile.channels_last:
+    if cell.profile.channels_last is True:
         network = network.to(memory_format=torch.channels_last)
     return network.to(getattr(torch, cell.profile.dtype))
 

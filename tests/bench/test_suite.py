@@ -29,7 +29,8 @@ CELL = {
     "backbone": {"name": "mlp"},
     "timesteps": 2,
     "recipe": {"epochs": 2, "batch_size": 32, "learning_rate": 0.01},
-    "profile": {"device": "cpu", "compile": "off"},
+    # As a plan settles it: nothing is left to be chosen.
+    "profile": {"device": "cpu", "compile": "off", "channels_last": False},
     "measure": {},
     "seed": 0,
 }

@@ -39,7 +39,7 @@ WHOLE = {
     ("kind", "changes", "expected"),
     [
         ("fixed", "gradient", "spiking"),
-        ("library", "gradient", "spiking"),
+        ("library", "gradient", "own"),
         ("adaptive", "forward", "own"),
         ("adaptive", "network", "own"),
         ("reference", "network", "reference"),

@@ -9,7 +9,7 @@ layer by layer, and the device, which computes them.
 
 All figures were measured by hand on an NVIDIA H200, torch 2.11, at commit 70553bb with a corrected spike: a
 training step of ResNet-19 at full width, 3x32x32, batch 64, T = 4. To these the model was fitted, and gives
-them within 2 %, but for "neuron" in TF32, which took 35.5 ms and is said to take 25; on another GPU, or for
+them within 6 %, but for "neuron" in TF32, which took 35.5 ms and is said to take 30. On another GPU, or for
 another network, it may be wrong by a factor of two or more. Times of a multiplication have norms and ReLU in
 them, with some 1,500 multiplications a current. TF32 and 16 bits were measured channels-last only.
 """
@@ -34,8 +34,9 @@ HOST_NEURON = 0.7e-3
 """Seconds of the host for each layer of compiled neurons."""
 PER_MAC = {"16 bits": 1.57e-14, "TF32": 3.18e-14, "float32": 1.93e-13}
 """Seconds of a training step for each multiplication of the forward pass."""
-PER_CURRENT: dict[CompileMode, float] = {"off": 4.7e-11, "neuron": 1.4e-11, "step": 1.0e-11}
-"""Seconds of a training step for each current of 32 bits."""
+PER_CURRENT: dict[CompileMode, float] = {"off": 4.7e-11, "neuron": 3.0e-11, "step": 1.0e-11}
+"""Seconds of a training step for each current of 32 bits. Of "neuron" it is the middle of 1.4e-11, channels
+first, and 4.3e-11, channels-last."""
 SIXTEEN = 0.65
 """What currents of 16 bits take of that, measured under "step"."""
 COMPILING: dict[CompileMode, tuple[float, float]] = {

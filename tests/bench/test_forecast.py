@@ -39,7 +39,7 @@ def test_a_real_training_took_about_as_long():
     """18 s an epoch of 45,000 pictures with two at once, 12 to 14 alone; compiling took 18 to 31 s."""
     real = cell(compile="neuron", autocast="bfloat16", channels_last=True)
     assert 11 < (seconds(real) - 30) / 6 < 14
-    assert 15 < (seconds(real, beside=1) - 30) / 6 < 19
+    assert 17 < (seconds(real, beside=1) - 30) / 6 < 20
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -50,10 +50,8 @@ def test_what_costs_more_is_said_to(device):
     assert seconds(cell(timesteps=4, device=device)) > 1.4 * small
     tested = seconds(cell({"best_test_epoch": True}, device=device))
     assert 1.05 * small < tested < 1.1 * small
-    looks = {
-        probe: seconds(cell(measure=QUIET | {"probe": probe}, device=device)) for probe in ("ends", "all")
-    }
-    assert small < looks["ends"] < looks["all"] < 1.05 * small
+    ends, every = (seconds(cell(measure=QUIET | {"probe": p}, device=device)) for p in ("ends", "all"))
+    assert small < ends < every < 1.05 * small
     # In float64, on one thread of the CPU.
     assert seconds(cell(measure=QUIET | {"descent": True}, device=device)) > small + 600
 
@@ -98,10 +96,9 @@ def test_cells_that_have_finished_tell_better(tiny, make_plan, machine):
     machine(cores=2)
     plan = make_plan(tiny(seeds=[0, 1, 2]))
     first = plan.cells[0]
-    done = shown_runs.record(cell=first.cell.model_dump(), suite=plan.suite.name)
-    plan.store.write(
-        done | {"id": first.id, "digests": digests(first.cell, plan.found), "seconds": 7.0, "status": "ok"}
-    )
+    accuracies = dict.fromkeys(("test_accuracy", "test_accuracy_last", "val_accuracy"), 90.0)
+    record = shown_runs.record(cell=first.cell.model_dump(), metrics=accuracies)
+    plan.store.write(record | {"id": first.id, "digests": digests(first.cell, plan.found), "seconds": 7.0})
     left = forecast.forecast(make_plan(plan.suite))
     assert left == forecast.Forecast(14.0, 2, 7.0, forecast.FINISHED)
 

@@ -21,6 +21,7 @@ def step(mode, arithmetic, timesteps=4, load=RESNET19, **profile):
     [
         ("off", "float32", 131.7),
         ("neuron", "float32", 118.5),
+        ("neuron", "TF32", 35.5),
         ("off", "TF32", 37.8),
         ("step", "TF32", 22.6),
         ("off", "16 bits", 37.3),
@@ -29,11 +30,9 @@ def step(mode, arithmetic, timesteps=4, load=RESNET19, **profile):
     ],
 )
 def test_the_model_gives_what_was_measured(mode, arithmetic, milliseconds):
-    assert 1e3 * step(mode, arithmetic).beside(0) == pytest.approx(milliseconds, rel=0.02)
-
-
-def test_one_measured_step_is_said_to_be_faster_than_it_was():
-    assert 1e3 * step("neuron", "TF32").beside(0) == pytest.approx(35.5, rel=0.3)
+    # As its docstring says.
+    within = 0.15 if (mode, arithmetic) == ("neuron", "TF32") else 0.06
+    assert 1e3 * step(mode, arithmetic).beside(0) == pytest.approx(milliseconds, rel=within)
 
 
 def test_of_a_small_network_the_host_decides_layer_by_layer_and_step_by_step():

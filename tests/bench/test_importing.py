@@ -47,7 +47,7 @@ def edit(file, **changes):
 
 def test_what_is_good_comes_in_byte_for_byte_and_a_second_time_is_there(sent, mine):
     (outcome,) = importing.take_in(sent, mine)
-    assert (outcome.suite, outcome.taken, outcome.timings) == ("quick", IDS, 24) and outcome.clean
+    assert (outcome.suite, outcome.taken, outcome.timings) == ("quick", IDS, 28) and outcome.clean
     taken = {path: content for path, content in files(mine).items() if path.name != ".lock"}
     assert taken == files(sent)
     (again,) = importing.take_in(sent, mine)
@@ -57,7 +57,7 @@ def test_what_is_good_comes_in_byte_for_byte_and_a_second_time_is_there(sent, mi
 
 def test_a_dry_run_writes_nothing(sent, mine):
     (outcome,) = importing.take_in(sent, mine, dry_run=True)
-    assert (outcome.taken, outcome.timings) == (IDS, 24)
+    assert (outcome.taken, outcome.timings) == (IDS, 28)
     assert not mine.exists()
 
 
@@ -181,7 +181,7 @@ def test_a_timing_that_is_not_what_its_name_says_is_refused(sent, mine):
     edit(first, hardware="A faster machine")
     second.write_text("{}")
     (outcome,) = importing.take_in(sent, mine)
-    assert outcome.timings == 22 and len(outcome.refused) == 2
+    assert outcome.timings == 26 and len(outcome.refused) == 2
     assert "is not the timing that its name says" in outcome.refused[0] and "is damaged" in outcome.refused[1]
 
 

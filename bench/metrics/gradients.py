@@ -50,6 +50,7 @@ COLUMNS = (
     "silent_fraction",
     "saturated_fraction",
     "weight_gradient_ratio",
+    "training_gradient_ratio",
 )
 AVAILABLE = 0.01
 """Of the maximum of h: above it a neuron counts as one that passes a gradient on."""
@@ -73,6 +74,7 @@ def look(
     methods draw. precision: of the training, so that gradients underflow here as they do there. The
     network, its gradients and all generators are left as they are. Under an activation in place of neurons
     u is the current, a spike an output above 0, and a still sample has one time step only.
+    `training_gradient_ratio` is not of a look, and None: see `bench.metrics.looks`.
     """
     with drawing_from(derive(seed, "look", epoch), x.device), _watched(network) as (twin, watch, layers):
         with precision.forward():

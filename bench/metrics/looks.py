@@ -27,8 +27,6 @@ from bench.suite import Cell
 
 SAMPLES = 256
 """Of the validation set, in one probe batch."""
-TRAINED = "training_gradient_ratio"
-"""The column of the training's own gradient, beside those of a look."""
 FEW = 2
 """Samples that are enough to see which weights feed which layer."""
 BATCHES = 5
@@ -81,7 +79,7 @@ class Looks:
                 self._relu_rows = gradients.look(self.relu(), x, y, 0, self._seed, self.precision)
             with self._attempt("gradients"):
                 x, y = next(self._batches())
-                self._keep(gradients.look(start, x, y, 0, self._seed, self.precision))
+                self.layers += gradients.look(start, x, y, 0, self._seed, self.precision)
         self._step_along(start, "_before")
 
     def trained(self, epoch: int, sizes: Mapping[str, tuple[float, float]]) -> None:
@@ -99,7 +97,7 @@ class Looks:
                 self._feeding = gradients.feeding(self.network, x[:FEW])
             ratios = [_ratio([sizes[name] for name in names]) for names in self._feeding]
             for row in beside:
-                row[TRAINED] = ratios[row["layer"]]
+                row["training_gradient_ratio"] = ratios[row["layer"]]
 
     def after(self, epoch: int) -> None:
         """Look at it after an epoch; they count from 0."""
@@ -107,13 +105,9 @@ class Looks:
         if self.cell.measure.probe == "all" or (last and self.cell.measure.probe == "ends"):
             with self._attempt("gradients"):
                 x, y = next(self._batches())
-                self._keep(gradients.look(self.network, x, y, epoch + 1, self._seed, self.precision))
+                self.layers += gradients.look(self.network, x, y, epoch + 1, self._seed, self.precision)
         if last:
             self._step_along(self.network, "")
-
-    def _keep(self, rows: list[gradients.Row]) -> None:
-        # What training finds comes later, if at all.
-        self.layers += [row | {TRAINED: None} for row in rows]
 
     def at_cost(self, evaluate: Callable[[], object]) -> None:
         """Count what the network does while it evaluates the test set."""

@@ -18,12 +18,13 @@ def sent(tmp_path):
 
 
 def test_records_come_in_and_the_tables_are_those_of_who_sent_them(spikegrad, sent, tmp_path):
+    timed = len(list((sent / "latency" / "quick").glob("*.json")))
     checked = spikegrad("import", sent, "--dry-run", cwd=tmp_path)
     assert checked.returncode == 0 and not (tmp_path / "results").exists()
-    assert checked.stdout == "quick: 60 records would be taken in, 24 timings would be taken in\n"
+    assert checked.stdout == f"quick: 60 records would be taken in, {timed} timings would be taken in\n"
     ended = spikegrad("import", sent, cwd=tmp_path)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout == "quick: 60 records taken in, 24 timings taken in\n"
+    assert ended.stdout == f"quick: 60 records taken in, {timed} timings taken in\n"
     made = tmp_path / "results" / "local" / "leaderboards" / "quick"
     for table in (SHIPPED / "leaderboards" / "quick").iterdir():
         assert (made / table.name).read_bytes() == table.read_bytes()

@@ -106,14 +106,17 @@ def compiles(case: Case) -> str:
         return NoClaim("no C++ compiler here: see --compiler")
     # Imported here, since it takes seconds.
     from torch._dynamo.utils import counters
+    from torch._functorch import config as functorch
 
     plain, made = Probe(case.method).float(), Probe(case.method).float()
     torch._dynamo.reset()
     # Parameters are constants of a method, not inputs: as symbols, autograd functions cannot take them.
-    # inductor's own random numbers are others than eager's.
+    # inductor's own random numbers are others than eager's, and keeping less memory draws a gradient's in
+    # another order.
     with (
         torch._dynamo.config.patch(specialize_float=True),
         torch._inductor.config.patch(fallback_random=True),
+        functorch.patch(activation_memory_budget=1.0),
     ):
         compiled = torch.compile(made.neuron.unroll, fullgraph=True, dynamic=True, backend=case.compiler)
 

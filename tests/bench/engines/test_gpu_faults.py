@@ -22,7 +22,7 @@ EMULATED = """
         global broken
         from bench.train import Diverged, Outcome
 
-        gpu, seed = os.environ.get("CUDA_VISIBLE_DEVICES"), cell.seed
+        gpu, seed = os.environ.get("CUDA_VISIBLE_DEVICES") or "none", cell.seed
         with (Path(__file__).parent / "trained").open("a") as file:
             print(seed, gpu, os.getpid(), file=file)
         if broken:

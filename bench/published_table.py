@@ -13,6 +13,7 @@ from bench.columns import DECLARED, KEY, PUBLISHED, Line, frame, named
 from bench.published import Published
 from bench.rows import Record, Row, rows
 from bench.store import FAILED
+from bench.suite import Recipe
 
 PUBLISHED_COLUMNS = (
     *(*KEY, *DECLARED, "published", "published_sd", "runs", "year", "source", "source_kind"),
@@ -35,7 +36,7 @@ CHOSEN_BY = {
     "test_accuracy": "validation",
 }
 """How the epoch was chosen that an accuracy is of."""
-NO_DIFFERENCE = ("cuda", "neuron", "reset")
+NO_DIFFERENCE = ("cuda", "backbone.neuron", "backbone.reset", *Recipe.model_fields)
 """Words of a variant that change no protocol, or are compared by themselves."""
 
 

@@ -18,6 +18,7 @@ from bench.columns import DECLARED, KEY, Line, named
 from bench.errors import BenchError
 from bench.statistics import Values
 from bench.store import FAILED, OK
+from bench.variants import DEFAULT, training_words, words
 
 Record = Mapping[str, Any]
 
@@ -49,7 +50,7 @@ class Row:
     @property
     def words(self) -> list[str]:
         """The parts of the variant; none for the default."""
-        return [word for word in self.variant.split() if word != "default"]
+        return words(self.variant)
 
     @property
     def seeds(self) -> set[int]:
@@ -123,16 +124,17 @@ def base(of: Sequence[Row], baseline: str) -> Row | None:
 
 
 def rows(records: Iterable[Record]) -> list[Row]:
-    """A row per configuration, sorted by key; those that share a whole key are told apart by a suffix.
+    """A row per configuration, sorted by key.
 
-    Records made before and after a change of the code that they depend on are two configurations.
+    Where rows of one task and name were trained differently, all rows of the task say how, as in
+    learning_rate=0.03. What no word tells apart is told apart by the beginning of a hash. Records made
+    before and after a change of the code that they depend on are two configurations.
     """
     by_code: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
     for record in records:
         by_code[record["configuration"], *sorted(record.get("digests", {}).items())].append(record)
     by_key: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
-    for found in by_code.values():
-        row = _row(_configuration(found[0]), found)
+    for row in _in_words([_row(_configuration(found[0]), found) for found in by_code.values()]):
         by_key[(*row.task, row.method, row.variant)].append(row)
     apart = [row for same in by_key.values() for row in (_told_apart(same) if len(same) > 1 else same)]
     return sorted(apart, key=lambda row: (*row.task, row.method, row.variant))
@@ -158,6 +160,27 @@ def _row(configuration: str, records: list[Record]) -> Row:
         raise BenchError(f"{name} has records of different data ({', '.join(checksums)}): keep those of one")
     checksum = checksums[0] if checksums else None
     return Row(task, cell["method"]["name"], records[0]["variant"], configuration, records, checksum)
+
+
+def _in_words(rows: Sequence[Row]) -> Iterator[Row]:
+    """The same rows; in a task where it tells rows of one name apart, each says how it was trained."""
+    by_task: dict[tuple[str, str, int], list[Row]] = defaultdict(list)
+    for row in rows:
+        by_task[row.task].append(row)
+    for same in by_task.values():
+        trained = {row: training_words(row.records[0]["cell"]) for row in same}
+        named: dict[tuple[str, str], list[Row]] = defaultdict(list)
+        for row in same:
+            named[row.method, row.variant].append(row)
+        differ = {
+            key
+            for rivals in named.values()
+            for key in trained[rivals[0]]
+            if len({trained[row].get(key) for row in rivals}) > 1
+        }
+        for row in same:
+            said = [word for key, word in trained[row].items() if key in differ]
+            yield replace(row, variant=" ".join([*row.words, *said]) or DEFAULT) if said else row
 
 
 def _told_apart(rows: list[Row]) -> list[Row]:

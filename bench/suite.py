@@ -404,17 +404,13 @@ def variant(
     """The short label of a configuration: what differs from the defaults, or "default".
 
     defaults: the method's parameters at this threshold; dataset: those of the dataset. Two
-    configurations may share a label (it leaves the recipe out); tables then tell them apart by
-    their hash.
+    configurations may share a label, since it leaves the recipe out: `bench.rows` tells them apart.
     """
     parts = [f"{k}={v:g}" for k, v in cell.method.params.items() if defaults.get(k) != v]
     plain = BackboneSpec(name=cell.backbone.name)
     for key, value in cell.backbone.model_dump().items():
         if value != getattr(plain, key):
-            # A method may have a width too.
-            name = "backbone.width" if key == "width" else key
-            parts.append(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}")
-    # A method may have parameters of these names too.
+            parts.append(f"backbone.{key}={value_text(value)}")
     parts += [f"dataset.{k}={v}" for k, v in cell.dataset.params.items() if dataset.get(k) != v]
     if cell.dataset.subset is not None:
         parts.append(f"subset={cell.dataset.subset}")
@@ -425,6 +421,13 @@ def variant(
     if cell.profile.autocast != "off":
         parts.append(f"autocast={cell.profile.autocast}")
     return " ".join(parts) or "default"
+
+
+def value_text(value: object) -> str:
+    """The value of an option as a suite spells it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 Checked = TypeVar("Checked", bound=Spec)

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import BenchError
+from bench.variants import OPTIONS
 
 Kind = Literal["fixed", "adaptive", "control", "library", "reference"]
 Changes = Literal["gradient", "forward", "loss", "network"]
@@ -515,6 +516,11 @@ def _check_declaration(
         if value not in allowed:
             raise BenchError(f"method {name!r}: {what} = {value!r} is not one of {', '.join(allowed)}")
     for parameter, declared in params.items():
+        if parameter in OPTIONS:
+            raise BenchError(
+                f"method {name!r}: the parameter {parameter!r} has the name of an option of the training, "
+                "which tables would take it for; give it another name"
+            )
         if not isinstance(declared, Param):
             raise BenchError(
                 f"method {name!r}: {parameter} = {declared!r} declares no parameter; "

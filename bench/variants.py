@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from bench.suite import BackboneSpec
+from collections.abc import Mapping
+from typing import Any
 
-OPTIONS = {*BackboneSpec.model_fields, "backbone.width", "subset", "cuda", "float64", "autocast"} - {
-    "name",
-    "width",
-}
+from bench.suite import Measure, Profile, Recipe, Spec, value_text
+
+PREFIXES = ("backbone.", "dataset.", "measure.")
+ALWAYS_SAID = {"device", "dtype", "autocast"}
+"""Of the profile, in every variant; see `bench.suite.variant`."""
+NOT_SAID = {"compile"}
+"""It moves last bits at most, and some methods cannot be compiled."""
+OPTIONS = {"subset", "cuda", "float64", *Recipe.model_fields, *Profile.model_fields}
+"""Words without a prefix that are not about the method: no parameter of a method may have such a name."""
 DEFAULT = "default"
 
 
@@ -18,7 +24,7 @@ def words(variant: str) -> list[str]:
 
 def is_option(word: str) -> bool:
     """Whether a word is about the network, the data or the machine, and not the method."""
-    return word.split("=")[0] in OPTIONS or word.startswith("dataset.")
+    return word.split("=")[0] in OPTIONS or word.startswith(PREFIXES)
 
 
 def own_words(variant: str) -> str:
@@ -33,3 +39,22 @@ def own_words(variant: str) -> str:
 def full_name(method: str, own: str) -> str:
     """A method with what is its own of a variant."""
     return method if own == DEFAULT else f"{method} ({own})"
+
+
+def training_words(cell: Mapping[str, Any]) -> dict[str, str]:
+    """How a cell was trained, by key: what tells rows apart whose variants are the same.
+
+    A key that is not there has the value that such keys have by default, as in records of earlier versions.
+    """
+    parts: tuple[tuple[str, str, type[Spec], set[str]], ...] = (
+        ("recipe", "", Recipe, set()),
+        ("profile", "", Profile, ALWAYS_SAID | NOT_SAID),
+        ("measure", "measure.", Measure, set()),
+    )
+    return {
+        f"{prefix}{key}": f"{prefix}{key}={value_text(cell[part].get(key, field.default))}"
+        for part, prefix, spec, without in parts
+        if part in cell
+        for key, field in spec.model_fields.items()
+        if key not in without and (key in cell[part] or not field.is_required())
+    }

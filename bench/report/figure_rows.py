@@ -114,32 +114,28 @@ def slopes(task: Task, gradients: Lines) -> list[Line]:
 
 
 def swept(task: Task, of: Mapping[Key, Row]) -> list[Line]:
-    """Accuracy over the one parameter of a method that takes several values here, by learning rate.
+    """Accuracy over the parameter that most methods take several values of here, and of these methods alone.
 
-    Where only the learning rate does, over that. Methods are named without what is swept.
+    Methods are named without it. A method that varies several at once has no place on one axis.
     """
-    by_method: dict[str, list[tuple[Entry, Mapping[str, Any], float]]] = defaultdict(list)
+    by_method: dict[str, list[tuple[Entry, Mapping[str, Any]]]] = defaultdict(list)
     for entry in task.entries:
         if row := of.get(entry.key):
-            cell = row.records[0]["cell"]
-            rate = float(cell.get("recipe", NOTHING).get("learning_rate", math.nan))
-            by_method[row.method].append((entry, cell["method"]["params"], rate))
-    found: list[Line] = []
+            by_method[row.method].append((entry, row.records[0]["cell"]["method"]["params"]))
+    found: dict[str, list[Line]] = defaultdict(list)
     for method, entries in by_method.items():
-        names = {name for _, params, _ in entries for name in params}
-        varied = sorted(n for n in names if len({params.get(n) for _, params, _ in entries}) > 1)
-        rates = {rate for _, _, rate in entries}
-        if len(varied) > 1 or (not varied and len(rates) < 2):
+        names = {name for _, params in entries for name in params}
+        varied = [n for n in names if len({params.get(n) for _, params in entries}) > 1]
+        if len(varied) != 1:
             continue
-        name = varied[0] if varied else "learning rate"
-        for entry, params, rate in entries:
-            value = params.get(name) if varied else rate
-            mean = rounded(entry.line["test_accuracy_mean"])
+        for entry, params in entries:
+            value, mean = params.get(varied[0]), rounded(entry.line["test_accuracy_mean"])
             if value is not None and value > 0 and mean is not None:
-                point = {"method": method, "parameter": name, "value": value, "accuracy": mean}
+                point = {"method": method, "parameter": varied[0], "value": value, "accuracy": mean}
                 low, high = (rounded(entry.line[f"test_accuracy_ci_{end}"]) for end in ("low", "high"))
-                found.append(point | {"rate": rate if varied else None, "low": low, "high": high})
-    return sorted(found, key=lambda row: (row["method"], row["rate"] or 0, row["value"]))
+                found[varied[0]].append(point | {"low": low, "high": high})
+    chosen = max(sorted(found), key=lambda name: len({row["method"] for row in found[name]}), default="")
+    return sorted(found[chosen], key=lambda row: (row["method"], row["value"]))
 
 
 def _one(lines: Lines, entry: Entry) -> Mapping[str, Any]:

@@ -192,9 +192,9 @@ def shape() -> alt.Chart:
 
 
 def swept() -> Layered:
-    """Accuracy over a parameter, a line for each learning rate and method.
+    """Accuracy over a parameter, a line for each method; the page puts its name on the axis.
 
-    Rows: method, role, parameter, value, rate, accuracy, low, high.
+    Rows: method, role, parameter, value, accuracy, low, high.
     """
     base = _chart()
     x = alt.X("value:Q", title="value of the parameter", scale=alt.Scale(type="log", nice=False, padding=12))
@@ -204,9 +204,9 @@ def swept() -> Layered:
     lines = base.mark_line(point=alt.OverlayMarkDef(size=40, filled=True)).encode(
         x=x,
         y=_number_y("accuracy", "test accuracy, %"),
-        detail=["method:N", "rate:N"],
+        detail="method:N",
         **_roles(),
-        tooltip=_tips("method", "parameter", "rate", value=".4~g", accuracy=".2f"),
+        tooltip=_tips("method", "parameter", value=".4~g", accuracy=".2f"),
     )
     return alt.layer(bars, lines).properties(height=260)
 

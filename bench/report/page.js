@@ -245,7 +245,10 @@
         if (type === "log") delete layer.encoding.x.scale.zero;
       }
     });
-    compared("swept", task.swept);
+    draw($("figure-swept"), "swept", withRoles(task.swept, a, b), (spec) => {
+      named(spec, a, b);
+      for (const layer of spec.layer) layer.encoding.x.title = task.swept[0].parameter;
+    });
     const maps = task.maps.methods ?? {};
     for (const [side, method] of [["a", a], ["b", b]]) {
       const map = Object.hasOwn(maps, method) ? maps[method] : null;

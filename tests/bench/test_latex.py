@@ -93,7 +93,7 @@ def test_labels_are_short_where_they_can_be_and_never_twice():
         "tab:mine-digits-convnet-t4",
         "tab:mine-digits-convnet-t10",
     ]
-    twins = [*runs("rectangle", GOOD), *runs("rectangle", GOOD, "neuron=plif")]
+    twins = [*runs("rectangle", GOOD), *runs("rectangle", GOOD, "backbone.neuron=plif")]
     assert re.findall(r"\\label\{(.*?)\}", latex(twins)) == [
         "tab:mine-digits-convnet-t4",
         "tab:mine-digits-convnet-t4-2",

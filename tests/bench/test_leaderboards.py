@@ -385,13 +385,37 @@ def in_setting(records: list[Record], code: str = "v1", **options: Any) -> list[
     ]
 
 
+def in_recipe(records: list[Record], configuration: str, **recipe: Any) -> list[Record]:
+    """The records as of another configuration, made with this recipe."""
+    return [
+        record | {"configuration": configuration, "cell": record["cell"] | {"recipe": recipe}}
+        for record in records
+    ]
+
+
+def test_rows_of_one_name_say_in_words_how_they_were_trained() -> None:
+    found = table(
+        in_recipe(runs("rectangle", POOR), "a", learning_rate=0.01, epochs=3),
+        in_recipe(runs("rectangle", GOOD), "b", learning_rate=0.03, epochs=3),
+        in_recipe(runs("arctan", FAIR), "c", learning_rate=0.03, epochs=3),
+        in_recipe(runs("rectangle", GOOD, task=("blobs", "mlp", 2)), "d", learning_rate=1.0, epochs=9),
+    )
+    assert sorted(found.index) == [
+        ("arctan", "learning_rate=0.03"),
+        ("rectangle", "default"),
+        ("rectangle", "learning_rate=0.01"),
+        ("rectangle", "learning_rate=0.03"),
+    ]
+    assert found.loc[("arctan", "learning_rate=0.03"), "rank"] == 2
+
+
 def test_a_row_is_compared_with_the_baseline_of_its_own_setting() -> None:
-    plif = "neuron=plif"
+    plif = "backbone.neuron=plif"
     found = table(
         in_setting(runs("rectangle", POOR)),
         in_setting(runs("arctan", FAIR)),
         in_setting(runs("rectangle", FAIR, plif), neuron="plif"),
-        in_setting(runs("rectangle", GOOD, "height=0.1 neuron=plif"), neuron="plif"),
+        in_setting(runs("rectangle", GOOD, "height=0.1 backbone.neuron=plif"), neuron="plif"),
         in_setting(runs("arctan", GOOD, plif), neuron="plif"),
     )
     delta = found["delta_vs_baseline"]
@@ -402,7 +426,7 @@ def test_a_row_is_compared_with_the_baseline_of_its_own_setting() -> None:
         ("arctan", "default"): 1,
         ("rectangle", "default"): 2,
         ("arctan", plif): 1,
-        ("rectangle", "height=0.1 neuron=plif"): 1,
+        ("rectangle", "height=0.1 backbone.neuron=plif"): 1,
         ("rectangle", plif): 3,
     }
 

@@ -146,7 +146,7 @@ def test_a_reference_is_shown_with_its_mean_and_not_ranked():
 
 def test_parameters_tell_rows_apart_and_options_of_the_network_do_not():
     records = []
-    for task, width in (("digits", "backbone.width=0.5"), ("blobs", "neuron=plif")):
+    for task, width in (("digits", "backbone.width=0.5"), ("blobs", "backbone.neuron=plif")):
         where = {"task": (task, "convnet", 4)}
         records += runs("rectangle", GOOD, width, **where) + runs("arctan", FAIR, width, **where)
         records += runs("arctan", POOR, f"width=2 {width}", **where)

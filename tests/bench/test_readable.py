@@ -50,7 +50,7 @@ def test_what_all_variants_share_stands_in_the_title_alone() -> None:
 
 
 def test_other_options_of_the_network_or_the_data_are_another_table() -> None:
-    variants = ["default", "reset=subtract", "neuron=plif dataset.alpha=1.0", "width=2"]
+    variants = ["default", "backbone.reset=subtract", "backbone.neuron=plif dataset.alpha=1.0", "width=2"]
     found = leaderboards.accuracy_table([r for v in variants for r in runs("rectangle", GOOD, v)])
     blocks = list(readable.blocks(found))
     assert [[line["method"] for line in block.lines] for block in blocks] == [
@@ -59,6 +59,6 @@ def test_other_options_of_the_network_or_the_data_are_another_table() -> None:
         ["rectangle"],
     ]
     assert [block.title.split(" · ")[3:] for block in blocks[1:]] == [
-        ["neuron=plif", "dataset.alpha=1.0"],
-        ["reset=subtract"],
+        ["backbone.neuron=plif", "dataset.alpha=1.0"],
+        ["backbone.reset=subtract"],
     ]

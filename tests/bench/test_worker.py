@@ -158,7 +158,7 @@ def test_what_a_record_says_before_the_outcome(tiny, make_plan):
     assert (record["schema"], record["id"]) == (RECORD_SCHEMA, planned.id)
     assert record["configuration"] == planned.configuration
     # At a threshold of 1, 2 is the rectangle's default width.
-    assert record["variant"] == "threshold=1 subset=200"
+    assert record["variant"] == "backbone.threshold=1 subset=200"
     assert record["cell"]["method"]["params"] == {"width": 2.0, "height": None}
     assert record["method"]["kind"] == "fixed"
     assert record["data"]["checksum"] == planned.known.checksum

@@ -92,26 +92,23 @@ def test_what_is_swept_is_drawn_over_its_values_and_nothing_else_is():
     of = {(*row.task, row.method, row.variant): row for row in rows(records)}
     (task,) = tasks
     found = figure_rows.swept(task, of)
-    assert [(r["method"], r["parameter"], r["value"], r["rate"], r["accuracy"]) for r in found] == [
-        ("rectangle", "width", 0.5, 0.1, 90.5),
-        ("rectangle", "width", 1.0, 0.1, 95.5),
-        ("rectangle", "width", 2.0, 0.1, 92.5),
+    assert [(r["method"], r["parameter"], r["value"], r["accuracy"]) for r in found] == [
+        ("rectangle", "width", 0.5, 90.5),
+        ("rectangle", "width", 1.0, 95.5),
+        ("rectangle", "width", 2.0, 92.5),
     ]
 
 
-def test_learning_rates_alone_are_drawn_too():
+def test_one_parameter_alone_has_the_axis_and_methods_that_vary_another_are_left_out():
     records = []
-    for number, rate in enumerate((0.01, 0.1)):
-        records += with_recipe(
-            runs("rectangle", [90.0 + number], configuration=f"{number}" * 16), {"width": 1.0}, rate
-        )
-    table = leaderboards.accuracy_table(records)
+    for method, parameter in (("rectangle", "width"), ("triangle", "width"), ("mpd-agl", "scale")):
+        for value in (0.5, 2.0):
+            records += with_recipe(runs(method, GOOD[:3], f"{parameter}={value}"), {parameter: value}, 0.1)
+    (task,) = page_tasks(leaderboards.accuracy_table(records))
     of = {(*row.task, row.method, row.variant): row for row in rows(records)}
-    found = [row for task in page_tasks(table) for row in figure_rows.swept(task, of)]
-    assert [(r["parameter"], r["value"], r["rate"], r["accuracy"]) for r in found] == [
-        ("learning rate", 0.01, None, 90.0),
-        ("learning rate", 0.1, None, 91.0),
-    ]
+    found = figure_rows.swept(task, of)
+    assert {(r["method"], r["parameter"]) for r in found} == {("rectangle", "width"), ("triangle", "width")}
+    assert figure_rows.swept(page_tasks(leaderboards.accuracy_table(runs("a", GOOD)))[0], of) == []
 
 
 def test_slopes_stand_in_the_order_of_the_table():

@@ -32,11 +32,11 @@ def test_variants_of_a_method_stand_below_each_other_and_networks_apart(which):
         [
             *measured("rectangle", [98.0]),
             *measured("rectangle", [98.0], "width=0.5"),
-            *measured("rectangle", [98.0], "neuron=plif"),
+            *measured("rectangle", [98.0], "backbone.neuron=plif"),
         ],
     )
     titles = [line[4:] for line in markdown.splitlines() if line.startswith("### ")]
-    assert titles == ["digits · convnet · T = 4", "digits · convnet · T = 4 · neuron=plif"]
+    assert titles == ["digits · convnet · T = 4", "digits · convnet · T = 4 · backbone.neuron=plif"]
     first, second = markdown.split("### ")[1:]
     assert "| rectangle |" in first and "| rectangle (width=0.5) |" in first
     assert second.count("| rectangle |") == 1

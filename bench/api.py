@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from bench import derivatives, reading
+from bench import derivatives, kept_suites, reading
 from bench.errors import BenchError, Stopped, warn
 from bench.paths import data_root as find_data_root
 from bench.paths import default_results
@@ -55,6 +56,7 @@ def run(
     methods: Sequence[str] | None = None,
     datasets: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
+    add: bool = False,
     plugins: Iterable[Path | str] = (),
     device: str | None = None,
     jobs: int | None = None,
@@ -75,6 +77,7 @@ def run(
         methods=methods,
         datasets=datasets,
         seeds=seeds,
+        add=add,
         plugins=plugins,
         device=device,
         retry=retry,
@@ -92,6 +95,7 @@ def make_plan(
     methods: Sequence[str] | None = None,
     datasets: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
+    add: bool = False,
     plugins: Iterable[Path | str] = (),
     device: str | None = None,
     retry: bool = False,
@@ -109,6 +113,8 @@ def make_plan(
     if times is not None:
         chosen = chosen.model_copy(update={"times": times})
     store = Store(Path(results) if results is not None else default_results(), chosen.name)
+    if more := kept_suites.check(store, chosen):
+        warn(f"the suite {chosen.name} has more than when it was last run here: {'; '.join(more)}")
     writable(store.results)
     root = find_data_root(Path(data_root) if data_root is not None else None)
     if root.exists() and not root.is_dir():
@@ -116,12 +122,10 @@ def make_plan(
     # Only now, when the cheap mistakes are out of the way: this imports torch.
     from bench import plan, registry
 
-    if methods is None:
-        # A method given on the command line is there to be compared: it joins the suite's own.
-        given = [name for name, entry in registry.load(files).methods.items() if entry.given]
-        methods = [m.name for m in chosen.methods] + given if given else None
-    return plan.make_plan(
-        chosen.only(methods=methods, datasets=datasets, seeds=seeds),
+    # A method given on the command line is there to be compared: it joins the suite's own.
+    given = [name for name, entry in registry.load(files).methods.items() if entry.given] if files else []
+    made = plan.make_plan(
+        chosen.joined(given).only(methods=methods, datasets=datasets, seeds=seeds, add=add),
         store,
         plugins=files,
         data_root=root,
@@ -129,6 +133,7 @@ def make_plan(
         retry=retry,
         elsewhere=elsewhere,
     )
+    return replace(made, whole=chosen)
 
 
 def execute(
@@ -148,6 +153,7 @@ def execute(
     from bench.engines import local, serial
 
     with plan.store.lock():
+        _keep_suite(plan)
         try:
             local.run(
                 plan,
@@ -168,6 +174,18 @@ def execute(
                 write_tables(plan.store, plan.suite)
             raise
         write_tables(plan.store, plan.suite)
+
+
+def _keep_suite(plan: Plan) -> None:
+    from bench.engines.process import unwritable
+
+    if plan.whole is None:
+        return
+    kept_suites.check(plan.store, plan.whole)
+    try:
+        kept_suites.keep(plan.store, plan.whole)
+    except OSError as problem:
+        raise unwritable(plan.store.results, problem.strerror or str(problem)) from None
 
 
 def _draw(plan: Plan) -> None:
@@ -227,8 +245,8 @@ def to_paste(
 
 def _stored(suite: str, results: Path | str | None) -> tuple[Store, Suite]:
     """The records of a suite, and the suite."""
-    chosen = load_suite(suite)
-    return Store(Path(results) if results is not None else default_results(), chosen.name), chosen
+    chosen, store = kept_suites.find(suite, Path(results) if results is not None else default_results())
+    return store, chosen
 
 
 def report(suite: str, *, results: Path | str | None = None) -> Path:

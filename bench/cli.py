@@ -50,6 +50,10 @@ SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A shipped suite
 Methods = Annotated[str | None, typer.Option("--methods", help="Only these, separated by commas.")]
 Datasets = Annotated[str | None, typer.Option("--datasets", help="Only these, separated by commas.")]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="Only these, separated by commas.")]
+Add = Annotated[
+    bool,
+    typer.Option("--add", help="Let --methods, --datasets and --seeds name what the suite does not have."),
+]
 Plugins = Annotated[
     list[Path] | None,
     typer.Option(
@@ -104,6 +108,7 @@ def run(
     methods: Methods = None,
     datasets: Datasets = None,
     seeds: Seeds = None,
+    add: Add = False,
     plugin: Plugins = None,
     device: Device = None,
     jobs: Jobs = None,
@@ -115,7 +120,7 @@ def run(
     """Run what is missing of a suite; show progress; write and show the leaderboard."""
     from bench import api, progress, render
 
-    plan = _plan(suite, results, data_root, methods, datasets, seeds, plugin, device, retry, times)
+    plan = _plan(suite, results, data_root, methods, datasets, seeds, add, plugin, device, retry, times)
     talk = console(stderr=True)
     warn_broken(talk, plan.found)
     to_time = render.to_time(plan, retry=retry) or 0
@@ -144,6 +149,7 @@ def plan(
     methods: Methods = None,
     datasets: Datasets = None,
     seeds: Seeds = None,
+    add: Add = False,
     plugin: Plugins = None,
     device: Device = None,
     retry: Retry = False,
@@ -152,7 +158,9 @@ def plan(
     """Show the cells of a suite, which are done, and how long the rest may take; train nothing."""
     from bench import render
 
-    made = _plan(suite, results, data_root, methods, datasets, seeds, plugin, device, retry, elsewhere=True)
+    made = _plan(
+        suite, results, data_root, methods, datasets, seeds, add, plugin, device, retry, elsewhere=True
+    )
     warn_broken(console(stderr=True), made.found)
     if as_json:
         print_json(render.plan_as_json(made, retry=retry))
@@ -360,6 +368,7 @@ def _plan(
     methods: str | None,
     datasets: str | None,
     seeds: str | None,
+    add: bool,
     plugin: list[Path] | None,
     device: str | None,
     retry: bool,
@@ -376,6 +385,7 @@ def _plan(
         methods=_names(methods),
         datasets=_names(datasets),
         seeds=_numbers(seeds),
+        add=add,
         plugins=plugin or (),
         device=device,
         retry=retry,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,8 +13,6 @@ from bench.terminal import DataRoot, Json, Plugins, Results, console, counted, n
 
 if TYPE_CHECKING:
     from bench.record_files import Record
-    from bench.store import Store
-    from bench.suite import Suite
     from bench.verifying import Verification
 
 HEADS = ("method", "dataset", "seed", "recorded %", "here %", "verdict", "why")
@@ -50,9 +47,9 @@ def verify(
     On the same processor and versions that is bit for bit; elsewhere accuracies must agree within three
     standard errors of their difference.
     """
-    from bench import paths, progress, verifying
+    from bench import kept_suites, paths, progress, verifying
 
-    chosen, store = _place(suite, results or paths.default_results())
+    chosen, store = kept_suites.find(suite, results or paths.default_results())
     records = _only(store.records(), "method", methods)
     records = _only(records, "dataset", datasets)
     wanted = verifying.chosen(records, verifying.Sample(None if every else sample, draw))
@@ -81,21 +78,6 @@ def verify(
         _show(found)
     if any(each.verdict != "bit for bit" and each.verdict != "within tolerance" for each in found):
         raise typer.Exit(1)
-
-
-def _place(suite: str, results: Path) -> tuple[Suite, Store]:
-    """The suite, and its records; a suite that is not known is what its own records say."""
-    from bench.store import Store
-    from bench.suite import load_suite, suite_of_cells
-
-    try:
-        chosen = load_suite(suite)
-    except BenchError:
-        store = Store(results, suite)
-        if suite != Path(suite).name or not (records := store.records()):
-            raise
-        return suite_of_cells(suite, [record["cell"] for record in records]), store
-    return chosen, Store(results, chosen.name)
 
 
 def _only(records: Sequence[Record], what: str, names: str | None) -> list[Record]:

@@ -57,7 +57,10 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """All cells of a suite, those of one configuration next to each other."""
+    """All cells of a suite, those of one configuration next to each other.
+
+    whole: the suite that `suite` was cut out of, or added to; None where nobody knows.
+    """
 
     suite: Suite
     store: Store
@@ -66,6 +69,7 @@ class Plan:
     plugins: tuple[Path, ...]
     data_root: Path
     workloads: Workloads
+    whole: Suite | None = None
 
     @property
     def pending(self) -> list[Planned]:

@@ -48,7 +48,13 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-Named = TypeVar("Named", bound=Spec)
+class NamedSpec(Spec):
+    """An entry of a list."""
+
+    name: str
+
+
+Named = TypeVar("Named", bound=NamedSpec)
 
 
 def _named(value: Any) -> Any:
@@ -59,20 +65,18 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-class MethodSpec(Spec):
+class MethodSpec(NamedSpec):
     """A method and the parameters that differ from its defaults."""
 
-    name: str
     params: dict[str, float | None] = {}
 
 
-class DatasetSpec(Spec):
+class DatasetSpec(NamedSpec):
     """A dataset, and the parameters that differ from its defaults.
 
     subset: how many of its training samples (validation included) are used.
     """
 
-    name: str
     subset: int | None = Field(None, ge=1)
     params: dict[str, StrictInt | StrictFloat | StrictStr] = {}
 
@@ -80,7 +84,7 @@ class DatasetSpec(Spec):
         return hash((self.name, self.subset, tuple(self.params.items())))
 
 
-class BackboneSpec(Spec):
+class BackboneSpec(NamedSpec):
     """A backbone and the options that all backbones share.
 
     width: multiplier of the channel counts. neuron: lif, or plif (decay learned, one a layer).
@@ -88,7 +92,6 @@ class BackboneSpec(Spec):
     (soft). detach_reset: no gradient through the reset. threshold: v_th. decay: tau, or its start.
     """
 
-    name: str
     width: float = Field(1.0, gt=0)
     neuron: Literal["lif", "plif"] = "lif"
     norm: Literal["tdbn", "bn", "none"] = "tdbn"
@@ -283,34 +286,69 @@ class Suite(Spec):
     def _recipe(self, task: Task) -> Recipe:
         return Recipe.model_validate({**self.recipe.model_dump(), **task.recipe})
 
+    def joined(self, methods: Sequence[str]) -> Suite:
+        """This suite with these methods too."""
+        there = {spec.name for spec in self.methods}
+        more = tuple(MethodSpec(name=name) for name in methods if name not in there)
+        return self.model_copy(update={"methods": (*self.methods, *more)}) if more else self
+
     def only(
         self,
         *,
         methods: Sequence[str] | None = None,
         datasets: Sequence[str] | None = None,
         seeds: Sequence[int] | None = None,
+        add: bool = False,
     ) -> Suite:
-        """This suite cut down, or widened, to the given names; entries it has keep their options.
+        """This suite cut down to the given names; entries that it has keep their options.
 
-        The tasks of a suite are cut down only: what recipe would another dataset have? Raises
-        BenchError if what is left is not a valid suite.
+        add: it is widened by names that it does not have, but for data sets of a suite with tasks: what
+        recipe would another have? Raises BenchError for a name that it does not have, or if what is left
+        is not a valid suite.
         """
         changes: dict[str, Any] = {}
         if methods is not None:
-            changes["methods"] = _choose(self.methods, methods, MethodSpec)
+            changes["methods"] = self._chosen("methods", self.methods, methods, MethodSpec, add)
         if datasets is not None and self.tasks:
             changes["tasks"] = self._tasks_of(datasets)
         elif datasets is not None:
-            changes["datasets"] = _choose(self.datasets, datasets, DatasetSpec)
+            changes["datasets"] = self._chosen("datasets", self.datasets, datasets, DatasetSpec, add)
         if datasets is not None:
             changes["targets"] = {name: goal for name, goal in self.targets.items() if name in datasets}
         if seeds is not None:
+            if (other := [seed for seed in seeds if seed not in self.seeds]) and not add:
+                raise BenchError(self._lacks("seeds", other[0], self.seeds))
             changes["seeds"] = tuple(dict.fromkeys(seeds))
-        content = {field: getattr(self, field) for field in self.model_fields_set}
+        content = {field: getattr(self, field) for field in self.model_fields_set | changes.keys()}
         try:
             return Suite.model_validate({**content, **changes})
         except ValidationError as error:
             raise BenchError(f"suite {self.name}: {_first(error)}") from None
+
+    def _chosen(
+        self,
+        what: str,
+        listed: tuple[Named, ...],
+        names: Sequence[str],
+        spec: type[Named],
+        add: bool,
+    ) -> tuple[Named, ...]:
+        chosen: list[Named] = []
+        for name in dict.fromkeys(names):
+            there = [each for each in listed if each.name == name]
+            # "all" stands for every installed method.
+            if not (there or add or any(each.name == "all" for each in listed)):
+                raise BenchError(self._lacks(what, name, [each.name for each in listed]))
+            chosen += there or [spec(name=name)]
+        return tuple(chosen)
+
+    def _lacks(self, what: str, name: object, there: Sequence[object]) -> str:
+        close = difflib.get_close_matches(str(name), map(str, there), n=1)
+        has = f"did you mean {close[0]}?" if close else f"it has {', '.join(map(str, there))};"
+        return (
+            f"--{what}: the suite {self.name} does not have {name}: {has} with `--add` it joins what the "
+            "suite has"
+        )
 
     def _tasks_of(self, datasets: Sequence[str]) -> tuple[Task, ...]:
         known = dict.fromkeys(d.name for task in self.tasks for d in task.datasets)
@@ -447,13 +485,6 @@ def _hash(content: dict[str, Any], checksum: str) -> str:
         {"schema": RECORD_SCHEMA, "data": checksum, "cell": content}, sort_keys=True, separators=(",", ":")
     )
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def _choose(listed: tuple[Any, ...], names: Sequence[str], spec: type[Named]) -> tuple[Named, ...]:
-    chosen: list[Named] = []
-    for name in dict.fromkeys(names):
-        chosen.extend([e for e in listed if e.name == name] or [spec.model_validate({"name": name})])
-    return tuple(chosen)
 
 
 def _first(error: ValidationError) -> str:

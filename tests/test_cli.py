@@ -106,7 +106,9 @@ def test_the_plan_of_a_finished_suite(smoke, spikegrad):
 
 
 def test_a_plan_writes_nothing(spikegrad, tmp_path):
-    shown = spikegrad("plan", "smoke", "--seeds", "0,5", "--methods", "rectangle,triangle", cwd=tmp_path)
+    shown = spikegrad(
+        "plan", "smoke", "--seeds", "0,5", "--methods", "rectangle,triangle", "--add", cwd=tmp_path
+    )
     assert shown.returncode == 0, shown.stderr
     assert "4 cells, 4 to run" in shown.stdout
     assert "triangle" in shown.stdout
@@ -150,7 +152,8 @@ def test_from_python_without_a_main_guard_beside_a_folder_called_bench(smoke, en
     (work / "bench/__init__.py").write_text("raise SystemExit('another bench')")
     script = tmp_path / "script.py"
     script.write_text(
-        "import bench\nprint('begin')\nframe = bench.run('smoke', methods=['rectangle'], seeds=[0, 1])\n"
+        "import bench\nprint('begin')\n"
+        "frame = bench.run('smoke', methods=['rectangle'], seeds=[0, 1], add=True)\n"
         "print(sorted(frame.method), int(frame.n_seeds.sum()))\n"
         "again = bench.leaderboard('smoke')\nprint(again.equals(frame))\n"
     )
@@ -251,7 +254,7 @@ learning_rate = 0.01
 
 STARTED = [
     ("run nosuch", "no suite 'nosuch': the shipped ones are"),
-    ("run smoke --datasets cifar10", "dataset cifar10: "),
+    ("run smoke --datasets cifar10 --add", "dataset cifar10: "),
     ("run smoke --results bad.toml/sub", "cannot write results to bad.toml/sub: bad.toml is not a"),
 ]
 """Tried in a process of their own; the others in this one, which starts faster."""
@@ -261,8 +264,13 @@ REFUSED = [
     ("run smoke --seeds 0,x", "--seeds: 'x' is not a seed"),
     ("run smoke --methods ,", "',' names nothing"),
     ("run smoke --plugin nowhere.py", "plugin nowhere.py does not exist"),
-    ("run smoke --methods rectangel", "unknown method 'rectangel': did you mean 'rectangle'?"),
-    ("run smoke --datasets digit", "unknown dataset 'digit': did you mean"),
+    (
+        "run smoke --methods rectangel",
+        "--methods: the suite smoke does not have rectangel: did you mean rect",
+    ),
+    ("run smoke --methods rectangel --add", "unknown method 'rectangel': did you mean 'rectangle'?"),
+    ("run smoke --datasets digit --add", "unknown dataset 'digit': did you mean"),
+    ("run smoke --seeds 9", "--seeds: the suite smoke does not have 9: it has 0; with `--add` it joins"),
     ("run fit.toml", "digits on mlp: mpd-agl needs a tdBN before every spiking layer; mlp/fc1 has none"),
     ("plan nosuch", "no suite 'nosuch'"),
     ("plan smoke --results bad.toml", "cannot write results to bad.toml: bad.toml is not a folder"),

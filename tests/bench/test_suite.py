@@ -1,5 +1,6 @@
 """Suites: what is valid, what is refused and how, ids, labels."""
 
+import re
 import tomllib
 
 import pytest
@@ -173,13 +174,35 @@ def test_one_method_may_be_written_without_a_list(tiny):
     assert tiny(methods="all").methods == (MethodSpec(name="all"),)
 
 
-def test_only_keeps_options_adds_what_is_new_and_forgets_repeats(tiny):
+def test_only_keeps_options_and_forgets_repeats_and_adds_where_it_is_told(tiny):
     whole = tiny(methods=[{"name": "rectangle", "params": {"width": 2}}, "mpd-agl"])
-    cut = whole.only(methods=["triangle", "rectangle", "triangle"], datasets=["digits"], seeds=[3, 1, 3])
+    cut = whole.only(
+        methods=["triangle", "rectangle", "triangle"], datasets=["digits"], seeds=[3, 1, 3], add=True
+    )
     assert cut.methods == (MethodSpec(name="triangle"), MethodSpec(name="rectangle", params={"width": 2}))
     assert cut.datasets == (DatasetSpec(name="digits", subset=200),)
     assert cut.seeds == (3, 1)
     assert whole.only() == whole
+
+
+@pytest.mark.parametrize(
+    ("cut", "told"),
+    [
+        ({"seeds": [0, 7]}, "--seeds: the suite tiny does not have 7: it has 0, 1; with `--add`"),
+        (
+            {"methods": ["rectangel"]},
+            "--methods: the suite tiny does not have rectangel: did you mean rectan",
+        ),
+        ({"datasets": ["mnist"]}, "--datasets: the suite tiny does not have mnist: it has digits;"),
+    ],
+)
+def test_only_narrows_and_never_adds(tiny, cut, told):
+    with pytest.raises(BenchError, match=re.escape(told)):
+        tiny(seeds=[0, 1]).only(**cut)
+
+
+def test_every_method_may_be_picked_out_of_all(tiny):
+    assert tiny(methods="all").only(methods=["mpd-agl"]).methods == (MethodSpec(name="mpd-agl"),)
 
 
 @pytest.mark.parametrize("cut", [{"seeds": [-1]}, {"seeds": []}, {"methods": []}, {"datasets": []}])
@@ -309,7 +332,7 @@ def test_a_suite_without_tasks_is_one_matrix():
 
 def test_tasks_are_cut_down_to_datasets(tmp_path):
     whole = load_suite(write(tmp_path, TASKS))
-    cut = whole.only(datasets=["yin-yang", "digits-events"], seeds=[4])
+    cut = whole.only(datasets=["yin-yang", "digits-events"], seeds=[4], add=True)
     assert [[d.name for d in m.datasets] for m in cut.matrices] == [["yin-yang"], ["digits-events"]]
     assert cut.matrices[1].recipe.weight_decay == 5e-4
     assert len(whole.only(datasets=["digits"]).matrices) == 1

@@ -171,9 +171,9 @@ def execute(
             _draw(plan)
         except KeyboardInterrupt:
             if plan.store.records():
-                write_tables(plan.store, plan.suite)
+                write_tables(plan.store, plan.whole or plan.suite)
             raise
-        write_tables(plan.store, plan.suite)
+        write_tables(plan.store, plan.whole or plan.suite)
 
 
 def _keep_suite(plan: Plan) -> None:
@@ -239,6 +239,7 @@ def to_paste(
         suite=store.suite,
         records=store.records(),
         baseline=chosen.baseline,
+        seeds=chosen.seeds,
         command=["spikegrad", *command, "--format", form],
     )
 
@@ -269,7 +270,9 @@ def report_of_run(plan: Plan, *, anything_new: bool) -> Path | None:
 
     file = page.file_of(plan.store)
     try:
-        return page.write(plan.suite, plan.store) if anything_new or not file.is_file() else file
+        return (
+            page.write(plan.whole or plan.suite, plan.store) if anything_new or not file.is_file() else file
+        )
     except BenchError as problem:
         warn(str(problem))
         return None
@@ -285,7 +288,7 @@ def write_tables(store: Store, suite: Suite) -> dict[str, pd.DataFrame]:
 
     found = reading.read(store, suite.targets)
     found.warn()
-    made = leaderboards.tables(found.records, suite.baseline, found.timings, found.layer_times)
+    made = leaderboards.tables(found.records, suite.baseline, found.timings, found.layer_times, suite.seeds)
     try:
         leaderboards.save(made, store.leaderboards)
     except Stopped:

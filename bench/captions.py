@@ -40,11 +40,13 @@ OPTIMIZERS = {"adamw": "AdamW", "sgd": "SGD"}
 class Captions:
     """The captions of a suite's tables: its protocol and its design, as its records have them."""
 
-    def __init__(self, suite: str, records: Iterable[Record], baseline: str) -> None:
+    def __init__(
+        self, suite: str, records: Iterable[Record], baseline: str, seeds: Iterable[int] | None = None
+    ) -> None:
         self.suite, self.baseline = suite, baseline
         of = rows(records)
         self.rows = {tuple(row.identity()[name] for name in KEY): row for row in of}
-        self.designs = designs(of, baseline)
+        self.designs = designs(of, baseline, seeds)
 
     def of(self, which: str, block: Block) -> str:
         """The caption of one block of the table `which`, as plain text."""
@@ -53,7 +55,8 @@ class Captions:
         own = self._named(block)
         parts = [head, self._reading(which, block), _protocol(own)]
         if which == "accuracy":
-            parts += [_grouped({name: self.designs[row] for name, row in own.items()}), bold_note(block.rows)]
+            said = {name: self.designs[(*row.task, row.method, row.variant)] for name, row in own.items()}
+            parts += [_grouped(said), bold_note(block.rows)]
             if any(block.apart) and not all(block.apart):
                 where = "Without a rank" if "rank" in block.heads else "Below the line"
                 parts.append(f"{where}: not compared with the best.")
@@ -62,10 +65,11 @@ class Captions:
     def _reading(self, which: str, block: Block) -> str:
         if which != "accuracy":
             return READING.get(which, "")
-        p = " p: paired t-test, Holm-adjusted over the comparisons." if "p" in block.heads else ""
+        p = " p: of the same family." if "p" in block.heads else ""
         return (
-            f"In percent, mean ± half the 95 % t-interval over n seeds, {CHOSEN}. Δ: difference to "
-            f"{self.baseline} in percentage points, paired by seed, with its own 95 % t-interval.{p}"
+            f"In percent, mean ± half the 95 % t-interval over n seeds, {CHOSEN}; failed runs count as "
+            f"chance. Δ: difference to {self.baseline} in percentage points, paired by seed, with a 95 % "
+            f"interval for all pairs of rows together.{p}"
         )
 
     def _named(self, block: Block) -> dict[str, Row]:

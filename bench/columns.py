@@ -13,22 +13,25 @@ TASK = ("dataset", "backbone", "timesteps")
 KEY = (*TASK, "method", "variant")
 DECLARED = ("kind", "changes", "fidelity")
 COUNTS = ("n_seeds", "n_failed", "n_incomplete")
+EXTRA = "n_extra"
 ACCURACIES = tuple(
     f"test_accuracy_{what}" for what in ("mean", "sd", "ci_low", "ci_high", "last_mean", "best_epoch_mean")
 )
 TASK_COUNTS = ("n_tasks", "n_tasks_missing", "n_runs")
 DELTAS = ("delta_vs_baseline", "delta_ci_low", "delta_ci_high")
+TO_BEST = ("delta_to_best", "delta_to_best_ci_low", "delta_to_best_ci_high")
 P_VALUES = ("p_adjusted", "p_permutation")
+RANKS = ("rank", "rank_low", "rank_high")
 RUN_ACCURACIES = ("test_accuracy", "test_accuracy_last", "test_accuracy_best_epoch", "val_accuracy")
 ANYTIME = ("anytime_accuracy_mean", "anytime_accuracy_sd")
 PUBLISHED = ("published", "published_sd", "measured_mean", "measured_sd", "gap")
 SOURCE = ("source", "source_kind", "measure", "same_protocol", "differs", "note")
 
-VERDICT_TEXTS = ("indistinguishable_from_best", "pareto_optimal")
+VERDICT_TEXTS = ("indistinguishable_from_best", "equivalent_to_best", "pareto_optimal")
 OVERALL = ("iqm", "iqm_ci_low", "iqm_ci_high", "average_rank")
 
 DECIMALS = dict.fromkeys(
-    (*ACCURACIES, *DELTAS, *RUN_ACCURACIES, *ANYTIME, *OVERALL, *PUBLISHED), 4
+    (*ACCURACIES, *DELTAS, *TO_BEST, "detectable", *RUN_ACCURACIES, *ANYTIME, *OVERALL, *PUBLISHED), 4
 ) | dict.fromkeys(P_VALUES, 6)
 """Digits after the point on disk. Other numbers have six digits that count, or one after the point."""
 WHOLE = (
@@ -36,7 +39,6 @@ WHOLE = (
     "seed",
     "best_epoch",
     "epochs_to_target",
-    "rank",
     "t",
     "n_vanished",
     "n_unmeasured",
@@ -44,6 +46,8 @@ WHOLE = (
     "runs",
     *TASK_COUNTS,
     *COUNTS,
+    EXTRA,
+    *RANKS,
 )
 TEXTS = (
     *(*KEY, *DECLARED, *SOURCE, *VERDICT_TEXTS),

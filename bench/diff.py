@@ -12,10 +12,11 @@ import pandas as pd
 
 from bench.columns import ACCURACIES, COUNTS, DECIMALS, DECLARED, KEY, WHOLE, printed
 from bench.errors import BenchError
-from bench.leaderboards import ACCURACY_COLUMNS
 from bench.statistics import LEVEL, Summary, Welch, holm, welch
 
 Verdict = Literal["identical", "within noise", "beyond noise", "not judged", "incomparable"]
+NEEDED = (*KEY, *DECLARED, "rank", *COUNTS, *ACCURACIES)
+"""Of an accuracy table: tables of earlier versions have these too."""
 MOST_NAMED = 8
 """Rows that a sentence names before it counts the rest."""
 
@@ -160,7 +161,7 @@ def _verdict(old: Row, new: Row, p: float) -> Verdict:
 def _by_key(table: pd.DataFrame, name: str) -> dict[tuple[str, ...], Row]:
     _require_columns(table, name)
     rows: dict[tuple[str, ...], Row] = {}
-    for texts in printed(table[[*KEY, *DECLARED, "rank", *COUNTS, *ACCURACIES]]).to_numpy():
+    for texts in printed(table[[*NEEDED]]).to_numpy():
         cells = iter(texts)
         key, declared = (tuple(next(cells) for _ in part) for part in (KEY, DECLARED))
         rank, shown = next(cells), tuple(cells)
@@ -173,7 +174,7 @@ def _by_key(table: pd.DataFrame, name: str) -> dict[tuple[str, ...], Row]:
 
 
 def _require_columns(table: pd.DataFrame, name: str) -> None:
-    if missing := [column for column in ACCURACY_COLUMNS if column not in table.columns]:
+    if missing := [column for column in NEEDED if column not in table.columns]:
         raise BenchError(f"{name} is not an accuracy table: it lacks {missing[0]}; give an accuracy.csv")
 
 

@@ -25,12 +25,13 @@ def to_paste(
     records: Iterable[Record],
     baseline: str,
     command: Iterable[str],
+    seeds: Iterable[int] | None = None,
 ) -> str:
     """The table `which` of a suite in this form, a block a task.
 
     records: those that it was made of. command: what makes this text, for a comment.
     """
-    captions = Captions(suite, records, baseline)
+    captions = Captions(suite, records, baseline, seeds)
 
     def caption(block: Block) -> str:
         return captions.of(which, block)

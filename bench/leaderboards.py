@@ -17,14 +17,18 @@ import numpy as np
 import pandas as pd
 
 from bench import measured_tables, statistics, table_schemas
+from bench.all_pairs import FEWEST, MARGIN, MOST_SEEDS, AllPairs
 from bench.columns import (
     ACCURACIES,
     COUNTS,
     DECLARED,
     DELTAS,
+    EXTRA,
     KEY,
     P_VALUES,
+    RANKS,
     RUN_ACCURACIES,
+    TO_BEST,
     Line,
     csv,
     frame,
@@ -34,12 +38,16 @@ from bench.files import write_atomic
 from bench.latency_table import LATENCY_COLUMNS, latency_of
 from bench.overall_table import OVERALL_COLUMNS, overall_of
 from bench.published_table import PUBLISHED_COLUMNS, published_of
-from bench.rows import Record, Row, base, chance, rows, settings
+from bench.rows import Record, Row, base, chance, judged, rows, settings
 from bench.store import FAILED, OK
 from bench.timings import Timing
+from bench.variants import own_words
 
-VERDICTS = ("indistinguishable_from_best", "rank")
-ACCURACY_COLUMNS = (*KEY, *DECLARED, *COUNTS, *ACCURACIES, *DELTAS, *P_VALUES, *VERDICTS)
+VERDICTS = ("indistinguishable_from_best", "equivalent_to_best", *RANKS, "detectable")
+ACCURACY_COLUMNS = (
+    *(*KEY, *DECLARED, *COUNTS, EXTRA, *ACCURACIES, *DELTAS, *P_VALUES),
+    *(*TO_BEST, *VERDICTS),
+)
 RUN_EPOCHS = ("best_epoch", "epochs_to_target")
 RUNS_COLUMNS = (*KEY, *DECLARED, "seed", "status", *RUN_ACCURACIES, *RUN_EPOCHS, "error", "id")
 
@@ -55,7 +63,7 @@ COLUMNS = {
 }
 """Of every table."""
 
-FEWEST_PAIRS_WITH_BEST = 3
+YES_OR_NO = {True: "yes", False: "no"}
 
 
 def runs_table(records: Iterable[Record]) -> pd.DataFrame:
@@ -63,25 +71,36 @@ def runs_table(records: Iterable[Record]) -> pd.DataFrame:
     return _runs(rows(records))
 
 
-def accuracy_table(records: Iterable[Record], baseline: str = "rectangle") -> pd.DataFrame:
-    """A row per configuration, best first in each task, compared with the method named `baseline`.
+def accuracy_table(
+    records: Iterable[Record], baseline: str = "rectangle", seeds: Iterable[int] | None = None
+) -> pd.DataFrame:
+    """A row per configuration, best first in each task, compared with the row `baseline` and with the best.
 
-    p_adjusted and p_permutation are both Holm-adjusted over the m rows of the task that share at least
-    two seeds with the baseline; reference rows are not among them. Against the best, the intervals
-    are Bonferroni-adjusted over the rows that share at least three seeds with it. The baseline's own
-    comparison is empty, and so is one between rows whose data differ.
+    seeds: those that the suite asks for; others judge nothing, and are counted in n_extra. Failed runs count
+    as chance in everything but the means of the last epoch. Compared are all pairs of the rows that have
+    every seed and the same data, references left out: see `bench.all_pairs`. p_permutation is Holm-adjusted
+    over the comparisons with the baseline.
     """
-    return _accuracy(rows(records), baseline)
+    return _accuracy(rows(records), baseline, seeds)
 
 
-def design_note(records: Iterable[Record], baseline: str = "rectangle") -> list[str]:
+def design_note(
+    records: Iterable[Record], baseline: str = "rectangle", seeds: Iterable[int] | None = None
+) -> list[str]:
     """A sentence per task: seeds, comparisons, and the smallest difference they would show."""
-    return [f"{task.name}: {task.design()}" for task in _tasks(rows(records), baseline)]
+    return [f"{task.name}: {task.design()}" for task in _tasks(rows(records), baseline, seeds)]
 
 
-def designs(of: Sequence[Row], baseline: str = "rectangle") -> dict[Row, str]:
-    """What `design_note` says of the rows that each row is compared with, without the task's name."""
-    return {row: said for task in _tasks(of, baseline) for said in [task.design()] for row in task.rows}
+def designs(
+    of: Sequence[Row], baseline: str = "rectangle", seeds: Iterable[int] | None = None
+) -> dict[tuple[Any, ...], str]:
+    """What `design_note` says of the rows that each row is compared with, by key, without the task's name."""
+    return {
+        (*row.task, row.method, row.variant): said
+        for task in _tasks(of, baseline, seeds)
+        for said in [task.design()]
+        for row in task.rows
+    }
 
 
 def tables(
@@ -89,14 +108,18 @@ def tables(
     baseline: str = "rectangle",
     timings: Sequence[Timing] = (),
     layer_times: Iterable[Mapping[str, Any]] = (),
+    seeds: Iterable[int] | None = None,
 ) -> dict[str, pd.DataFrame]:
-    """Every table by name; timings, layer_times: of networks and of layers, apart from the trainings."""
+    """Every table by name; timings, layer_times: of networks and of layers, apart from the trainings.
+
+    seeds: see `accuracy_table`.
+    """
     of = rows(records)
     latency = latency_of(of, timings, layer_times)
     return {
         "runs": _runs(of),
-        "accuracy": _accuracy(of, baseline),
-        "overall": overall_of(of, baseline, latency),
+        "accuracy": _accuracy(of, baseline, seeds),
+        "overall": overall_of(of, baseline, latency, seeds),
         "gradients": measured_tables.gradients_of(of, baseline),
         "cost": measured_tables.cost_of(of),
         "anytime": measured_tables.anytime_of(of),
@@ -111,9 +134,10 @@ def write(
     baseline: str = "rectangle",
     timings: Sequence[Timing] = (),
     layer_times: Iterable[Mapping[str, Any]] = (),
+    seeds: Iterable[int] | None = None,
 ) -> list[Path]:
     """Write the tables, NAME.csv, each whole or not at all. Raises OSError, as on a full disk."""
-    return save(tables(records, baseline, timings, layer_times), folder)
+    return save(tables(records, baseline, timings, layer_times, seeds), folder)
 
 
 def save(made: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
@@ -143,33 +167,53 @@ def _runs(of: Sequence[Row]) -> pd.DataFrame:
     return frame([_run(row, record) for row in of for record in row.records], RUNS_COLUMNS)
 
 
-def _accuracy(of: Sequence[Row], baseline: str) -> pd.DataFrame:
-    return frame([line for task in _tasks(of, baseline) for line in task.lines()], ACCURACY_COLUMNS)
+def _accuracy(of: Sequence[Row], baseline: str, seeds: Iterable[int] | None) -> pd.DataFrame:
+    return frame([line for task in _tasks(of, baseline, seeds) for line in task.lines()], ACCURACY_COLUMNS)
 
 
 class _Task:
-    """The rows of one task and one setting, compared with its baseline and with its best."""
+    """The rows of one task and one setting, compared with each other over the seeds that decide."""
 
-    def __init__(self, rows: Sequence[Row], baseline: str) -> None:
-        self.rows, self.baseline, self.base = rows, baseline, base(rows, baseline)
-        against = self.base
-        self.wanted = against.seeds if against else set[int]().union(*(row.seeds for row in rows))
-        self.pairs = {row: row.pairs(against) for row in rows if against and row is not against}
-        self.found = {row: statistics.paired(*pair) for row, pair in self.pairs.items()}
-        self.family = [row for row, found in self.found.items() if found.n >= 2 and not row.reference]
+    def __init__(self, of: Sequence[Row], baseline: str, asked: Iterable[int] | None) -> None:
+        self.baseline = baseline
+        self.rows, self.seeds = judged(of, baseline, asked)
+        self.extra = {
+            new: len(row.records) - len(new.records) for new, row in zip(self.rows, of, strict=True)
+        }
+        self.base = base(self.rows, baseline)
+        self.chance = chance(record for row in of for record in row.records)
+        compared = [row for row in self.rows if self._compared(row)]
+        self.data = self.base.checksum if self.base else next((row.checksum for row in compared), None)
+        # In the order of the table: best first.
+        self.compared = sorted((r for r in compared if _same(r.checksum, self.data)), key=self._place)
+        self.means = [row.score(self.chance) for row in self.compared]
+        self.of = {row: i for i, row in enumerate(self.compared)}
+        scores = [row.scores(self.chance) for row in self.compared]
+        self.pairs = AllPairs(np.array(scores, float).reshape(len(scores), len(self.seeds)))
+
+    def _compared(self, row: Row) -> bool:
+        """Whether it has a score at every seed that decides."""
+        if row.reference or row.incomplete or row.seeds != self.seeds:
+            return False
+        scores = row.scores(self.chance)
+        return scores.size == len(self.seeds) and bool(np.isfinite(scores).all())
+
+    def _place(self, row: Row) -> tuple[float, str, str]:
+        return (-row.score(self.chance), row.method, row.variant)
 
     def lines(self) -> list[Line]:
         """The rows of the table, in its order."""
-        ranks, p_values = self._ranks(), self._p_values()
-        verdicts = self._verdicts(ranks)
-        order = sorted(self.rows, key=lambda row: (ranks[row] or math.inf, row.method, row.variant))
+        flips = self._sign_flips()
+        others = sorted((row for row in self.rows if row not in self.of), key=lambda r: (r.method, r.variant))
         return [
             row.identity()
-            | _accuracies(row)
-            | self._delta(row)
-            | p_values.get(row, {})
-            | named(VERDICTS, (verdicts.get(row, ""), ranks[row]))
-            for row in order
+            | _accuracies(row, self.chance)
+            | {EXTRA: self.extra[row]}
+            | self._to(self.base, row, DELTAS)
+            | {"p_adjusted": self._p(row), "p_permutation": flips.get(row, math.nan)}
+            | (self._to(self.compared[0], row, TO_BEST) if row in self.of else {})
+            | self._verdicts(row)
+            for row in (*self.compared, *others)
         ]
 
     @property
@@ -180,59 +224,87 @@ class _Task:
 
     def design(self) -> str:
         """What this many seeds and comparisons can show."""
-        if self.base is None:
-            return f"no run of {self.baseline}, so nothing is compared with it."
-        if not self.family:
-            return f"no method has two finished seeds beside {self.baseline}'s, so nothing is tested."
-        m, pairs = len(self.family), sorted(self.found[row].n for row in self.family)
-        fewest, most = pairs[0], pairs[-1]
-        seeds = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-        size = f"n = {seeds} paired seeds, m = {m} comparison{'s' * (m > 1)} with {self.baseline}"
-        spread = float(np.median([self.found[row].sd for row in self.family]))
-        if spread == 0:
-            return f"{size}; the differences do not vary, so what this design would detect is unknown."
-        least = statistics.detectable(spread, fewest, (1 - statistics.LEVEL) / m)
+        k, n = len(self.compared), len(self.seeds)
+        size = f"n = {n} paired seed{'s' * (n > 1)}, {k} method{'s' * (k != 1)}"
+        lacking = "" if self.base else f" {self._lacking()}."
+        if not self.pairs.judged:
+            why = f"fewer than {FEWEST} seeds" if k > 1 else "two that have every seed are needed"
+            return f"{size}: {why}, so nothing is tested.{lacking}"
+        least = self.pairs.detectable()
+        if math.isnan(least):
+            return f"{size}; the differences do not vary, so what this design detects is unknown.{lacking}"
+        more = self.pairs.seeds_for(MARGIN)
+        needed = f"{more} seeds" if more else f"more than {MOST_SEEDS} seeds"
         return (
-            f"{size}; with 80 % power this design would detect a true difference of {least:.2f} percentage "
-            f"points or more (paired t-test with n = {fewest} at Holm's strictest level, 0.05/{m}; the "
-            f"median sd of the differences is {spread:.2f})."
+            f"{size}, {self.pairs.pairs} pairs; with 80 % power this design detects a true difference of "
+            f"{least:.2f} percentage points or more; one of {MARGIN:g} would take {needed}.{lacking}"
         )
 
-    def _ranks(self) -> dict[Row, int | None]:
-        guess = chance(record for row in self.rows for record in row.records)
-        # Fewer seeds than the baseline's would make a mean over other runs than the others' means.
-        scores = [row.score(guess) if row.seeds >= self.wanted else math.nan for row in self.rows]
-        return dict(zip(self.rows, statistics.ranks(scores), strict=True))
+    def _lacking(self) -> str:
+        """Why nothing is compared with the baseline: another variant of it is never taken in its place."""
+        method = self.baseline if self.baseline in {row.method for row in self.rows} else ""
+        method = method or self.baseline.rpartition(":")[0]
+        there = sorted(f"{method}:{own_words(row.variant)}" for row in self.rows if row.method == method)
+        others = f"; there are {', '.join(there)}, of which --baseline takes one" if there else ""
+        return f"No run of {self.baseline}, so nothing is compared with it{others}"
 
-    def _delta(self, row: Row) -> Line:
-        found = self.found.get(row)
-        return named(DELTAS, (found.mean, found.low, found.high)) if found else {}
-
-    def _p_values(self) -> dict[Row, Line]:
-        t_tests = statistics.holm([self.found[row].p for row in self.family])
-        flips = statistics.sign_flips([statistics.differences(*self.pairs[row]) for row in self.family])
-        return {row: named(P_VALUES, p) for row, *p in zip(self.family, t_tests, flips, strict=True)}
-
-    def _verdicts(self, ranks: Mapping[Row, int | None]) -> dict[Row, str]:
-        """Of the ranked rows that can be tested: is it indistinguishable from the best?"""
-        best = [row for row in self.rows if ranks[row] == 1 and row.count(OK) >= FEWEST_PAIRS_WITH_BEST]
-        if not best:
+    def _to(self, other: Row | None, row: Row, names: Sequence[str]) -> Line:
+        """The difference to another row, and the interval that decides; none to itself, or of other data."""
+        if other is None or row is other or not _same(row.checksum, other.checksum):
             return {}
-        rivals = [row for row in self.rows if ranks[row] and row not in best]
-        found = {row: statistics.differences(*row.pairs(best[0])) for row in rivals}
-        tested = {row: d for row, d in found.items() if d.size >= FEWEST_PAIRS_WITH_BEST}
-        words = {True: "yes", False: "no", None: ""}
-        covered = zip(tested, statistics.covers_zero([*tested.values()]), strict=True)
-        return dict.fromkeys(best, "yes") | {row: words[answer] for row, answer in covered}
+        if row not in self.of or other not in self.of:
+            # It judges nothing: the mean over the seeds that both have, and no interval.
+            found = statistics.differences(*row.pairs(other))
+            return {names[0]: statistics.mean(found)}
+        i, j = self.of[row], self.of[other]
+        difference = float(self.pairs.differences[i, j])
+        half = float(self.pairs.halves[i, j]) if self.pairs.judged else math.nan
+        return named(names, (difference, difference - half, difference + half))
+
+    def _p(self, row: Row) -> float:
+        against = self.of.get(self.base) if self.base else None
+        if not self.pairs.judged or against is None or row is self.base or row not in self.of:
+            return math.nan
+        return float(self.pairs.p[self.of[row], against])
+
+    def _sign_flips(self) -> dict[Row, float]:
+        against = self.of.get(self.base) if self.base else None
+        if against is None:
+            return {}
+        family = [row for row in self.compared if row is not self.base]
+        scores = self.pairs.scores
+        found = [statistics.differences(scores[self.of[row]], scores[against]) for row in family]
+        return dict(zip(family, statistics.sign_flips(found), strict=True))
+
+    def _verdicts(self, row: Row) -> Line:
+        if row not in self.of:
+            return named(VERDICTS, ("", "", None, None, None, math.nan))
+        i = self.of[row]
+        rank = 1 + sum(mean > self.means[i] for mean in self.means)
+        if not self.pairs.judged:
+            return named(VERDICTS, ("", "", rank, None, None, math.nan))
+        unknown = math.isnan(self.pairs.halves[0, i])
+        words = [
+            "" if unknown else YES_OR_NO[bool(answer)]
+            for answer in (not self.pairs.better[0, i], self.pairs.equivalent[0, i])
+        ]
+        return named(VERDICTS, (*words, rank, *self.pairs.rank_ranges[i], self.pairs.detectable()))
 
 
-def _tasks(of: Sequence[Row], baseline: str) -> Iterator[_Task]:
+def _tasks(of: Sequence[Row], baseline: str, seeds: Iterable[int] | None = None) -> Iterator[_Task]:
+    seeds = None if seeds is None else [*seeds]
     for comparable in settings(of):
-        yield _Task(comparable, baseline)
+        yield _Task(comparable, baseline, seeds)
 
 
-def _accuracies(row: Row) -> Line:
-    test, last, best = (row.values(metric) for metric in RUN_ACCURACIES[:3])
+def _same(data: str | None, other: str | None) -> bool:
+    """Whether two rows are of the same data: those of runs that failed before they had any are."""
+    return data == other or data is None or other is None
+
+
+def _accuracies(row: Row, chance: float) -> Line:
+    last, best = (row.values(metric) for metric in RUN_ACCURACIES[1:3])
+    test = row.scores(chance)
     spread = (statistics.sd(test), *statistics.t_interval(test))
     counts = (row.count(OK), row.count(*FAILED), row.incomplete)
     means = (statistics.mean(last), statistics.mean(best))

@@ -25,7 +25,7 @@ from bench.across_tasks import (
 )
 from bench.columns import DECLARED, Line, frame, named
 from bench.latency_table import training_steps
-from bench.rows import Record, Row, base, chance, rows, settings
+from bench.rows import Record, Row, base, chance, judged, rows, settings
 from bench.statistics import Values
 from bench.store import OK
 from bench.variants import full_name, own_words
@@ -61,9 +61,14 @@ class _Method:
         return len(self.rows) == settings
 
 
-def overall_of(of: Sequence[Row], baseline: str, latency: pd.DataFrame) -> pd.DataFrame:
-    """The table; latency: that of `bench.latency_table`, for the price of a training step."""
-    compared = _compared(of)
+def overall_of(
+    of: Sequence[Row], baseline: str, latency: pd.DataFrame, seeds: Iterable[int] | None = None
+) -> pd.DataFrame:
+    """The table; latency: that of `bench.latency_table`, for the price of a training step.
+
+    seeds: those that the suite asks for; others judge nothing.
+    """
+    compared = _compared(of, baseline, seeds)
     methods = _methods(compared, baseline)
     scores = [_run_scores(rows_) for rows_ in compared]
     ranked = [m for m in methods if m.complete(len(compared)) and not m.reference]
@@ -83,12 +88,14 @@ def overall_of(of: Sequence[Row], baseline: str, latency: pd.DataFrame) -> pd.Da
     return frame(sorted(lines, key=_place), OVERALL_COLUMNS)
 
 
-def runs_by_method(records: Iterable[Record], baseline: str) -> dict[str, list[Values]]:
+def runs_by_method(
+    records: Iterable[Record], baseline: str, seeds: Iterable[int] | None = None
+) -> dict[str, list[Values]]:
     """Accuracies of all runs by method, a list of tasks each; failed ones at chance.
 
     Only of methods that are ranked over all tasks, and of references.
     """
-    compared = _compared(rows(records))
+    compared = _compared(rows(records), baseline, seeds)
     scores = [_run_scores(rows_) for rows_ in compared]
     return {
         _name(m): [scores[i][row] for i, row in sorted(m.rows.items())]
@@ -97,17 +104,21 @@ def runs_by_method(records: Iterable[Record], baseline: str) -> dict[str, list[V
     }
 
 
-def critical_of(records: Iterable[Record], baseline: str) -> tuple[list[str], Critical | None]:
+def critical_of(
+    records: Iterable[Record], baseline: str, seeds: Iterable[int] | None = None
+) -> tuple[list[str], Critical | None]:
     """The ranked methods, and their critical difference where there are tasks enough for one."""
-    compared = _compared(rows(records))
+    compared = _compared(rows(records), baseline, seeds)
     scores = [_run_scores(rows_) for rows_ in compared]
     ranked = [m for m in _methods(compared, baseline) if m.complete(len(compared)) and not m.reference]
     return [_name(m) for m in ranked], critical_difference(_means(ranked, scores)) if ranked else None
 
 
-def _compared(of: Sequence[Row]) -> list[list[Row]]:
-    """The settings that have anything to rank: of references alone none is a task."""
-    return [found for found in settings(of) if not all(row.reference for row in found)]
+def _compared(of: Sequence[Row], baseline: str, seeds: Iterable[int] | None) -> list[list[Row]]:
+    """The settings that have anything to rank, over the seeds that decide: of references alone none is."""
+    asked = None if seeds is None else [*seeds]
+    found = [each for each in settings(of) if not all(row.reference for row in each)]
+    return [judged(each, baseline, asked)[0] for each in found]
 
 
 def _methods(compared: Sequence[Sequence[Row]], baseline: str) -> list[_Method]:

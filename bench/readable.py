@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.columns import COUNTS, DECLARED, DELTAS, TASK, text
+from bench.columns import COUNTS, DECLARED, DELTAS, EXTRA, RANKS, TASK, TO_BEST, text
 from bench.leaderboards import VERDICTS
 from bench.variants import is_option, words
 
@@ -21,6 +21,7 @@ HEADINGS = {
     "fidelity": "fidelity",
     "accuracy": "test accuracy %",
     "delta": "Δ to baseline",
+    "to_best": "Δ to best",
     "best": "indistinguishable from best",
 }
 PAPER_HEADINGS = {
@@ -65,7 +66,7 @@ def blocks(table: pd.DataFrame, heads: Mapping[str, str] = HEADINGS) -> Iterator
     column = "accuracy" if "accuracy" in heads else "mean"
     for title, rows in tasks(table):
         found = rows.to_dict("records")
-        bold = [column if is_best(line) else None for line in found]
+        bold = [column if best else None for best in best_of(found)]
         apart = [pd.isna(line["rank"]) for line in found]
         yield Block(title, heads, [_readable(line) for line in found], rows, bold, apart)
 
@@ -105,19 +106,31 @@ def _options(table: pd.DataFrame) -> pd.Series[Any]:
     )
 
 
-def is_best(line: Mapping[Any, Any]) -> bool:
-    """Whether a row has the best mean of its task, or one that the design cannot tell from it."""
-    best, rank = (text(column, line[column]) for column in VERDICTS)
-    return rank == "1" or (rank != "" and best == "yes")
+def best_of(rows: Sequence[Mapping[Any, Any]]) -> list[bool]:
+    """Which rows of a task are the set that cannot be told from the best: none where that is all of them.
+
+    Nor is one with failed seeds.
+    """
+    verdicts = [text(VERDICTS[0], row[VERDICTS[0]]) for row in rows]
+    told = "no" in verdicts
+    return [told and said == "yes" and not row["n_failed"] for said, row in zip(verdicts, rows, strict=True)]
 
 
 def bold_note(rows: pd.DataFrame) -> str:
-    """What bold means in a table of these rows of an accuracy table."""
-    if not (rows["indistinguishable_from_best"].fillna("") != "").any():
-        return "Bold: the best mean; whether others differ from it is not tested (fewer than 3 common seeds)."
+    """What bold means in a table of these rows of an accuracy table, or why nothing is."""
+    verdicts = {*rows["indistinguishable_from_best"].fillna("")}
+    if verdicts <= {""}:
+        return "Nothing is bold: with fewer than 3 seeds in common nothing is tested."
+    least = sorted({*rows["detectable"].dropna().round(2)})
+    points = " or ".join(f"{each:.2f}" for each in least) or "unknown"
+    if "no" not in verdicts:
+        return (
+            "Nothing is bold: no method can be told from another; this design detects differences of "
+            f"{points} points."
+        )
     return (
-        "Bold: the best mean, and each that this design cannot tell from it (the 95 % interval of the paired "
-        "difference, Bonferroni-adjusted, covers zero), which is no proof that they are equal."
+        "Bold: what cannot be told from the best, where anything can: the interval of its difference to the "
+        "best covers zero, which is no proof that they are equal."
     )
 
 
@@ -156,19 +169,25 @@ def escaped(words: str) -> str:
 
 
 def _readable(line: Mapping[Any, Any]) -> dict[str, str]:
-    best, rank = (text(column, line[column]) for column in VERDICTS)
     mean, n = _accuracy(line), _behind(line)
     return {
-        "rank": rank,
+        "rank": _rank(line),
         "method": str(line["method"]),
         **{fact: str(line[fact]) for fact in DECLARED},
         "accuracy": f"{mean} (n = {n})",
         "mean": mean,
         "n": n,
-        "delta": _delta(line),
+        "delta": _delta(line, DELTAS),
+        "to_best": _delta(line, TO_BEST),
         "p": _p(line["p_adjusted"]),
-        "best": best,
+        "best": text(VERDICTS[0], line[VERDICTS[0]]),
     }
+
+
+def _rank(line: Mapping[Any, Any]) -> str:
+    """`2–5`: the ranks that it may have, where that is tested."""
+    rank, low, high = (text(name, line[name]) for name in RANKS)
+    return rank if low == "" else low if low == high else f"{low}–{high}"
 
 
 def _accuracy(line: Mapping[Any, Any]) -> str:
@@ -180,17 +199,16 @@ def _accuracy(line: Mapping[Any, Any]) -> str:
 
 def _behind(line: Mapping[Any, Any]) -> str:
     """`3, 1 failed`: the runs that stand behind a mean, and those that do not."""
-    n, failed, incomplete = (line[count] for count in COUNTS)
-    return f"{n}" + f", {failed} failed" * bool(failed) + f", {incomplete} incomplete" * bool(incomplete)
+    n, *others = (line[count] for count in (*COUNTS, EXTRA))
+    said = zip(others, ("failed", "incomplete", "more"), strict=True)
+    return ", ".join([f"{n}", *(f"{number} {what}" for number, what in said if number)])
 
 
-def _delta(line: Mapping[Any, Any]) -> str:
+def _delta(line: Mapping[Any, Any], names: Sequence[str]) -> str:
     """`+0.28 [-0.10, +0.66]`, or what is known of it."""
-    delta, low, high = (line[name] for name in DELTAS)
+    delta, low, high = (line[name] for name in names)
     if pd.isna(low):
         return _points(delta, "+")
-    if low == high and pd.isna(line["p_adjusted"]):
-        return f"{_points(delta, '+')} (no variance)"
     return f"{_points(delta, '+')} [{_points(low, '+')}, {_points(high, '+')}]"
 
 

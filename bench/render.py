@@ -70,18 +70,20 @@ class RunOutcome:
 
 def outcome(plan: Plan, files: Sequence[Path] = ()) -> RunOutcome:
     """The outcome of a run that has just ended, from its records; files: written beside its tables."""
-    from bench import leaderboards
+    from bench import leaderboards, readable
 
     records = plan.store.records()
     ids = {planned.id for planned in plan.cells}
     own = [record for record in records if record["id"] in ids]
-    accuracy = leaderboards.accuracy_table(records, plan.suite.baseline)
+    suite = plan.whole or plan.suite
+    accuracy = leaderboards.accuracy_table(records, suite.baseline, suite.seeds)
     return RunOutcome(
         suite=plan.suite.name,
         statuses=dict(Counter(record["status"] for record in own)),
         accuracy=accuracy,
         notes=[
-            *leaderboards.design_note(records, plan.suite.baseline),
+            *leaderboards.design_note(records, suite.baseline, suite.seeds),
+            readable.bold_note(accuracy),
             *against_shipped(plan),
             *_unfinished(own),
             *_unmeasured(own),
@@ -131,8 +133,8 @@ def show_accuracy(table: pd.DataFrame, console: Console) -> None:
     """The accuracy table, one block a task, best first."""
     from bench import readable
 
-    shown = ("rank", "method", "kind", "accuracy", "delta", "best")
-    words = [readable.HEADINGS[name] for name in shown if name not in ("rank", "accuracy", "delta")]
+    shown = ("rank", "method", "kind", "accuracy", "delta", "to_best")
+    words = [readable.HEADINGS[name] for name in ("method", "kind")]
     for block in readable.blocks(table):
         print_table(
             console,
@@ -140,7 +142,10 @@ def show_accuracy(table: pd.DataFrame, console: Console) -> None:
             [[line[name] for name in shown] for line in block.lines],
             words=words,
             title=block.title,
-            styles=[{"1": "bold", "": "dim"}.get(line["rank"]) for line in block.lines],
+            styles=[
+                "bold" if best else "dim" if apart else None
+                for best, apart in zip(block.bold, block.apart, strict=True)
+            ],
         )
 
 

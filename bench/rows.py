@@ -18,7 +18,7 @@ from bench.columns import DECLARED, KEY, Line, named
 from bench.errors import BenchError
 from bench.statistics import Values
 from bench.store import FAILED, OK
-from bench.variants import DEFAULT, training_words, words
+from bench.variants import DEFAULT, own_words, training_words, words
 
 Record = Mapping[str, Any]
 
@@ -90,15 +90,21 @@ class Row:
         return np.array([mine[s] for s in seeds], float), np.array([theirs[s] for s in seeds], float)
 
     def scores(self, chance: float) -> Values:
-        """Test accuracy of each run, failed runs at chance; none of a run that circumstances stopped."""
-        return np.array([*self.measured("test_accuracy").values(), *[chance] * self.count(*FAILED)], float)
+        """Test accuracy by seed, failed runs at chance; none of a run that circumstances stopped."""
+        of = {record["cell"]["seed"]: chance for record in self.records if record["status"] in FAILED}
+        of |= self.measured("test_accuracy")
+        return np.array([of[seed] for seed in sorted(of)], float)
 
     def score(self, chance: float) -> float:
-        """Mean test accuracy with failed runs at chance; NaN for a row that is not ranked."""
-        if self.reference or self.incomplete:
-            return math.nan
+        """Mean test accuracy with failed runs at chance."""
         # The last bits depend on the order of summation, and would break ties.
         return round(float(np.mean(self.scores(chance))), 9)
+
+    def within(self, seeds: set[int]) -> Row:
+        """The row over these seeds alone; as it is where it has none of them."""
+        if self.seeds <= seeds or not self.seeds & seeds:
+            return self
+        return replace(self, records=[r for r in self.records if r["cell"]["seed"] in seeds])
 
     def identity(self) -> Line:
         """Its key, and what its method declares."""
@@ -117,10 +123,29 @@ def settings(of: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 def base(of: Sequence[Row], baseline: str) -> Row | None:
-    """The row that the others of one setting are compared with; None where there is none."""
-    candidates = [row for row in of if row.method == baseline]
-    # In one setting the fewest words are those of the default parameters.
-    return min(candidates, key=lambda row: (len(row.words), row.variant), default=None)
+    """The row that the others of one setting are compared with; None where there is none.
+
+    baseline: a method, whose default parameters are meant, or METHOD:VARIANT, as in rectangle:width=0.5.
+    """
+    named = {(row.method, own_words(row.variant)): row for row in reversed(of)}
+    method, _, own = baseline.rpartition(":")
+    # The names of some methods have a colon too.
+    return named.get((baseline, DEFAULT)) or named.get((method, own))
+
+
+def judged(
+    of: Sequence[Row], baseline: str, asked: Iterable[int] | None = None
+) -> tuple[list[Row], set[int]]:
+    """The rows of one setting over the seeds that decide, and these seeds.
+
+    They are the baseline's, or those of all rows where it has none here, as far as the suite asks for them
+    (asked): a seed that was added to some rows judges nothing.
+    """
+    against = base(of, baseline)
+    seeds = against.seeds if against else set[int]().union(*(row.seeds for row in of))
+    if asked is not None:
+        seeds = seeds & {*asked} or seeds
+    return [row.within(seeds) for row in of], seeds
 
 
 def rows(records: Iterable[Record]) -> list[Row]:

@@ -7,7 +7,6 @@ is a pure function of 1-D float arrays, one value a seed, in any unit. What cann
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
@@ -15,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import nctdtrinc, stdtr, stdtrit
+from scipy.special import stdtr, stdtrit
 
 Values = NDArray[np.float64]
 
@@ -106,14 +105,6 @@ def t_interval(values: Values, level: float = LEVEL) -> Interval:
     Source: Student (1908), "The probable error of a mean", Biometrika 6.
     """
     return _interval(values.size, mean(values), sd(values), level)
-
-
-def adjusted_interval(values: Values, comparisons: int, level: float = LEVEL) -> Interval:
-    """The t-interval that holds together with `comparisons - 1` others: Bonferroni, 1 - (1 - level) / m.
-
-    Source: Dunn (1961), "Multiple comparisons among means", JASA 56.
-    """
-    return t_interval(values, 1 - (1 - level) / comparisons)
 
 
 def differences(a: Values, b: Values) -> Values:
@@ -221,42 +212,6 @@ def sign_flips(family: Sequence[Values]) -> list[float]:
         return n <= MAX_SIGN_FLIPS and 2.0 ** (1 - n) * len(family) <= 1 - LEVEL + _ROUNDING
 
     return holm([sign_flip(found) if worthwhile(found.size) else math.nan for found in family])
-
-
-def covers_zero(family: Sequence[Values]) -> list[bool | None]:
-    """Whether the adjusted interval of each mean difference covers 0, all of the family together.
-
-    None where the differences are equal but not zero: they have no scale to be judged by.
-    """
-
-    def covers(found: Values) -> bool | None:
-        if np.ptp(found) == 0:
-            return None if found[0] else True
-        low, high = adjusted_interval(found, len(family))
-        return bool(low <= 0 <= high)
-
-    return [covers(found) for found in family]
-
-
-def ranks(scores: Sequence[float]) -> list[int | None]:
-    """1 for the highest score; equal scores share the best of their ranks; None for NaN."""
-    ordered = sorted(score for score in scores if not math.isnan(score))
-    return [None if math.isnan(s) else 1 + len(ordered) - bisect_right(ordered, s) for s in scores]
-
-
-def detectable(spread: float, n: int, alpha: float, power: float = 0.8) -> float:
-    """Smallest true mean difference that a two-sided paired t-test at level alpha finds with this power.
-
-    spread: sd of the n paired differences; the result has its unit. NaN below two pairs. Solves the
-    noncentral t for its noncentrality; the chance of rejecting on the wrong side (below alpha / 2,
-    and vanishing at any useful power) is left out.
-
-    Source: Cohen (1988), "Statistical Power Analysis for the Behavioral Sciences", chapter 2.
-    """
-    if n < 2:
-        return math.nan
-    noncentrality = float(nctdtrinc(n - 1, 1 - power, _t_quantile(n - 1, 1 - alpha / 2)))
-    return noncentrality * spread / math.sqrt(n)
 
 
 def _interval(n: int, centre: float, spread: float, level: float) -> Interval:

@@ -16,6 +16,7 @@ from bench.columns import (
     ANYTIME,
     KEY,
     P_VALUES,
+    RANKS,
     RUN_ACCURACIES,
     TEXTS,
     WHOLE,
@@ -52,7 +53,7 @@ SHARES = {
     *(f"probability_of_improvement{end}" for end in ("", "_ci_low", "_ci_high")),
 }
 """Between 0 and 1."""
-FROM_ONE = {"timesteps", "rank", "average_rank", "t", "epochs_to_target", "runs", "year"}
+FROM_ONE = {"timesteps", *RANKS, "average_rank", "t", "epochs_to_target", "runs", "year"}
 AT_LEAST_NOTHING = (
     *("n_", "inference_ms", "throughput", "train_step_ms", "compile_s", "peak_memory", "layer_", "seed"),
     *ranges.NOT_NEGATIVE,
@@ -64,6 +65,7 @@ SETS: Mapping[str, Sequence[str]] = {
     "changes": ("gradient", "forward", "loss", "network"),
     "fidelity": ("official-code", "library", "paper", "reconstructed"),
     "indistinguishable_from_best": ("yes", "no", ""),
+    "equivalent_to_best": ("yes", "no", ""),
     "pareto_optimal": ("yes", "no", ""),
     "same_protocol": ("yes", "no", "unknown", ""),
     "source_kind": ("primary", "secondary"),
@@ -73,6 +75,8 @@ MAY_LACK = ("kind", "changes", "fidelity")
 INTERVALS = (
     ("test_accuracy_ci_low", "test_accuracy_mean", "test_accuracy_ci_high"),
     ("delta_ci_low", "delta_vs_baseline", "delta_ci_high"),
+    ("delta_to_best_ci_low", "delta_to_best", "delta_to_best_ci_high"),
+    ("rank_low", "rank", "rank_high"),
 )
 
 

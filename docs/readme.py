@@ -31,7 +31,8 @@ KIND_COLOURS = {"adaptive": "#d1495b", "fixed": "#30638e", "library": "#7a9e7e",
 
 def section(records: list[Record], table: pd.DataFrame) -> str:
     """The Markdown between the markers."""
-    notes = "\n".join(f"- {note}" for note in leaderboards.design_note(records, load_suite(SUITE).baseline))
+    suite = load_suite(SUITE)
+    notes = "\n".join(f"- {note}" for note in leaderboards.design_note(records, suite.baseline, suite.seeds))
     lines = [f"- {readable.bold_note(table)}", notes, f"- {measured_on(records)}"]
     return "\n".join([f"{BEGIN}\n\n{readable.markdown(table)}", *lines, f"\n{END}"])
 

@@ -31,6 +31,7 @@ HEADS = (
     "method",
     "test accuracy %",
     "Δ to baseline",
+    "Δ to best",
     "p, adjusted",
     "indistinguishable from best",
     "kind",
@@ -45,10 +46,11 @@ WORDS = frozenset(("method", "kind", "changes", "fidelity", "indistinguishable f
 
 @dataclass(frozen=True)
 class Block:
-    """A task with its table; lines: a row of cells for each entry."""
+    """A task with its table; lines: a row of cells for each entry; best: whether it is in bold."""
 
     task: Task
     lines: Sequence[Sequence[Cell]]
+    best: Sequence[bool]
 
 
 @dataclass(frozen=True)
@@ -75,19 +77,19 @@ def contents(suite: Suite, store: Store, found: reading.Reading) -> Contents:
     """The contents of a suite's report, from what lies in its results folder."""
     left_out = [*found.left_out]
     records = found.records
-    tables = leaderboards.tables(records, suite.baseline, found.timings, found.layer_times)
+    tables = leaderboards.tables(records, suite.baseline, found.timings, found.layer_times, suite.seeds)
     tasks = page_tasks(tables["accuracy"])
     of = {(*row.task, row.method, row.variant): row for row in rows(records)}
     lines = {name: by_key(tables[name]) for name in ("anytime", "cost", "gradients", "runs")}
     steps = training_steps(tables["latency"])
     maps = _maps(tasks, of, store, left_out)
-    critical = over_tasks.critical(records, suite.baseline)
+    critical = over_tasks.critical(records, suite.baseline, suite.seeds)
     return Contents(
         suite=suite,
         records=len(records),
         statuses={s: sum(r["status"] == s for r in records) for s in sorted({r["status"] for r in records})},
         blocks=_blocks(tasks, tables["accuracy"], lines, steps),
-        notes=leaderboards.design_note(records, suite.baseline),
+        notes=leaderboards.design_note(records, suite.baseline, suite.seeds),
         overall=grids("overall", tables["overall"]) if len(tasks) > 1 else [],
         critical=critical,
         published=grids("published", tables["published"]),
@@ -111,7 +113,7 @@ def contents(suite: Suite, store: Store, found: reading.Reading) -> Contents:
                 for number, entry in enumerate(task.entries)
             },
             "shapes": _shapes(store, records),
-            "profiles": over_tasks.profiles(records, suite.baseline),
+            "profiles": over_tasks.profiles(records, suite.baseline, suite.seeds),
             "critical": critical,
         },
     )
@@ -132,10 +134,11 @@ def _blocks(
             )
             rows.append(
                 [
-                    Cell(said["rank"], said["rank"] or "1e9"),
+                    Cell(said["rank"], number(entry.line["rank"]).value or "1e9"),
                     Cell(entry.name),
                     Cell(said["accuracy"], number(entry.line["test_accuracy_mean"]).value),
                     Cell(said["delta"], number(entry.line["delta_vs_baseline"]).value),
+                    Cell(said["to_best"], number(entry.line["delta_to_best"]).value),
                     number(entry.line["p_adjusted"], ".3f"),
                     Cell(said["best"] or "–"),
                     *(Cell(said[name]) for name in ("kind", "changes", "fidelity")),
@@ -144,7 +147,7 @@ def _blocks(
                     number(gradients.get("vanishing_slope_mean"), "+.3f"),
                 ]
             )
-        found.append(Block(task, rows))
+        found.append(Block(task, rows, [each is not None for each in block.bold]))
     return found
 
 

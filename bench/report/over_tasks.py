@@ -12,9 +12,9 @@ from bench.overall_table import critical_of, runs_by_method
 from bench.report.tasks import Line, rounded
 
 
-def profiles(records: Sequence[Any], baseline: str) -> list[Line]:
+def profiles(records: Sequence[Any], baseline: str, seeds: Sequence[int] | None = None) -> list[Line]:
     """Performance profiles of the methods that have every task, where there are several."""
-    by_method = {m: runs for m, runs in runs_by_method(records, baseline).items() if len(runs) > 1}
+    by_method = {m: runs for m, runs in runs_by_method(records, baseline, seeds).items() if len(runs) > 1}
     every = {value for runs in by_method.values() for value in np.concatenate(runs).tolist()}
     found: list[Line] = []
     for method, runs in by_method.items():
@@ -25,9 +25,11 @@ def profiles(records: Sequence[Any], baseline: str) -> list[Line]:
     return found
 
 
-def critical(records: Sequence[Any], baseline: str) -> dict[str, Any] | None:
+def critical(
+    records: Sequence[Any], baseline: str, seeds: Sequence[int] | None = None
+) -> dict[str, Any] | None:
     """Average ranks, best first, and for each group of methods not to be told apart a line below them."""
-    names, found = critical_of(records, baseline)
+    names, found = critical_of(records, baseline, seeds)
     if found is None:
         return None
     ranks = sorted(zip(found.ranks, names, strict=True))

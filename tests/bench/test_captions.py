@@ -47,9 +47,9 @@ def test_a_caption_names_suite_task_protocol_seeds_baseline_and_design():
     assert "with the best validation accuracy" in told and "difference to rectangle" in told
     (note,) = leaderboards.design_note(records)
     assert note.removeprefix("digits, convnet, T = 4: ") in told
-    assert "m = 2 comparisons with rectangle; with 80 % power" in told
-    assert "Holm-adjusted over" not in told, "there is no column p"
-    assert "Holm-adjusted over" in caption(records, readable.PAPER_HEADINGS)
+    assert "3 methods, 3 pairs; with 80 % power" in told
+    assert "p: of the same family" not in told, "there is no column p"
+    assert "p: of the same family" in caption(records, readable.PAPER_HEADINGS)
 
 
 def test_bold_is_explained_as_far_as_it_goes():
@@ -57,7 +57,9 @@ def test_bold_is_explained_as_far_as_it_goes():
     assert "no proof that they are equal" in tested
     untested = caption([*trained("rectangle", GOOD[:2]), *trained("arctan", FAIR[:2])])
     assert "no proof" not in untested
-    assert "Bold: the best mean; whether others differ from it is not tested" in untested
+    assert "Nothing is bold: with fewer than 3 seeds in common nothing is tested" in untested
+    equal = caption([*trained("rectangle", GOOD), *trained("arctan", GOOD[::-1])])
+    assert "Nothing is bold: no method can be told from another; this design detects differences of" in equal
 
 
 @pytest.mark.parametrize("heads", [readable.HEADINGS, readable.PAPER_HEADINGS])

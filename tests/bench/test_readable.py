@@ -21,10 +21,11 @@ def test_markdown() -> None:
     ]
     lines = blocks[1].strip().split("\n")[2:]
     columns = [line.replace(r"\|", "").count("|") for line in lines]
-    assert columns == [9] * len(lines) and len(lines) == 2 + 5
-    best = "1", "rectangle", "fixed", "gradient", "paper", "**98.32** ± 0.48 (n = 5)", "–", "yes"
+    assert columns == [10] * len(lines) and len(lines) == 2 + 5
+    best = "1–2", "rectangle", "fixed", "gradient", "paper", "**98.32** ± 0.48 (n = 5)", "–", "–", "yes"
     assert lines[2] == f"| {' | '.join(best)} |"
-    second = "2", "arctan", "fixed", "gradient", "paper", "97.46 ± 0.38 (n = 5)", "-0.86 [-1.26, -0.46]", "no"
+    shown = "-0.86 [-1.43, -0.29]"
+    second = "2–3", "arctan", "fixed", "gradient", "paper", "97.46 ± 0.38 (n = 5)", shown, shown, "no"
     assert lines[3] == f"| {' | '.join(second)} |"
     assert "(n = 4, 1 failed)" in text and "(n = 4, 1 incomplete)" in text and r"mpd\|agl" in text
     assert "nan" not in text.lower() and readable.markdown(leaderboards.accuracy_table([])) == ""

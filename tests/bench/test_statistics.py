@@ -47,13 +47,6 @@ def test_samples_together_are_the_same_to_the_last_bit_as_one_by_one(samples: li
     np.testing.assert_array_equal(found, one_by_one)
 
 
-def test_adjusted_interval_spends_the_error_on_all_comparisons() -> None:
-    values = sample(5)
-    expected = stats.ttest_1samp(values, 0).confidence_interval(1 - 0.05 / 7)
-    assert statistics.adjusted_interval(values, 7) == pytest.approx((expected.low, expected.high))
-    assert statistics.adjusted_interval(values, 1) == statistics.t_interval(values)
-
-
 @pytest.mark.parametrize("n", [2, 3, 5, 12])
 def test_paired_is_scipys(n: int) -> None:
     a, b = sample(n, 1, 98), sample(n, 2, 97)
@@ -202,41 +195,6 @@ def test_sign_flips_where_they_could_survive() -> None:
     mixed = statistics.sign_flips([*nine[:6], eight])
     assert math.isnan(mixed.pop()) and not any(map(math.isnan, mixed))
     assert math.isnan(statistics.sign_flips([np.ones(41)])[0])
-
-
-def test_covers_zero_judges_the_family_together() -> None:
-    close = np.array([0.9, 0.6, 1.0, 0.3])
-    ends = [stats.ttest_1samp(close, 0).confidence_interval(1 - 0.05 / m).low for m in (1, 10)]
-    assert ends[0] > 0 > ends[1], "the case no longer tests the adjustment"
-    assert statistics.covers_zero([close]) == [False]
-    assert statistics.covers_zero([close] * 10) == [True] * 10
-    assert statistics.covers_zero([np.zeros(3), np.ones(3), np.array([-1.0, 0.0, 1.0])]) == [True, None, True]
-
-
-@given(st.lists(st.sampled_from([math.nan, 1.0, 2.0, 3.0, 4.0]), max_size=8))
-def test_ranks_are_scipys(scores: list[float]) -> None:
-    known = [-score for score in scores if not math.isnan(score)]
-    expected = iter(stats.rankdata(known, method="min")) if known else iter(())
-    assert statistics.ranks(scores) == [None if math.isnan(score) else next(expected) for score in scores]
-
-
-@pytest.mark.parametrize(("n", "alpha"), [(3, 0.05), (5, 0.05 / 7), (9, 0.05 / 3), (30, 0.05)])
-def test_detectable_has_its_power_in_simulation(n: int, alpha: float) -> None:
-    delta = statistics.detectable(2.0, n, alpha)
-    draws = np.random.default_rng(n).normal(delta, 2.0, (100_000, n))
-    found = stats.ttest_1samp(draws, 0, axis=1).pvalue < alpha
-    assert found.mean() == pytest.approx(0.8, abs=0.006)  # 4.7 standard errors
-
-
-@given(st.floats(0.01, 10), st.integers(2, 20), st.floats(0.001, 0.2))
-def test_detectable_scales_and_falls_with_seeds(spread: float, n: int, alpha: float) -> None:
-    delta = statistics.detectable(spread, n, alpha)
-    assert delta == pytest.approx(spread * statistics.detectable(1.0, n, alpha))
-    assert statistics.detectable(spread, n + 1, alpha) < delta < statistics.detectable(spread, n, alpha / 2)
-
-
-def test_detectable_needs_two_pairs() -> None:
-    assert math.isnan(statistics.detectable(1.0, 1, 0.05))
 
 
 @pytest.mark.parametrize("n", [3, 5])

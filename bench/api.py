@@ -60,6 +60,7 @@ def run(
     jobs: int | None = None,
     timeout: float | None = None,
     retry: bool = False,
+    again: bool = False,
     times: bool | None = None,
     listener: RunListener | None = None,
 ) -> pd.DataFrame:
@@ -78,6 +79,7 @@ def run(
         plugins=plugins,
         device=device,
         retry=retry,
+        again=again,
         times=times,
     )
     execute(plan, jobs=jobs, timeout=timeout, retry=retry, listener=listener or Silent())
@@ -95,6 +97,7 @@ def make_plan(
     plugins: Iterable[Path | str] = (),
     device: str | None = None,
     retry: bool = False,
+    again: bool = False,
     times: bool | None = None,
     elsewhere: bool = False,
 ) -> Plan:
@@ -127,6 +130,7 @@ def make_plan(
         data_root=root,
         device=device,
         retry=retry,
+        again=again,
         elsewhere=elsewhere,
     )
 

@@ -252,7 +252,7 @@ def _checked_timing(file: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as problem:
         raise Damaged(f"{file} is damaged ({reason(problem)}): it is left out") from None
     what = {name: timing[name] for name in ("kind", "forward", "data", "cell")}
-    expected = timing_id(what, timing["hardware"])
+    expected = timing_id(what, timing["hardware"], timing["digests"].get("libraries", ""))
     if timing["schema"] != TIMING_SCHEMA or timing["id"] != expected or file.stem != expected:
         raise Damaged(f"{file} is not the timing that its name says: it is left out")
     found: dict[str, Any] = json.loads(content)
@@ -268,7 +268,7 @@ def code_notes(records: Sequence[Record]) -> list[str]:
         return [
             "whether they were made with the code that is installed here was not checked: torch is not there"
         ]
-    from bench import registry
+    from bench import protocol, registry
 
     found = registry.load()
     here: dict[str, Mapping[str, Any]] = {
@@ -276,19 +276,20 @@ def code_notes(records: Sequence[Record]) -> list[str]:
         "dataset": found.datasets,
         "backbone": found.backbones,
     }
-    other: Counter[tuple[str, str, str]] = Counter()
+    other = Counter[str]()
     for record in records:
         for what, entries in here.items():
             name = record["cell"][what]["name"]
             if name not in entries:
-                other[what, name, "is not installed here"] += 1
+                other[f"the {what} {name} is not installed here"] += 1
             elif entries[name].digest != record["digests"].get(what):
-                other[what, name, "is another version here"] += 1
-        if record["digests"].get("harness") != registry.core_digest():
-            other["code", "of the harness", "is another version here"] += 1
+                other[f"the {what} {name} is another version here"] += 1
+        for what, now in (("harness", protocol.harness()), ("libraries", protocol.libraries())):
+            if (then := record["digests"].get(what)) != now:
+                other[f"made with {then or f'unknown {what}'}, and here is {now}"] += 1
     return [
-        f"{counted(number, 'record')}: the {what} {name} {how}; such records stay rows of their own"
-        for (what, name, how), number in sorted(other.items())
+        f"{counted(number, 'record')}: {how}; such records stay rows of their own"
+        for how, number in sorted(other.items())
     ]
 
 

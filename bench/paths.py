@@ -31,37 +31,6 @@ def published_accuracies() -> Path:
     return root / "published" / "accuracy.csv"
 
 
-def numerical_core() -> list[Path]:
-    """The files of the harness that every number depends on."""
-    names = (
-        "augment",
-        "backbone",
-        "batches",
-        "compiling",
-        "data",
-        "layers",
-        "metrics/accuracy",
-        "metrics/copying",
-        "metrics/cost",
-        "metrics/derivative",
-        "metrics/descent",
-        "metrics/gradients",
-        "metrics/looks",
-        "metrics/run_columns",
-        "metrics/spike_counts",
-        "neuron",
-        "pictures",
-        "precision",
-        "primitives",
-        "randomness",
-        "residual",
-        "shapes",
-        "surrogate",
-        "train",
-    )
-    return [PACKAGE / f"{name}.py" for name in names]
-
-
 def suites_folder() -> Path:
     """The folder of the shipped suites."""
     return PACKAGE / "suites"

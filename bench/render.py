@@ -162,15 +162,16 @@ def to_time(plan: Plan, *, retry: bool = False) -> int | None:
 
 
 def announcement(plan: Plan, timings: int) -> str:
-    """What a run is about to do, in a line; timings: how many measurements it ends with."""
+    """What a run is about to do, in a line, and what it leaves alone; timings: how many it ends with."""
     to_run = len(plan.pending)
     todo = f"{to_run} to run" + f", {timings} to time" * plan.suite.times
     if not to_run and not timings:
         todo = "nothing left to do"
-    return (
+    line = (
         f"{plan.suite.name}: {len(plan.cells)} cells, {len(plan.cells) - to_run} finished before, {todo}; "
         f"results in {plan.store.results}"
     )
+    return "\n".join([line, *plan.why_apart()])
 
 
 def plan_as_json(plan: Plan, *, retry: bool = False) -> dict[str, Any]:
@@ -190,6 +191,8 @@ def plan_as_json(plan: Plan, *, retry: bool = False) -> dict[str, Any]:
         "trainings_at_once": left and left.at_once,
         "estimated_from": left and left.basis,
         "to_time": to_time(plan, retry=retry),
+        "stale": plan.why_stale(),
+        "kept_apart": plan.why_apart(),
         "cells": [
             {"id": p.id, "configuration": p.configuration, "state": p.state, **p.cell.model_dump(mode="json")}
             for p in plan.cells
@@ -229,17 +232,10 @@ def show_plan(plan: Plan, console: Console, *, retry: bool = False) -> None:
     timings = to_time(plan, retry=retry)
     if plan.suite.times and timings is not None:
         console.print(f"{timings} to time after the trainings, one at a time", highlight=False)
-    stale: set[tuple[str, str]] = set()
-    for planned in plan.cells:
-        if planned.state == "stale":
-            cell = planned.cell
-            names = {"method": cell.method.name, "dataset": cell.dataset.name, "backbone": cell.backbone.name}
-            stale |= {(what, names.get(what, "bench")) for what in planned.changed(plan.found)}
-    for what, name in sorted(stale):
-        console.print(
-            f"stale: the code of the {what} {name} has changed; run repeats what was made with it",
-            highlight=False,
-        )
+    for why in plan.why_stale():
+        console.print(f"stale: {why}; run repeats what was", markup=False, highlight=False)
+    for apart in plan.why_apart():
+        console.print(apart, markup=False, highlight=False)
 
 
 def _time_left(plan: Plan) -> str:

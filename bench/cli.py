@@ -157,7 +157,9 @@ def plan(
     """Show the cells of a suite, which are done, and how long the rest may take; train nothing."""
     from bench import render
 
-    made = _plan(suite, results, data_root, methods, datasets, seeds, plugin, device, retry, again, elsewhere=True)
+    made = _plan(
+        suite, results, data_root, methods, datasets, seeds, plugin, device, retry, again, elsewhere=True
+    )
     warn_broken(console(stderr=True), made.found)
     if as_json:
         print_json(render.plan_as_json(made, retry=retry))

@@ -92,7 +92,8 @@ class Plan:
             changed = planned.changed(self.found)
             found |= {reason(what, names.get(what, ""), then.get(what, ""), now[what]) for what in changed}
             if not changed:
-                found.add(f"made with {then.get(LIBRARIES) or 'unknown libraries'}, and here is {now[LIBRARIES]}")
+                before = then.get(LIBRARIES) or "unknown libraries"
+                found.add(f"made with {before}, and here is {now[LIBRARIES]}")
         return sorted(found)
 
     def why_apart(self) -> list[str]:
@@ -100,8 +101,8 @@ class Plan:
         made = Counter(apart for planned in self.cells if (apart := planned.kept_apart))
         here = protocol.libraries()
         return [
-            f"{number} training{'s' * (number > 1)} made with {there} {'are' if number > 1 else 'is'} kept, in rows "
-            f"apart from those made with {here}; --again repeats what was made with another version than here"
+            f"{number} training{'s' * (number > 1)} made with {there} {'are' if number > 1 else 'is'} kept, "
+            f"in rows apart from those made with {here}; --again repeats what was made with another version"
             for there, number in sorted(made.items())
         ]
 
@@ -125,8 +126,8 @@ def make_plan(
     """The plan of a suite over a results folder.
 
     Methods that plugin files bring are added to the suite's. device overrides the suite's. retry:
-    failed cells count as missing. again: cells of another minor version of torch are stale. elsewhere: it is to be looked at and not to be run, so that a GPU that
-    it asks for need not be here. Every name, parameter, dataset and network is checked here. Raises
+    failed cells count as missing. again: cells of another minor version of torch are stale. elsewhere:
+    it is to be looked at and not to be run, so that a GPU that it asks for need not be here. Every name, parameter, dataset and network is checked here. Raises
     BenchError at the first that is wrong.
     """
     found = registry.load(tuple(plugins))
@@ -302,12 +303,11 @@ def _state(
 ) -> Planned:
     cell_id = cell.id(known.checksum)
     record = store.read(cell_id)
+    then: dict[str, str] = record["digests"] if record else {}
     state: State
     if record is None:
         state = "missing"
-    elif changes(record["digests"], digests(cell, found)):
-        state = "stale"
-    elif again and record["digests"].get(LIBRARIES) != protocol.libraries():
+    elif changes(then, digests(cell, found)) or (again and then.get(LIBRARIES) != protocol.libraries()):
         state = "stale"
     elif record["status"] == OK:
         state = "done"

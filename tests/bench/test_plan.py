@@ -114,8 +114,8 @@ def test_what_was_made_with_another_torch_is_kept_until_it_is_asked_for_again(ti
     assert states(made) == ["done", "failed", "missing", "done"]
     assert [planned.kept_apart for planned in made.cells] == ["torch 2.1", "torch 2.1", "", ""]
     assert made.why_apart() == [
-        f"2 trainings made with torch 2.1 are kept, in rows apart from those made with {protocol.libraries()}; "
-        "--again repeats what was made with another version than here"
+        "2 trainings made with torch 2.1 are kept, in rows apart from those made with "
+        f"{protocol.libraries()}; --again repeats what was made with another version"
     ]
     again = make_plan(suite, again=True)
     assert states(again) == ["stale", "stale", "stale", "done"]

@@ -80,7 +80,7 @@ PLAIN: dict[str, Any] = {
     "backbone": {"name": "mlp", "width": 0.125},
     "timesteps": 2,
     # As many steps as it takes until neurons spike with the norms' running means.
-    "recipe": {"epochs": 4, "batch_size": 8, "learning_rate": 0.01},
+    "recipe": {"epochs": 3, "batch_size": 6, "learning_rate": 0.01},
     # In float64 a processor's own order of summation is far below the digits that are kept.
     "profile": {"device": "cpu", "compile": "off", "dtype": "float64", "channels_last": False},
     "measure": {"probe": "off", "descent": False},
@@ -142,7 +142,11 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "method lsg": {"method": {"name": "lsg"}, "backbone": {"neuron": "plif"}},
     # What is looked at beside accuracy.
-    "looks": {"measure": {**LOOKED_AT, "finite_differences": True}},
+    "looks": {"measure": LOOKED_AT},
+    "finite differences": {
+        "measure": {"probe": "off", "descent": False, "finite_differences": True},
+        "recipe": {"epochs": 1},
+    },
     "looks before and after": {"measure": {"probe": "ends"}, "method": {"name": "arctan"}},
     "looks at plif": {"measure": LOOKED_AT, "backbone": {"neuron": "plif", "reset": "subtract"}},
     "looks at recurrence": {"measure": LOOKED_AT, "backbone": {"name": "rsnn"}},

@@ -20,6 +20,7 @@ from typing import Any
 
 from bench.errors import BenchError, Stopped
 from bench.files import write_atomic
+from bench.paths import PLUGINS
 from bench.record_files import Damaged, Record, parsed, read_record, reason
 from bench.store import INCOMPLETE, Store
 from bench.suite import NAME, Cell
@@ -32,7 +33,7 @@ TABLES: Mapping[str, frozenset[str]] = {
     "layers.parquet": frozenset(("epoch", "layer", "name", "t", "available_fraction", "gradient_norm")),
 }
 """What may lie beside a record, and the columns that it must have."""
-LARGEST = {RECORD: 4 * 2**20, "epochs.parquet": 16 * 2**20, "layers.parquet": 256 * 2**20, "timing": 2**20}
+LARGEST = {RECORD: 4 * 2**20, "epochs.parquet": 16 * 2**20, "layers.parquet": 256 * 2**20, "timing": 2**20, PLUGINS: 2**20}
 """Bytes; many times what the longest trainings leave."""
 
 
@@ -83,6 +84,7 @@ def take_in(folder: Path, results: Path, *, dry_run: bool = False) -> list[Outco
             outcome = Outcome(suite)
             try:
                 _take_runs(place, store, outcome, dry_run)
+                _take_plugins(place / PLUGINS, store.runs / PLUGINS, outcome, dry_run)
                 _take_timings(
                     place.parent.parent / "latency" / suite, Timings(results, suite), outcome, dry_run
                 )
@@ -120,7 +122,8 @@ def _has_records(place: Path) -> bool:
 
 
 def _folders(place: Path) -> Iterator[Path]:
-    return (path for path in sorted(place.iterdir()) if not path.name.startswith(".") and path.is_dir())
+    own = (path for path in sorted(place.iterdir()) if path.name != PLUGINS and not path.name.startswith("."))
+    return (path for path in own if path.is_dir())
 
 
 def _take_runs(place: Path, store: Store, outcome: Outcome, dry_run: bool) -> None:
@@ -227,6 +230,19 @@ def _bytes(file: Path, largest: int) -> bytes:
             return opened.read(largest + 1)
     except OSError as problem:
         raise Damaged(f"{file} cannot be read ({problem.strerror or problem}): its run is left out") from None
+
+
+def _take_plugins(place: Path, kept: Path, outcome: Outcome, dry_run: bool) -> None:
+    """The files of plugins that the runs were made with; they are for people, and nothing here runs them."""
+    for file in sorted(place.rglob("*.py")) if place.is_dir() and not place.is_symlink() else ():
+        try:
+            content = _bytes(file, LARGEST[PLUGINS])
+        except BenchError as problem:
+            outcome.refused.append(str(problem))
+            continue
+        here = kept / file.relative_to(place)
+        if not dry_run and not here.exists():
+            write_atomic(here, content)
 
 
 def _take_timings(place: Path, kept: Timings, outcome: Outcome, dry_run: bool) -> None:

@@ -12,6 +12,8 @@ CHECKOUT = None if (PACKAGE / "plugins").is_dir() else PACKAGE.parent
 
 LAYERS = "layers"
 """Stands in the place of a suite's name where times of layers of neurons are kept."""
+PLUGINS = "plugins"
+"""Stands in the place of a run's id where the files of plugins are kept."""
 
 
 def plugin_folder(kind: str) -> Path:

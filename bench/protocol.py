@@ -28,10 +28,15 @@ def harness() -> str:
     return f"protocol {VERSION}"
 
 
+def installed() -> dict[str, str]:
+    """The versions of these libraries, major.minor.patch, by name."""
+    return {name: _release(name) for name in APART}
+
+
 @cache
 def libraries() -> str:
     """The libraries in the digests of a record: `torch 2.14`. A patch release is taken for the same."""
-    return ", ".join(f"{name} {'.'.join(_release(name).split('.')[:2])}" for name in APART)
+    return ", ".join(f"{name} {'.'.join(release.split('.')[:2])}" for name, release in installed().items())
 
 
 @cache

@@ -33,7 +33,13 @@ TABLES: Mapping[str, frozenset[str]] = {
     "layers.parquet": frozenset(("epoch", "layer", "name", "t", "available_fraction", "gradient_norm")),
 }
 """What may lie beside a record, and the columns that it must have."""
-LARGEST = {RECORD: 4 * 2**20, "epochs.parquet": 16 * 2**20, "layers.parquet": 256 * 2**20, "timing": 2**20, PLUGINS: 2**20}
+LARGEST = {
+    RECORD: 4 * 2**20,
+    "epochs.parquet": 16 * 2**20,
+    "layers.parquet": 256 * 2**20,
+    "timing": 2**20,
+    PLUGINS: 2**20,
+}
 """Bytes; many times what the longest trainings leave."""
 
 

@@ -35,7 +35,7 @@ CHOSEN_BY = {
     "test_accuracy": "validation",
 }
 """How the epoch was chosen that an accuracy is of."""
-NO_DIFFERENCE = ("cuda", "neuron", "reset")
+NO_DIFFERENCE = ("cuda", "neuron", "reset", "torch")
 """Words of a variant that change no protocol, or are compared by themselves."""
 
 

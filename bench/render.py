@@ -124,7 +124,41 @@ def against_shipped(plan: Plan) -> list[str]:
     whole = set(old[key].itertuples(index=False, name=None)) <= set(
         new[key].itertuples(index=False, name=None)
     )
-    return diff.compare(old, new).sentences() if whole else []
+    if not whole:
+        return []
+    compared = diff.compare(old, new)
+    alike = len(compared.of("identical")) == len(compared.pairs)
+    return [*compared.sentences(), *([] if alike else _made_elsewhere(plan, shipped.parent))]
+
+
+def _made_elsewhere(plan: Plan, shipped: Path) -> list[str]:
+    """A sentence where the shipped tables were made on other hardware or under another torch than these."""
+    import pandas as pd
+
+    from bench.store import Store
+    from bench.timings import hardware
+
+    def places(records: Sequence[Any]) -> dict[str, set[str]]:
+        torches = {str((r["environment"].get("packages") or {}).get("torch") or "") for r in records}
+        return {
+            "": {hardware(record["environment"]) for record in records},
+            "torch ": {torch.partition("+")[0] for torch in torches if torch},
+        }
+
+    here = places(plan.store.records())
+    # In a checkout the records lie beside the tables; a wheel has the tables alone.
+    there = places(Store(shipped.parents[1], plan.suite.name).records())
+    if not there[""] and (shipped / "latency.csv").is_file():
+        there[""] = set(pd.read_csv(shipped / "latency.csv")["hardware"])
+    apart = [
+        f"{what}{'/'.join(sorted(there[what]))} against {what}{'/'.join(sorted(of))} here"
+        for what, of in here.items()
+        if of and there[what] and of != there[what]
+    ]
+    if not apart:
+        return []
+    why = "where the last bits of a training differ, and grow into other accuracies"
+    return [f"The shipped table was made elsewhere ({', '.join(apart)}), {why}."]
 
 
 def show_accuracy(table: pd.DataFrame, console: Console) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.suite import BackboneSpec
 
-OPTIONS = {*BackboneSpec.model_fields, "backbone.width", "subset", "cuda", "float64", "autocast"} - {
+OPTIONS = {*BackboneSpec.model_fields, "backbone.width", "subset", "cuda", "float64", "autocast", "torch"} - {
     "name",
     "width",
 }

@@ -186,7 +186,9 @@ def numbers(case: str) -> Numbers:
     """What a record would keep of it: metrics, the curves of its epochs, and means of its layers."""
     of = cell(case)
     item = found().dataset(of.dataset.name).item
-    prepared = data.prepare(item, Request(Path("nowhere"), of.timesteps, of.dataset.params), of.dataset.subset)
+    prepared = data.prepare(
+        item, Request(Path("nowhere"), of.timesteps, of.dataset.params), of.dataset.subset
+    )
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     try:
         outcome = train.train(of, found(), prepared, lambda *_: None)

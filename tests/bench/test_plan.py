@@ -87,9 +87,7 @@ def test_editing_the_code_of_a_method_makes_its_cells_stale_and_no_others(tiny, 
     assert edited.why_stale() == ["the code of the method bump has changed"]
 
 
-def test_another_version_of_a_library_that_a_method_calls_makes_its_cells_stale(
-    tiny, make_plan, monkeypatch
-):
+def test_another_version_of_a_library_that_a_method_calls_makes_its_cells_stale(tiny, make_plan, monkeypatch):
     suite = tiny(methods=["snntorch/atan", "rectangle"])
     plan = make_plan(suite)
     for planned in plan.cells:

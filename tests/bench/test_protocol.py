@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
 import fingerprints
+import numpy as np
 import pytest
 import torch
 from torch import nn
+from written_records import FAIR, GOOD, POOR, runs
 
-from bench import augment, batches, layers, neuron, protocol, randomness, timings, train
+from bench import augment, batches, layers, leaderboards, neuron, protocol, randomness, rows, timings, train
 from bench.metrics import accuracy, cost, descent, gradients, run_columns
 from bench.suite import BackboneSpec, Measure, Recipe
 
@@ -106,8 +108,18 @@ def mutations():
         "how often a method searches": ("method dspike", train, "SEARCH_BUDGET", 0),
         "the order of samples": ("plain", train, "derive", lambda *a: randomness.derive(*a) + 1),
         "noise": ("method msg", randomness, "GOLDEN", 1),
-        "draws of augmentation": ("augmentation of pictures", augment, "uniform", scaled(augment.uniform, 0.9)),
-        "augmentation of events": ("augmentation of events", augment, "uniform", scaled(augment.uniform, 0.9)),
+        "draws of augmentation": (
+            "augmentation of pictures",
+            augment,
+            "uniform",
+            scaled(augment.uniform, 0.9),
+        ),
+        "augmentation of events": (
+            "augmentation of events",
+            augment,
+            "uniform",
+            scaled(augment.uniform, 0.9),
+        ),
         "autoaugment": ("autoaugment", augment, "_blended", lambda x, other, blends, row: x),
         "what the network is given": ("plain", train, "as_input", scaled(batches.as_input)),
         "time steps to 99 %": ("more time steps", accuracy, "SHARE", 0.5),
@@ -139,9 +151,12 @@ def test_a_change_of_code_without_one_is_not(monkeypatch):
     """As a function that is renamed, wrapped and moved."""
     plain = neuron.SpikingNeuron.step
     monkeypatch.setattr(neuron.SpikingNeuron, "step", lambda *a, **k: plain(*a, **k))
-    assert fingerprints.differences(
-        fingerprints.read()["cases"]["plain"]["numbers"], fingerprints.numbers("plain")
-    ) == []
+    assert (
+        fingerprints.differences(
+            fingerprints.read()["cases"]["plain"]["numbers"], fingerprints.numbers("plain")
+        )
+        == []
+    )
 
 
 # --- the command ---
@@ -177,6 +192,50 @@ def test_the_command_takes_what_a_network_of_another_code_gives(two_cases, monke
     monkeypatch.setattr(train, "task_loss", scaled(train.task_loss))
     with pytest.raises(SystemExit, match="the numbers of 'sgd' have changed"):
         fingerprints.write()
+
+
+# --- rows ---
+
+
+def made_with(name, accuracies, **digests):
+    known = {"harness": "protocol 1", "method": name, "dataset": "d", "backbone": "b"}
+    digests = known | {"libraries": "torch 2.14"} | digests
+    return [record | {"digests": digests} for record in runs(name, accuracies)]
+
+
+@pytest.mark.parametrize(
+    ("part", "other", "variant"),
+    [
+        ("harness", "protocol 2", r"default #[0-9a-f]{4}"),
+        ("method", "other", r"default #[0-9a-f]{4}"),
+        ("libraries", "torch 2.15", r"torch=2\.1[45]"),
+    ],
+)
+def test_results_of_two_versions_are_rows_of_their_own(part, other, variant):
+    found = rows.rows(made_with("arctan", GOOD) + made_with("arctan", POOR, **{part: other}))
+    assert sorted(row.score(10) for row in found) == pytest.approx([np.mean(POOR), np.mean(GOOD)])
+    assert all(re.fullmatch(variant, row.variant) for row in found)
+    assert len({row.variant for row in found}) == 2
+    # A method of other code is another method of the same comparison; all else makes another comparison.
+    assert len(list(rows.settings(found))) == (1 if part == "method" else 2)
+
+
+def test_a_row_is_compared_with_the_baseline_of_its_own_torch():
+    table = leaderboards.accuracy_table(
+        made_with("rectangle", GOOD)
+        + made_with("rectangle", POOR, libraries="torch 2.15")
+        + made_with("arctan", FAIR, libraries="torch 2.15"),
+        "rectangle",
+    ).set_index(["method", "variant"])
+    delta = table["delta_vs_baseline"]
+    assert delta["arctan", "default"] == pytest.approx(np.mean(FAIR) - np.mean(POOR), abs=1e-3)
+
+
+def test_many_rows_of_one_name_are_told_apart():
+    other = made_with("arctan", FAIR, libraries="torch 2.15", method="other")
+    found = rows.rows(made_with("arctan", GOOD) + made_with("arctan", POOR, libraries="torch 2.15") + other)
+    assert len({row.variant for row in found}) == 3
+    assert sum(row.variant.startswith("torch=2.15 #") for row in found) == 2
 
 
 # --- versions ---

@@ -126,9 +126,9 @@ def make_plan(
     """The plan of a suite over a results folder.
 
     Methods that plugin files bring are added to the suite's. device overrides the suite's. retry:
-    failed cells count as missing. again: cells of another minor version of torch are stale. elsewhere:
-    it is to be looked at and not to be run, so that a GPU that it asks for need not be here. Every name, parameter, dataset and network is checked here. Raises
-    BenchError at the first that is wrong.
+    failed cells count as missing. again: cells of another minor version of torch are stale. elsewhere: it
+    is to be looked at and not to be run, so that a GPU that it asks for need not be here. Every name,
+    parameter, dataset and network is checked here. Raises BenchError at the first that is wrong.
     """
     found = registry.load(tuple(plugins))
     profile = _resolve(suite.profile, device, elsewhere)
@@ -200,11 +200,11 @@ def changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 def reason(what: str, name: str, then: str, now: str) -> str:
     """Why a part of this name is another now, in words; then, now: its digests."""
     if what == "harness":
-        before = then if then.startswith("protocol ") else "no version of the protocol"
-        return f"made under {before}, and this is {now}"
-    (code, *before), (code_now, *after) = then.split(" ", 1) or [""], now.split(" ", 1)
-    if code == code_now and before and after:
-        return f"the {what} {name} was made with {before[0]}, and here is {after[0]}"
+        version = then if then.startswith("protocol ") else "no version of the protocol"
+        return f"made under {version}, and this is {now}"
+    (code, _, libraries), (code_now, _, libraries_now) = then.partition(" "), now.partition(" ")
+    if code == code_now and libraries and libraries_now:
+        return f"the {what} {name} was made with {libraries}, and here is {libraries_now}"
     return f"the code of the {what} {name} has changed"
 
 

@@ -163,7 +163,7 @@ def _row(configuration: str, records: list[Record]) -> Row:
 def _told_apart(rows: list[Row]) -> list[Row]:
     """The same rows, each variant with torch's version where that differs: `torch=2.14`.
 
-    Where it does not tell them apart, with the first four digits of the configuration, or as many as it takes.
+    Where it does not, with the first four digits of the configuration, or as many as it takes.
     """
     torch = [str(row.records[0].get("digests", {}).get("libraries", "torch=?")) for row in rows]
     if len(set(torch)) > 1:

@@ -441,7 +441,8 @@ def method(
     fidelity = fidelity or ("paper" if published else "own")
     if fidelity == "paper" and not published:
         raise BenchError(
-            f"method {name!r} has fidelity 'paper' and paper = {paper!r}: name the paper, or leave fidelity out"
+            f"method {name!r} has fidelity 'paper' and paper = {paper!r}: "
+            "name the paper, or leave fidelity out"
         )
     _check_declaration(name, kind, changes, fidelity, params, breaks)
 

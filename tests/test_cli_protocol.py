@@ -51,15 +51,15 @@ def made(tmp_path_factory, environment):
 
 @pytest.fixture
 def edited(made):
-    """edited(file, change) -> the states of the cells and why, after a change of the file's text."""
+    """edited({file: change of its text}) -> the states of the cells, and why they are stale."""
     root, call = made
     before = {}
 
-    def edit(file, change):
-        text = (root / file).read_text()
-        before.setdefault(file, text)
-        assert change(text) != text
-        (root / file).write_text(change(text))
+    def edit(changes):
+        for file, change in changes.items():
+            text = before.setdefault(file, (root / file).read_text())
+            assert change(text) != text
+            (root / file).write_text(change(text))
         plan = json.loads(call("plan", "--json").stdout)
         return {cell["method"]["name"]: cell["state"] for cell in plan["cells"]}, plan["stale"]
 
@@ -72,25 +72,26 @@ ALL_DONE = dict.fromkeys(("rectangle", "arctan", "snntorch/atan"), "done")
 
 
 def test_comments_docstrings_and_names_make_nothing_stale(made, edited):
-    root, call = made
-    for file in ("methods/rectangle.py", "bench/neuron.py", "bench/train.py", "bench/backbones/mlp.py"):
-        assert edited(file, lambda text: text.replace('"""', '"""Edited. ', 1) + "\n# edited\n") == (
-            ALL_DONE,
-            [],
-        )
-    assert edited("bench/train.py", lambda text: text.replace("_chunks", "_batches_of")) == (ALL_DONE, [])
+    _, call = made
+    files = ("methods/rectangle.py", "bench/neuron.py", "bench/layers.py", "bench/backbones/mlp.py")
+    changes = {
+        file: lambda text: text.replace('"""', '"""Edited. ', 1) + "\n# edited\n"
+        for file in (*files, "datasets/digits.py")
+    }
+    changes["bench/train.py"] = lambda text: text.replace("_chunks", "_batches_of")
+    assert edited(changes) == (ALL_DONE, [])
     assert call("run").stderr.startswith("tiny: 3 cells, 3 finished before, nothing left to do")
 
 
 def test_a_method_s_own_code_makes_its_results_stale(edited):
-    states, why = edited("methods/arctan.py", lambda text: text.replace("return ", "return 1 * ", 1))
+    states, why = edited({"methods/arctan.py": lambda text: text.replace("return ", "return 1 * ", 1)})
     assert states == ALL_DONE | {"arctan": "stale"}
     assert why == ["the code of the method arctan has changed"]
 
 
 def test_another_version_of_the_protocol_makes_all_stale(edited):
     states, why = edited(
-        "bench/protocol.py", lambda text: text.replace("VERSION = max(HISTORY)", "VERSION = 99")
+        {"bench/protocol.py": lambda text: text.replace("VERSION = max(HISTORY)", "VERSION = 99")}
     )
     assert states == dict.fromkeys(ALL_DONE, "stale")
     assert len(why) == 1 and why[0].endswith("and this is protocol 99")
@@ -100,7 +101,9 @@ def test_another_torch_leaves_results_and_keeps_new_ones_apart(made, edited):
     root, call = made
     (before,) = {record["digests"]["libraries"] for record in records(root)}
     known = "return {name: _release(name) for name in APART}"
-    states, why = edited("bench/protocol.py", lambda text: text.replace(known, 'return {"torch": "99.1.2"}'))
+    states, why = edited(
+        {"bench/protocol.py": lambda text: text.replace(known, 'return {"torch": "99.1.2"}')}
+    )
     assert (states, why) == (ALL_DONE, [])
     sentence = f"3 trainings made with {before} are kept, in rows apart from those made with torch 99.1"
     assert sentence in " ".join(call("plan").stdout.split())

@@ -237,7 +237,7 @@ def _alike(before: Any, now: Any) -> bool:
 
 
 def read() -> dict[str, Any]:
-    """{"protocol": version, "cases": {case: {"pieces": ..., "numbers": ...}}}; no cases where there are none."""
+    """{"protocol": version, "cases": {case: {"pieces": ..., "numbers": ...}}}; without a file no cases."""
     return json.loads(FILE.read_text()) if FILE.is_file() else {"protocol": 0, "cases": {}}
 
 

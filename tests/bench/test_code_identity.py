@@ -1,4 +1,4 @@
-"""What the code of a plugin says: the same however it is written down, another where another thing is said."""
+"""What the code of a plugin says: the same however it is written, another where another thing is said."""
 
 import ast
 import subprocess

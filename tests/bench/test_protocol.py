@@ -38,8 +38,8 @@ def test_the_numbers_are_those_of_this_version(case):
         f"count as stale from then on. If it is not, a number has changed by mistake:\n{apart}"
     )
     assert not apart, (
-        f"the code of {before['pieces'].keys()} of this case has changed, which results know by its identity: "
-        f"no other version is needed, run `{COMMAND}`:\n{apart}"
+        f"the code of the method, data set or network of this case has changed, which results know by its "
+        f"identity: no other version is needed, run `{COMMAND}`:\n{apart}"
     )
 
 

@@ -62,6 +62,7 @@ def run(
     jobs: int | None = None,
     timeout: float | None = None,
     retry: bool = False,
+    again: bool = False,
     times: bool | None = None,
     listener: RunListener | None = None,
 ) -> pd.DataFrame:
@@ -81,6 +82,7 @@ def run(
         plugins=plugins,
         device=device,
         retry=retry,
+        again=again,
         times=times,
     )
     execute(plan, jobs=jobs, timeout=timeout, retry=retry, listener=listener or Silent())
@@ -99,6 +101,7 @@ def make_plan(
     plugins: Iterable[Path | str] = (),
     device: str | None = None,
     retry: bool = False,
+    again: bool = False,
     times: bool | None = None,
     elsewhere: bool = False,
 ) -> Plan:
@@ -131,6 +134,7 @@ def make_plan(
         data_root=root,
         device=device,
         retry=retry,
+        again=again,
         elsewhere=elsewhere,
     )
     return replace(made, whole=chosen)

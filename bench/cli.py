@@ -64,6 +64,9 @@ Device = Annotated[
     Literal["auto", "cpu", "cuda"] | None, typer.Option("--device", help="Instead of the suite's own.")
 ]
 Retry = Annotated[bool, typer.Option("--retry", help="Run cells again that have failed or diverged.")]
+Again = Annotated[
+    bool, typer.Option("--again", help="Repeat what was made with another minor version of torch.")
+]
 Times = Annotated[
     bool | None,
     typer.Option(
@@ -114,13 +117,16 @@ def run(
     jobs: Jobs = None,
     timeout: Timeout = None,
     retry: Retry = False,
+    again: Again = False,
     times: Times = None,
     as_json: Json = False,
 ) -> None:
     """Run what is missing of a suite; show progress; write and show the leaderboard."""
     from bench import api, progress, render
 
-    plan = _plan(suite, results, data_root, methods, datasets, seeds, add, plugin, device, retry, times)
+    plan = _plan(
+        suite, results, data_root, methods, datasets, seeds, add, plugin, device, retry, again, times
+    )
     talk = console(stderr=True)
     warn_broken(talk, plan.found)
     to_time = render.to_time(plan, retry=retry) or 0
@@ -153,13 +159,14 @@ def plan(
     plugin: Plugins = None,
     device: Device = None,
     retry: Retry = False,
+    again: Again = False,
     as_json: Json = False,
 ) -> None:
     """Show the cells of a suite, which are done, and how long the rest may take; train nothing."""
     from bench import render
 
     made = _plan(
-        suite, results, data_root, methods, datasets, seeds, add, plugin, device, retry, elsewhere=True
+        suite, results, data_root, methods, datasets, seeds, add, plugin, device, retry, again, elsewhere=True
     )
     warn_broken(console(stderr=True), made.found)
     if as_json:
@@ -372,6 +379,7 @@ def _plan(
     plugin: list[Path] | None,
     device: str | None,
     retry: bool,
+    again: bool = False,
     times: bool | None = None,
     *,
     elsewhere: bool = False,
@@ -389,6 +397,7 @@ def _plan(
         plugins=plugin or (),
         device=device,
         retry=retry,
+        again=again,
         times=times,
         elsewhere=elsewhere,
     )

@@ -95,16 +95,33 @@ def git() -> dict[str, Any] | None:
     """
     if CHECKOUT is None or not (CHECKOUT / ".git").exists():
         return None
+    return _state(CHECKOUT, [".", ":!results", ":!README.md", ":!docs"])
 
-    def ask(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(CHECKOUT), *words], capture_output=True, text=True, check=True
-        ).stdout.strip()
 
+def repository(folder: Path, files: Sequence[str]) -> dict[str, Any] | None:
+    """Commit of the git repository that a folder lies in, and whether these files differ from it.
+
+    None where there is none, or it does not keep the first of the files.
+    """
+    try:
+        if not _ask_git(folder, "ls-files", "--", files[0]):
+            return None
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return _state(folder, files)
+
+
+def _state(folder: Path, paths: Sequence[str]) -> dict[str, Any] | None:
     try:
         return {
-            "commit": ask("rev-parse", "HEAD"),
-            "dirty": bool(ask("status", "--porcelain", "--", ".", ":!results", ":!README.md", ":!docs")),
+            "commit": _ask_git(folder, "rev-parse", "HEAD"),
+            "dirty": bool(_ask_git(folder, "status", "--porcelain", "--", *paths)),
         }
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def _ask_git(folder: Path, *words: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True
+    ).stdout.strip()

@@ -20,6 +20,7 @@ from typing import Any
 
 from bench.errors import BenchError, Stopped
 from bench.files import write_atomic
+from bench.paths import PLUGINS
 from bench.record_files import Damaged, Record, parsed, read_record, reason
 from bench.store import INCOMPLETE, Store
 from bench.suite import NAME, Cell
@@ -32,7 +33,13 @@ TABLES: Mapping[str, frozenset[str]] = {
     "layers.parquet": frozenset(("epoch", "layer", "name", "t", "available_fraction", "gradient_norm")),
 }
 """What may lie beside a record, and the columns that it must have."""
-LARGEST = {RECORD: 4 * 2**20, "epochs.parquet": 16 * 2**20, "layers.parquet": 256 * 2**20, "timing": 2**20}
+LARGEST = {
+    RECORD: 4 * 2**20,
+    "epochs.parquet": 16 * 2**20,
+    "layers.parquet": 256 * 2**20,
+    "timing": 2**20,
+    PLUGINS: 2**20,
+}
 """Bytes; many times what the longest trainings leave."""
 
 
@@ -83,6 +90,7 @@ def take_in(folder: Path, results: Path, *, dry_run: bool = False) -> list[Outco
             outcome = Outcome(suite)
             try:
                 _take_runs(place, store, outcome, dry_run)
+                _take_plugins(place / PLUGINS, store.runs / PLUGINS, outcome, dry_run)
                 _take_timings(
                     place.parent.parent / "latency" / suite, Timings(results, suite), outcome, dry_run
                 )
@@ -120,7 +128,8 @@ def _has_records(place: Path) -> bool:
 
 
 def _folders(place: Path) -> Iterator[Path]:
-    return (path for path in sorted(place.iterdir()) if not path.name.startswith(".") and path.is_dir())
+    own = (path for path in sorted(place.iterdir()) if path.name != PLUGINS and not path.name.startswith("."))
+    return (path for path in own if path.is_dir())
 
 
 def _take_runs(place: Path, store: Store, outcome: Outcome, dry_run: bool) -> None:
@@ -229,6 +238,19 @@ def _bytes(file: Path, largest: int) -> bytes:
         raise Damaged(f"{file} cannot be read ({problem.strerror or problem}): its run is left out") from None
 
 
+def _take_plugins(place: Path, kept: Path, outcome: Outcome, dry_run: bool) -> None:
+    """The files of plugins that the runs were made with; they are for people, and nothing here runs them."""
+    for file in sorted(place.rglob("*.py")) if place.is_dir() and not place.is_symlink() else ():
+        try:
+            content = _bytes(file, LARGEST[PLUGINS])
+        except BenchError as problem:
+            outcome.refused.append(str(problem))
+            continue
+        here = kept / file.relative_to(place)
+        if not dry_run and not here.exists():
+            write_atomic(here, content)
+
+
 def _take_timings(place: Path, kept: Timings, outcome: Outcome, dry_run: bool) -> None:
     if not place.is_dir() or place.is_symlink():
         return
@@ -252,7 +274,7 @@ def _checked_timing(file: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as problem:
         raise Damaged(f"{file} is damaged ({reason(problem)}): it is left out") from None
     what = {name: timing[name] for name in ("kind", "forward", "data", "cell")}
-    expected = timing_id(what, timing["hardware"])
+    expected = timing_id(what, timing["hardware"], timing["digests"].get("libraries", ""))
     if timing["schema"] != TIMING_SCHEMA or timing["id"] != expected or file.stem != expected:
         raise Damaged(f"{file} is not the timing that its name says: it is left out")
     found: dict[str, Any] = json.loads(content)
@@ -268,7 +290,7 @@ def code_notes(records: Sequence[Record]) -> list[str]:
         return [
             "whether they were made with the code that is installed here was not checked: torch is not there"
         ]
-    from bench import registry
+    from bench import protocol, registry
 
     found = registry.load()
     here: dict[str, Mapping[str, Any]] = {
@@ -276,19 +298,20 @@ def code_notes(records: Sequence[Record]) -> list[str]:
         "dataset": found.datasets,
         "backbone": found.backbones,
     }
-    other: Counter[tuple[str, str, str]] = Counter()
+    other = Counter[str]()
     for record in records:
         for what, entries in here.items():
             name = record["cell"][what]["name"]
             if name not in entries:
-                other[what, name, "is not installed here"] += 1
+                other[f"the {what} {name} is not installed here"] += 1
             elif entries[name].digest != record["digests"].get(what):
-                other[what, name, "is another version here"] += 1
-        if record["digests"].get("harness") != registry.core_digest():
-            other["code", "of the harness", "is another version here"] += 1
+                other[f"the {what} {name} is another version here"] += 1
+        for what, now in (("harness", protocol.harness()), ("libraries", protocol.libraries())):
+            if (then := record["digests"].get(what)) != now:
+                other[f"made with {then or f'unknown {what}'}, and here is {now}"] += 1
     return [
-        f"{counted(number, 'record')}: the {what} {name} {how}; such records stay rows of their own"
-        for (what, name, how), number in sorted(other.items())
+        f"{counted(number, 'record')}: {how}; such records stay rows of their own"
+        for how, number in sorted(other.items())
     ]
 
 

@@ -12,6 +12,8 @@ CHECKOUT = None if (PACKAGE / "plugins").is_dir() else PACKAGE.parent
 
 LAYERS = "layers"
 """Stands in the place of a suite's name where times of layers of neurons are kept."""
+PLUGINS = "plugins"
+"""Stands in the place of a run's id where the files of plugins are kept."""
 
 
 def plugin_folder(kind: str) -> Path:
@@ -29,37 +31,6 @@ def published_accuracies() -> Path:
     """The shipped file of accuracies that papers report."""
     root = CHECKOUT / "results" if CHECKOUT else PACKAGE / "plugins"
     return root / "published" / "accuracy.csv"
-
-
-def numerical_core() -> list[Path]:
-    """The files of the harness that every number depends on."""
-    names = (
-        "augment",
-        "backbone",
-        "batches",
-        "compiling",
-        "data",
-        "layers",
-        "metrics/accuracy",
-        "metrics/copying",
-        "metrics/cost",
-        "metrics/derivative",
-        "metrics/descent",
-        "metrics/gradients",
-        "metrics/looks",
-        "metrics/run_columns",
-        "metrics/spike_counts",
-        "neuron",
-        "pictures",
-        "precision",
-        "primitives",
-        "randomness",
-        "residual",
-        "shapes",
-        "surrogate",
-        "train",
-    )
-    return [PACKAGE / f"{name}.py" for name in names]
 
 
 def suites_folder() -> Path:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Literal
 
-from bench import data, registry
+from bench import data, protocol, registry
 from bench.compiling import suited
 from bench.errors import BenchError
 from bench.holdings import holding
@@ -27,9 +28,9 @@ class Planned:
     """A cell of the plan and what is known of it.
 
     known: the facts of its data. state: done (a record says ok), failed (a record says failed or
-    diverged: final), missing (no record, or one that ended through circumstances), stale (made with
-    another version of the file of its method, dataset or backbone, or of the harness's own numerical
-    code).
+    diverged: final), missing (no record, or one that ended through circumstances), stale (made under
+    another version of the protocol, or with other code of its method, dataset or backbone). A record that
+    was made with another minor version of torch is kept, and its cell done or failed; see `kept_apart`.
     """
 
     cell: Cell
@@ -41,13 +42,15 @@ class Planned:
 
     def changed(self, found: registry.Registry) -> list[str]:
         """What has changed since its record was made: method, dataset, backbone or harness."""
-        if self.record is None:
-            return []
-        return [
-            what
-            for what, digest in digests(self.cell, found).items()
-            if self.record["digests"].get(what) != digest
-        ]
+        return [] if self.record is None else changes(self.record["digests"], digests(self.cell, found))
+
+    @property
+    def kept_apart(self) -> str:
+        """The libraries that its record was made with, where it is kept and they are others here; else ""."""
+        if self.record is None or self.pending:
+            return ""
+        there = str(self.record["digests"].get(LIBRARIES, ""))
+        return there if there != protocol.libraries() else ""
 
     @property
     def pending(self) -> bool:
@@ -82,6 +85,31 @@ class Plan:
         dataset = self.found.dataset(cell.dataset.name).item
         return variant(cell, method.defaults(cell.backbone.threshold), dataset.settle({}))
 
+    def why_stale(self) -> list[str]:
+        """A sentence for each reason for which cells are trained again."""
+        found: set[str] = set()
+        for planned in self.cells:
+            if planned.state != "stale" or planned.record is None:
+                continue
+            cell, then, now = planned.cell, planned.record["digests"], digests(planned.cell, self.found)
+            names = {"method": cell.method.name, "dataset": cell.dataset.name, "backbone": cell.backbone.name}
+            changed = planned.changed(self.found)
+            found |= {reason(what, names.get(what, ""), then.get(what, ""), now[what]) for what in changed}
+            if not changed:
+                before = then.get(LIBRARIES) or "unknown libraries"
+                found.add(f"made with {before}, and here is {now[LIBRARIES]}")
+        return sorted(found)
+
+    def why_apart(self) -> list[str]:
+        """A sentence for each version of torch that results are kept of and that is not the one here."""
+        made = Counter(apart for planned in self.cells if (apart := planned.kept_apart))
+        here = protocol.libraries()
+        return [
+            f"{number} training{'s' * (number > 1)} made with {there} {'are' if number > 1 else 'is'} kept, "
+            f"in rows apart from those made with {here}; --again repeats what was made with another version"
+            for there, number in sorted(made.items())
+        ]
+
     def seconds_each(self) -> float | None:
         """Mean duration of the finished cells; None before the first."""
         known = [p.record["seconds"] for p in self.cells if p.record and p.record["status"] == OK]
@@ -96,14 +124,15 @@ def make_plan(
     data_root: Path,
     device: str | None = None,
     retry: bool = False,
+    again: bool = False,
     elsewhere: bool = False,
 ) -> Plan:
     """The plan of a suite over a results folder.
 
     Methods that plugin files bring are added to the suite's. device overrides the suite's. retry:
-    failed cells count as missing. elsewhere: it is to be looked at and not to be run, so that a GPU that
-    it asks for need not be here. Every name, parameter, dataset and network is checked here. Raises
-    BenchError at the first that is wrong.
+    failed cells count as missing. again: cells of another minor version of torch are stale. elsewhere: it
+    is to be looked at and not to be run, so that a GPU that it asks for need not be here. Every name,
+    parameter, dataset and network is checked here. Raises BenchError at the first that is wrong.
     """
     found = registry.load(tuple(plugins))
     profile = _resolve(suite.profile, device, elsewhere)
@@ -138,7 +167,7 @@ def make_plan(
                 first = Cell(method=_complete(found, m, b), seed=suite.seeds[0], **fixed)
                 first = _settled(first, known[key], found, workloads)
                 cells = [first.model_copy(update={"seed": seed}) for seed in suite.seeds]
-                states = [_state(cell, known[key], store, found, retry) for cell in cells]
+                states = [_state(cell, known[key], store, found, retry, again) for cell in cells]
                 if any(each.pending for each in states):
                     # Where all are final, this very code has built the network before.
                     _check_fit(first, known[key], found)
@@ -148,14 +177,39 @@ def make_plan(
     return Plan(suite, store, tuple(unique.values()), found, tuple(plugins), data_root, workloads)
 
 
+LIBRARIES = "libraries"
+"""In digests; two of them keep results apart, and make none stale."""
+
+
 def digests(cell: Cell, found: registry.Registry) -> dict[str, str]:
-    """Digests of the files that define a cell's method, dataset and backbone, and of the harness."""
+    """What a cell's numbers depend on beside its configuration and data, one text for each part.
+
+    harness: the protocol's version. method, dataset, backbone: what their code says, and the versions of
+    the libraries that a method calls. libraries: torch's minor version.
+    """
     return {
-        "harness": registry.core_digest(),
+        "harness": protocol.harness(),
         "method": found.method(cell.method.name).digest,
         "dataset": found.dataset(cell.dataset.name).digest,
         "backbone": found.backbone(cell.backbone.name).digest,
+        LIBRARIES: protocol.libraries(),
     }
+
+
+def changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """The parts for which a result with the digests `then` is stale now."""
+    return [what for what, digest in now.items() if what != LIBRARIES and then.get(what) != digest]
+
+
+def reason(what: str, name: str, then: str, now: str) -> str:
+    """Why a part of this name is another now, in words; then, now: its digests."""
+    if what == "harness":
+        version = then if then.startswith("protocol ") else "no version of the protocol"
+        return f"made under {version}, and this is {now}"
+    (code, _, libraries), (code_now, _, libraries_now) = then.partition(" "), now.partition(" ")
+    if code == code_now and libraries and libraries_now:
+        return f"the {what} {name} was made with {libraries}, and here is {libraries_now}"
+    return f"the code of the {what} {name} has changed"
 
 
 def _methods(suite: Suite, found: registry.Registry) -> list[MethodSpec]:
@@ -248,13 +302,16 @@ def _check_fit(cell: Cell, known: data.Facts, found: registry.Registry) -> None:
         return
 
 
-def _state(cell: Cell, known: data.Facts, store: Store, found: registry.Registry, retry: bool) -> Planned:
+def _state(
+    cell: Cell, known: data.Facts, store: Store, found: registry.Registry, retry: bool, again: bool
+) -> Planned:
     cell_id = cell.id(known.checksum)
     record = store.read(cell_id)
+    then: dict[str, str] = record["digests"] if record else {}
     state: State
     if record is None:
         state = "missing"
-    elif record["digests"] != digests(cell, found):
+    elif changes(then, digests(cell, found)) or (again and then.get(LIBRARIES) != protocol.libraries()):
         state = "stale"
     elif record["status"] == OK:
         state = "done"

@@ -36,7 +36,7 @@ CHOSEN_BY = {
     "test_accuracy": "validation",
 }
 """How the epoch was chosen that an accuracy is of."""
-NO_DIFFERENCE = ("cuda", "backbone.neuron", "backbone.reset", *Recipe.model_fields)
+NO_DIFFERENCE = ("cuda", "torch", "backbone.neuron", "backbone.reset", *Recipe.model_fields)
 """Words of a variant that change no protocol, or are compared by themselves."""
 
 

@@ -15,18 +15,20 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
+from bench import code_identity, protocol
 from bench.backbone import Backbone
+from bench.code_identity import Code
 from bench.data import Dataset
 from bench.errors import BenchError
-from bench.paths import numerical_core, plugin_folder
+from bench.paths import plugin_folder
 from bench.surrogate import Method
 
 Declared = TypeVar("Declared", Method, Dataset, Backbone)
@@ -36,15 +38,33 @@ ENTRY_POINT_GROUPS = ("spikegrad_bench.methods", "spikegrad_bench.datasets", "sp
 
 @dataclass(frozen=True)
 class Entry(Generic[Declared]):
-    """Something found, the file it stands in, and a digest of that file's bytes.
+    """Something found, and the file that it stands in.
 
-    given: it came by --plugin.
+    code: that file, and what it imports beside it. names: those of the file's top level that stand for it.
+    given: it came by --plugin. shipped: it is the project's own.
     """
 
     item: Declared
     file: Path
-    digest: str
+    code: Code | None = None
+    names: tuple[str, ...] = ()
     given: bool = False
+    shipped: bool = False
+
+    @cached_property
+    def identity(self) -> str:
+        """What its code says, see `bench.code_identity`; "" where it is in no file."""
+        return self.code.identity(self.names) if self.code else ""
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Of the libraries that it calls, by name: those that a method requires."""
+        return protocol.releases(self.item.requires) if isinstance(self.item, Method) else {}
+
+    @property
+    def digest(self) -> str:
+        """What a result of it depends on: its code, and the libraries that it calls."""
+        return " ".join([self.identity, *(f"{name} {v}" for name, v in self.versions.items())])
 
 
 @dataclass(frozen=True)
@@ -94,12 +114,6 @@ def missing_packages(method: Method) -> list[str]:
     return [name for name in method.requires if not _installed(name)]
 
 
-@cache
-def core_digest() -> str:
-    """A digest of the harness's own code that every number depends on."""
-    return hashlib.sha256(b"".join(file.read_bytes() for file in numerical_core())).hexdigest()[:16]
-
-
 def _installed(package: str) -> bool:
     try:
         return importlib.util.find_spec(package) is not None
@@ -118,16 +132,16 @@ def load(plugins: tuple[Path, ...] = ()) -> Registry:
     )
     given = _files(plugins)
     files = dict.fromkeys([*shipped, *given])
-    return _load(tuple((file, _digest(file), file in given) for file in files))
+    return _load(tuple((code_identity.read(file), file in given, file in shipped) for file in files))
 
 
 @cache
-def _load(files: tuple[tuple[Path, str, bool], ...]) -> Registry:
+def _load(files: tuple[tuple[Code, bool, bool], ...]) -> Registry:
     registry = Registry()
     # Stdout is for results: what a plugin prints while it is imported goes to stderr.
     with redirect_stdout(sys.stderr):
-        for file, digest, given in files:
-            _add_file(registry, file, digest, given)
+        for code, given, shipped in files:
+            _add_file(registry, code, given, shipped)
         for group in ENTRY_POINT_GROUPS:
             for point in importlib.metadata.entry_points(group=group):
                 _add_entry_point(registry, point)
@@ -156,33 +170,34 @@ def _files(places: Iterable[Path]) -> list[Path]:
     return files
 
 
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
-
-
-def _add_file(registry: Registry, file: Path, digest: str, given: bool) -> None:
+def _add_file(registry: Registry, code: Code, given: bool, shipped: bool) -> None:
     try:
-        module = _import(file, digest)
+        module = _import(code.file, code.digest)
     except (Exception, SystemExit) as error:
-        registry.broken.append(Broken(str(file), _in_one_line(error), given))
+        registry.broken.append(Broken(str(code.file), _in_one_line(error), given))
         return
     found = _declarations(module)
     if given and not found:
         registry.broken.append(
-            Broken(str(file), "it declares nothing: decorate a function or class with @method", given)
+            Broken(str(code.file), "it declares nothing: decorate a function or class with @method", given)
         )
-    _add(registry, found, file, digest, given)
+    _add(registry, found, code, given, shipped)
 
 
 def _add_entry_point(registry: Registry, point: importlib.metadata.EntryPoint) -> None:
     try:
         loaded = point.load()
-        file = Path(inspect.getfile(loaded))
+        code = code_identity.read(Path(inspect.getfile(loaded)))
     except (Exception, SystemExit) as error:
         registry.broken.append(Broken(f"entry point {point.name} = {point.value}", _in_one_line(error)))
         return
-    found = _declarations(loaded) if isinstance(loaded, ModuleType) else vars(loaded).get("declared", ())
-    _add(registry, found, file, _digest(file), given=False)
+    if isinstance(loaded, ModuleType):
+        found = _declarations(loaded)
+    else:
+        around = vars(sys.modules.get(loaded.__module__, loaded))
+        names = tuple(name for name, there in around.items() if there is loaded)
+        found = [(item, names) for item in vars(loaded).get("declared", ())]
+    _add(registry, found, code, given=False, shipped=False)
 
 
 @cache
@@ -207,20 +222,35 @@ def _import(file: Path, digest: str) -> ModuleType:
     return module
 
 
-def _declarations(module: ModuleType) -> Sequence[Any]:
-    # What was imported into the module is declared where it was defined, not here.
-    own = (o for o in vars(module).values() if getattr(o, "__module__", None) == module.__name__)
-    unique = {id(o): o for o in own}.values()
-    return [d for o in unique if hasattr(o, "__dict__") for d in vars(o).get("declared", ())]
+def _declarations(module: ModuleType) -> list[tuple[Any, tuple[str, ...]]]:
+    """What a module declares, each with the names in the module of what declares it."""
+    names: dict[int, list[str]] = {}
+    declaring: dict[int, Any] = {}
+    for name, there in vars(module).items():
+        # What was imported into the module is declared where it was defined, not here.
+        if getattr(there, "__module__", None) == module.__name__ and hasattr(there, "__dict__"):
+            names.setdefault(id(there), []).append(name)
+            declaring[id(there)] = there
+    return [
+        (item, tuple(names[key]))
+        for key, there in declaring.items()
+        for item in vars(there).get("declared", ())
+    ]
 
 
-def _add(registry: Registry, found: Sequence[Any], file: Path, digest: str, given: bool) -> None:
+def _add(
+    registry: Registry,
+    found: Sequence[tuple[Any, tuple[str, ...]]],
+    code: Code,
+    given: bool,
+    shipped: bool,
+) -> None:
     tables: dict[type, tuple[str, dict[str, Entry[Any]]]] = {
         Method: ("method", registry.methods),
         Dataset: ("dataset", registry.datasets),
         Backbone: ("backbone", registry.backbones),
     }
-    for item in found:
+    for item, names in found:
         kind, table = tables[type(item)]
         known = table.get(item.name)
         if known is not None and known.item is item:
@@ -228,9 +258,9 @@ def _add(registry: Registry, found: Sequence[Any], file: Path, digest: str, give
             continue
         if known is not None:
             raise BenchError(
-                f"two {kind}s are named {item.name!r}: one in {known.file}, one in {file}; rename one"
+                f"two {kind}s are named {item.name!r}: one in {known.file}, one in {code.file}; rename one"
             )
-        table[item.name] = Entry(item, file, digest, given)
+        table[item.name] = Entry(item, code.file, code, names, given, shipped)
 
 
 def _in_one_line(error: BaseException) -> str:

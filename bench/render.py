@@ -126,7 +126,41 @@ def against_shipped(plan: Plan) -> list[str]:
     whole = set(old[key].itertuples(index=False, name=None)) <= set(
         new[key].itertuples(index=False, name=None)
     )
-    return diff.compare(old, new).sentences() if whole else []
+    if not whole:
+        return []
+    compared = diff.compare(old, new)
+    alike = len(compared.of("identical")) == len(compared.pairs)
+    return [*compared.sentences(), *([] if alike else _made_elsewhere(plan, shipped.parent))]
+
+
+def _made_elsewhere(plan: Plan, shipped: Path) -> list[str]:
+    """A sentence where the shipped tables were made on other hardware or under another torch than these."""
+    import pandas as pd
+
+    from bench.store import Store
+    from bench.timings import hardware
+
+    def places(records: Sequence[Any]) -> dict[str, set[str]]:
+        torches = {str((r["environment"].get("packages") or {}).get("torch") or "") for r in records}
+        return {
+            "": {hardware(record["environment"]) for record in records},
+            "torch ": {torch.partition("+")[0] for torch in torches if torch},
+        }
+
+    here = places(plan.store.records())
+    # In a checkout the records lie beside the tables; a wheel has the tables alone.
+    there = places(Store(shipped.parents[1], plan.suite.name).records())
+    if not there[""] and (shipped / "latency.csv").is_file():
+        there[""] = set(pd.read_csv(shipped / "latency.csv")["hardware"])
+    apart = [
+        f"{what}{'/'.join(sorted(there[what]))} against {what}{'/'.join(sorted(of))} here"
+        for what, of in here.items()
+        if of and there[what] and of != there[what]
+    ]
+    if not apart:
+        return []
+    why = "where the last bits of a training differ, and grow into other accuracies"
+    return [f"The shipped table was made elsewhere ({', '.join(apart)}), {why}."]
 
 
 def show_accuracy(table: pd.DataFrame, console: Console) -> None:
@@ -167,15 +201,16 @@ def to_time(plan: Plan, *, retry: bool = False) -> int | None:
 
 
 def announcement(plan: Plan, timings: int) -> str:
-    """What a run is about to do, in a line; timings: how many measurements it ends with."""
+    """What a run is about to do, in a line, and what it leaves alone; timings: how many it ends with."""
     to_run = len(plan.pending)
     todo = f"{to_run} to run" + f", {timings} to time" * plan.suite.times
     if not to_run and not timings:
         todo = "nothing left to do"
-    return (
+    line = (
         f"{plan.suite.name}: {len(plan.cells)} cells, {len(plan.cells) - to_run} finished before, {todo}; "
         f"results in {plan.store.results}"
     )
+    return "\n".join([line, *plan.why_apart()])
 
 
 def plan_as_json(plan: Plan, *, retry: bool = False) -> dict[str, Any]:
@@ -195,6 +230,8 @@ def plan_as_json(plan: Plan, *, retry: bool = False) -> dict[str, Any]:
         "trainings_at_once": left and left.at_once,
         "estimated_from": left and left.basis,
         "to_time": to_time(plan, retry=retry),
+        "stale": plan.why_stale(),
+        "kept_apart": plan.why_apart(),
         "cells": [
             {"id": p.id, "configuration": p.configuration, "state": p.state, **p.cell.model_dump(mode="json")}
             for p in plan.cells
@@ -234,17 +271,10 @@ def show_plan(plan: Plan, console: Console, *, retry: bool = False) -> None:
     timings = to_time(plan, retry=retry)
     if plan.suite.times and timings is not None:
         console.print(f"{timings} to time after the trainings, one at a time", highlight=False)
-    stale: set[tuple[str, str]] = set()
-    for planned in plan.cells:
-        if planned.state == "stale":
-            cell = planned.cell
-            names = {"method": cell.method.name, "dataset": cell.dataset.name, "backbone": cell.backbone.name}
-            stale |= {(what, names.get(what, "bench")) for what in planned.changed(plan.found)}
-    for what, name in sorted(stale):
-        console.print(
-            f"stale: the code of the {what} {name} has changed; run repeats what was made with it",
-            highlight=False,
-        )
+    for why in plan.why_stale():
+        console.print(f"stale: {why}; run repeats what was", markup=False, highlight=False)
+    for apart in plan.why_apart():
+        console.print(apart, markup=False, highlight=False)
 
 
 def _time_left(plan: Plan) -> str:

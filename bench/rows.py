@@ -209,7 +209,18 @@ def _in_words(rows: Sequence[Row]) -> Iterator[Row]:
 
 
 def _told_apart(rows: list[Row]) -> list[Row]:
-    """The same rows, each variant with the first four digits of its configuration, or as many as it takes."""
+    """The same rows, each variant with torch's version where that differs: `torch=2.14`.
+
+    Where it does not, with the first four digits of the configuration, or as many as it takes.
+    """
+    torch = [str(row.records[0].get("digests", {}).get("libraries", "torch=?")) for row in rows]
+    if len(set(torch)) > 1:
+        rows = [
+            replace(row, variant=f"{row.variant} {word.replace(' ', '=')}".removeprefix("default "))
+            for row, word in zip(rows, torch, strict=True)
+        ]
+        if len({row.variant for row in rows}) == len(rows):
+            return rows
     lengths = range(4, max(len(row.configuration) for row in rows) + 1)
     digits = next(n for n in lengths if len({row.configuration[:n] for row in rows}) == len(rows))
     return [replace(row, variant=f"{row.variant} #{row.configuration[:digits]}") for row in rows]

@@ -105,7 +105,7 @@ class Recipe(Spec):
     """How a network is trained; the same for every method of a suite.
 
     one-cycle and cosine change the rate after every batch, cosine-epochs after every epoch; both cosines
-    fall to 0. weight_decay acts on
+    fall to 0. No schedule changes the momentum. weight_decay acts on
     all parameters, norms included, as in the code of MPD-AGL. augment: "standard" is what is usual for
     the dataset, which may be nothing; "auto" adds AutoAugment, where the dataset has it. best_test_epoch:
     also look at the test data after every epoch and note the best, as many papers do; it chooses nothing.

@@ -31,7 +31,9 @@ from bench.variants import OPTIONS
 
 Kind = Literal["fixed", "adaptive", "control", "library", "reference"]
 Changes = Literal["gradient", "forward", "loss", "network"]
-Fidelity = Literal["official-code", "library", "paper", "reconstructed"]
+Fidelity = Literal["official-code", "library", "paper", "reconstructed", "own"]
+UNPUBLISHED = ("unpublished", "none", "")
+"""What `paper` is of a method that nobody has published."""
 Law = Literal[
     "forward",
     "derivative",
@@ -419,7 +421,7 @@ def method(
     link: str = "",
     kind: Kind = "fixed",
     changes: Changes = "gradient",
-    fidelity: Fidelity = "paper",
+    fidelity: Fidelity | None = None,
     note: str = "",
     requires: Sequence[str] = (),
     area: float | None = 1.0,
@@ -430,11 +432,19 @@ def method(
 ) -> Callable[[Target], Target]:
     """Declare a derivative function, or a `Surrogate` subclass, as the method `name`.
 
+    fidelity: "own" where `paper` is one of UNPUBLISHED, else "paper", unless it is said.
     Every further keyword is a parameter of the method. The object itself comes back unchanged;
     the registry finds the declaration on it. One object may carry several: see `preset`.
     A class states its primitive as an attribute.
     """
     breaks = breaks or {}
+    published = paper.strip().lower() not in UNPUBLISHED
+    fidelity = fidelity or ("paper" if published else "own")
+    if fidelity == "paper" and not published:
+        raise BenchError(
+            f"method {name!r} has fidelity 'paper' and paper = {paper!r}: "
+            "name the paper, or leave fidelity out"
+        )
     _check_declaration(name, kind, changes, fidelity, params, breaks)
 
     def declare(target: Target) -> Target:

@@ -63,7 +63,7 @@ SETS: Mapping[str, Sequence[str]] = {
     "status": ("ok", "failed", "diverged", "oom", "timeout", "interrupted", "skipped"),
     "kind": ("adaptive", "control", "fixed", "library", "reference"),
     "changes": ("gradient", "forward", "loss", "network"),
-    "fidelity": ("official-code", "library", "paper", "reconstructed"),
+    "fidelity": ("official-code", "library", "paper", "reconstructed", "own"),
     "indistinguishable_from_best": ("yes", "no", ""),
     "equivalent_to_best": ("yes", "no", ""),
     "pareto_optimal": ("yes", "no", ""),

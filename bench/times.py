@@ -21,7 +21,7 @@ from bench.errors import BenchError, warn
 from bench.faults import judge
 from bench.gpus import Gpu, see_only
 from bench.metrics.latency import BATCHES, USUAL, Rounds
-from bench.plan import Plan, Planned, digests
+from bench.plan import LIBRARIES, Plan, Planned, digests
 from bench.shapes import rectangle
 from bench.store import OK
 from bench.suite import Cell
@@ -125,8 +125,9 @@ def pending(plan: Plan, *, worked: Sequence[str], retry: bool = False) -> list[M
     kinds: tuple[Kind, ...] = ("inference", "training")
     for kind in kinds:
         for planned in plan.cells:
-            # The cells of one configuration differ in nothing that is timed.
-            if planned.id not in there or (kind, planned.configuration) in seen:
+            # The cells of one configuration differ in nothing that is timed. Beside rows of another
+            # torch's runs the times of this one would stand for nothing.
+            if planned.id not in there or planned.kept_apart or (kind, planned.configuration) in seen:
                 continue
             seen.add((kind, planned.configuration))
             gpu = _gpu(planned, plan, gpus)
@@ -169,7 +170,16 @@ def _measurement(
     on = hardware(environment)
     what = timed(kind, cell.model_dump(mode="json"), forward, known.checksum)
     return Measurement(
-        plan.suite.name, kind, forward, cell, known, timing_id(what, on), on, code, environment, gpu
+        plan.suite.name,
+        kind,
+        forward,
+        cell,
+        known,
+        timing_id(what, on, code[LIBRARIES]),
+        on,
+        code,
+        environment,
+        gpu,
     )
 
 

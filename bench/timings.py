@@ -1,7 +1,8 @@
 """What was timed apart from the trainings, on disk: <results>/latency/<suite>/<id>.json.
 
 Inference is timed once for all methods whose forward pass is the same, a training step once for each
-configuration. The id is a hash of what was timed and of the hardware: times of two machines never meet.
+configuration. The id is a hash of what was timed, of the hardware and of torch's minor version: times of
+two machines never meet, nor those of two versions. docs/protocol.md says when they are measured anew.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from bench.errors import BenchError
 from bench.files import write_atomic
 
 TIMING_SCHEMA = 2
+HISTORY = {1: "The first with a number."}
+"""What changed with each version of the way to time, and of the speed of what is timed; the newest last."""
+TIMING_VERSION = max(HISTORY)
+"""Raise it, by a line in HISTORY, where times are taken otherwise or the harness has become faster."""
 Timing = dict[str, Any]
 Kind = Literal["inference", "training"]
 Forward = Literal["spiking", "reference", "own"]
@@ -65,9 +70,10 @@ def timed(kind: Kind, cell: Mapping[str, Any], forward: Forward, data: str | Non
 
 
 def timed_code(kind: Kind, digests: Mapping[str, str], forward: Forward) -> dict[str, str]:
-    """Those digests of a record's code that what is timed depends on."""
+    """Those digests of a record that what is timed depends on, and the version of the way to time."""
     shared = kind == "inference" and forward == "spiking"
-    return {part: digest for part, digest in digests.items() if not (shared and part == "method")}
+    found = {part: digest for part, digest in digests.items() if not (shared and part == "method")}
+    return found | {"timing": f"timing {TIMING_VERSION}"}
 
 
 def hardware(environment: Mapping[str, Any]) -> str:
@@ -78,9 +84,9 @@ def hardware(environment: Mapping[str, Any]) -> str:
     return f"{environment['cpu']}, {threads} thread{'s' * (threads > 1)}"
 
 
-def timing_id(what: Mapping[str, Any], on: str) -> str:
-    """A hash of what is timed and of the hardware."""
-    content = {"schema": TIMING_SCHEMA, "hardware": on, **what}
+def timing_id(what: Mapping[str, Any], on: str, libraries: str) -> str:
+    """A hash of what is timed, of the hardware, and of the libraries as digests have them."""
+    content = {"schema": TIMING_SCHEMA, "hardware": on, "libraries": libraries, **what}
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

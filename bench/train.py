@@ -13,6 +13,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,7 +123,9 @@ def train(cell: Cell, registry: Registry, data: Prepared, notify: Notify) -> Out
         if accuracy > best_accuracy:
             best_accuracy, best_epoch, best_state = accuracy, epoch, copy.deepcopy(network.state_dict())
         if cell.recipe.best_test_epoch:
-            tested.append(trainer.accuracies(data.test)[-1])
+            # What is seen of the test data decides nothing: an output that is NaN there is no accuracy.
+            with suppress(Diverged):
+                tested.append(trainer.accuracies(data.test)[-1])
         looks.after(epoch)
         notify(epoch, accuracy)
     last = trainer.accuracies(data.test)
@@ -403,7 +406,10 @@ def _scheduler(
 ) -> torch.optim.lr_scheduler.LRScheduler | None:
     total = recipe.epochs * steps
     if recipe.schedule == "one-cycle":
-        return torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total_steps=total)
+        # By default it moves the momentum too, whatever the recipe says.
+        return torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, recipe.learning_rate, total_steps=total, cycle_momentum=False
+        )
     if recipe.schedule == "cosine":
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
     if recipe.schedule == "cosine-epochs":

@@ -114,17 +114,19 @@ def _planned(record: Record, found: registry.Registry, data_root: Path) -> Plann
     """The cell of a record as a plan has it; BenchError, with why, where it cannot be repeated here."""
     import torch
 
-    from bench.plan import Planned, digests, facts
+    from bench.plan import Planned, changes, digests, facts, reason
 
     cell = Cell.model_validate(record["cell"])
     if cell.profile.device == "cuda" and not torch.cuda.is_available():
         raise BenchError("it was trained on a GPU, and there is none here")
     # Says what is there where a name is unknown.
     here = digests(cell, found)
-    if changed := [what for what, digest in here.items() if record["digests"].get(what) != digest]:
+    then = record["digests"]
+    # Another torch may be tried: what it says is compared as on another machine.
+    if changed := changes(then, here):
         names = {"method": cell.method.name, "dataset": cell.dataset.name, "backbone": cell.backbone.name}
-        which = ", ".join(f"the {what} {names.get(what, 'code')}" for what in changed)
-        raise BenchError(f"it was made with another version of {which}")
+        why = [reason(what, names.get(what, ""), then.get(what, ""), here[what]) for what in changed]
+        raise BenchError("; ".join(why))
     known = facts(found.dataset(cell.dataset.name).item, cell.dataset, cell.timesteps, data_root)
     expected = (record.get("data") or {}).get("checksum")
     if known.checksum != expected:

@@ -31,7 +31,9 @@ from bench.environment import describe
 from bench.errors import BenchError
 from bench.faults import judge
 from bench.gpus import Gpu, see_only
+from bench.origins import keep, origins
 from bench.plan import digests
+from bench.protocol import installed
 from bench.record_files import Record
 from bench.store import OK, Store
 from bench.suite import RECORD_SCHEMA, Cell, DatasetSpec, variant
@@ -83,6 +85,7 @@ def work(job: Job, pipe: Connection, log: Path) -> None:
         record = make_record(cell, job.known, found, job.gpu) | outcome
         record |= {"suite": job.suite, "workers": job.workers}
         try:
+            keep(store.runs, cell, found)
             store.write(record, tables)
         except OSError as problem:
             pipe.send(("unwritable", cell_id, problem.strerror or str(problem)))
@@ -148,6 +151,8 @@ def make_record(cell: Cell, known: data.Facts, found: registry.Registry, gpu: Gp
             "note": known.note,
         },
         "digests": digests(cell, found),
+        "sources": origins(cell, found),
+        "versions": {**installed(), **found.method(cell.method.name).versions},
         "environment": describe(cell.profile, method.requires, gpu),
     }
 

@@ -120,8 +120,8 @@ def section(found: dict[Design, Rates], number: int) -> str:
         "",
         "Wrong “no”: of equal methods any is told from the best. Wrong “equivalent”: of methods "
         f"{MARGIN:g} point worse than the best any is called as good. Told apart: one method is {GAP:g} "
-        "points worse than the others, and is told from the best; in the last column by a paired t-test of each "
-        "row's own differences, Bonferroni over the rows, as earlier versions had it.",
+        "points worse than the others, and is told from the best; in the last column by a paired t-test of "
+        "each row's own differences, Bonferroni over the rows, as earlier versions had it.",
     ]
     return "\n".join([BEGIN, "", *lines, "", END])
 

@@ -34,7 +34,7 @@ def test_every_row_says_what_it_is(listed):
     for name, row in listed.items():
         assert row["paper"], name
         assert row["changes"] in ("gradient", "forward", "loss", "network"), name
-        assert row["fidelity"] in ("official-code", "library", "paper", "reconstructed"), name
+        assert row["fidelity"] in ("official-code", "library", "paper", "reconstructed", "own"), name
         assert set(row) >= FACTS, name
         assert row["height"] is not None or row["problem"], name
         assert row["formula"], name

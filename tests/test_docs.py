@@ -96,7 +96,7 @@ def test_a_method_of_the_guide_keeps_every_law(load, text):
 def test_a_method_of_the_guide_has_a_formula_and_fits_the_commands_beside_it(load, text):
     (method,), _ = load(text)
     assert method.formula.startswith("h(x) = ")
-    assert (method.name, method.paper, method.fidelity) == ("mine", "unpublished", "paper")
+    assert (method.name, method.paper, method.fidelity) == ("mine", "unpublished", "own")
 
 
 def test_the_commands_of_the_guide_name_what_there_is(load, tmp_path):

@@ -96,7 +96,13 @@ def test_a_suite_that_names_it_runs_without_a_plugin_option(ended):
 
 def test_an_edit_in_the_package_makes_its_own_records_stale(theirs, folder, installed, ended):
     module = installed / "my_surrogates" / "mine.py"
-    module.write_text(module.read_text() + "# changed\n")
-    planned = json.loads(theirs("plan", "theirs.toml", "--json", cwd=folder))
-    states = {cell["method"]["name"]: cell["state"] for cell in planned["cells"]}
-    assert states == {"mine": "stale", "rectangle": "done"}
+    text = module.read_text()
+
+    def states():
+        planned = json.loads(theirs("plan", "theirs.toml", "--json", cwd=folder))
+        return {cell["method"]["name"]: cell["state"] for cell in planned["cells"]}
+
+    module.write_text(text + "# changed\n")
+    assert states() == {"mine": "done", "rectangle": "done"}
+    module.write_text(text.replace("/ 2", "/ 3"))
+    assert states() == {"mine": "stale", "rectangle": "done"}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import importing, registry
+from bench import importing, protocol, registry
 from bench.errors import BenchError
 from bench.store import Store
 
@@ -212,7 +212,7 @@ def test_other_code_is_told(sent):
     # As if they had been made with the code that is here: it may have changed since they were.
     found = registry.load()
     for record in records:
-        record["digests"] = {"harness": registry.core_digest()}
+        record["digests"] = {"harness": protocol.harness(), "libraries": protocol.libraries()}
         for what, there in {
             "method": found.methods,
             "dataset": found.datasets,
@@ -220,12 +220,16 @@ def test_other_code_is_told(sent):
         }.items():
             record["digests"][what] = there[record["cell"][what]["name"]].digest
     assert importing.code_notes(records) == []
-    records[2]["digests"]["harness"] = "other"
+    records[2]["digests"] |= {"harness": "protocol 0", "libraries": "torch 2.1"}
     records[0]["digests"]["method"] = "other"
     records[1]["cell"]["method"]["name"] = "not-here"
     method = records[0]["cell"]["method"]["name"]
     assert set(importing.code_notes(records)) == {
-        f"1 record: the method {method} is another version here; such records stay rows of their own",
-        "1 record: the code of the harness is another version here; such records stay rows of their own",
-        "1 record: the method not-here is not installed here; such records stay rows of their own",
+        f"1 record: {how}; such records stay rows of their own"
+        for how in (
+            f"the method {method} is another version here",
+            f"made with protocol 0, and here is {protocol.harness()}",
+            f"made with torch 2.1, and here is {protocol.libraries()}",
+            "the method not-here is not installed here",
+        )
     }

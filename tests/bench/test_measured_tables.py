@@ -14,7 +14,7 @@ from written_records import runs
 from bench import columns, leaderboards, readable, render_tables
 from bench.latency_table import latency_table
 from bench.measured_tables import anytime_table, cost_table, gradients_table
-from bench.timings import timed, timed_code
+from bench.timings import TIMING_VERSION, timed, timed_code
 
 CPU = {"cpu": "Some CPU", "threads": 1, "gpu": None}
 
@@ -146,7 +146,7 @@ def test_times_of_other_code_are_not_those_of_a_row():
     assert len(table) == 2 and sorted(table["train_step_ms_p50"].isna()) == [False, True]
     # Inference is that of every spiking method: whatever the method's own code, it is the row's.
     timings = [timing("inference", new[0], "spiking", throughput=500.0)]
-    assert timings[0]["digests"] == {"harness": "new"}
+    assert timings[0]["digests"] == {"harness": "new", "timing": f"timing {TIMING_VERSION}"}
     for record in new:
         record["digests"]["method"] = "another"
     found = latency_table(old + new, timings)["throughput"]

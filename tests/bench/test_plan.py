@@ -1,11 +1,11 @@
 """Plans: every cell, its state, and all that is wrong before anything is started."""
 
-import dataclasses
+from importlib import metadata
 
 import pytest
 import shown_runs
 
-from bench import registry
+from bench import protocol, registry
 from bench.errors import BenchError
 from bench.plan import digests
 from bench.suite import Measure, Suite
@@ -72,7 +72,7 @@ def test_states(tiny, make_plan):
     assert plan.seconds_each() is None
 
 
-def test_editing_the_file_of_a_method_makes_its_cells_stale_and_no_others(tiny, make_plan, write_plugin):
+def test_editing_the_code_of_a_method_makes_its_cells_stale_and_no_others(tiny, make_plan, write_plugin):
     suite = tiny(methods=["bump", "rectangle"])
     file = write_plugin(BUMP)
     plan = make_plan(suite, plugins=[file])
@@ -80,7 +80,45 @@ def test_editing_the_file_of_a_method_makes_its_cells_stale_and_no_others(tiny, 
         finish(planned, plan)
     assert states(make_plan(suite, plugins=[file])) == ["done", "done"]
     write_plugin(BUMP + "# edited\n")
-    assert states(make_plan(suite, plugins=[file])) == ["stale", "done"]
+    assert states(make_plan(suite, plugins=[file])) == ["done", "done"]
+    write_plugin(BUMP.replace("x * 0", "x * 1"))
+    edited = make_plan(suite, plugins=[file])
+    assert states(edited) == ["stale", "done"]
+    assert edited.why_stale() == ["the code of the method bump has changed"]
+
+
+def test_another_version_of_a_library_that_a_method_calls_makes_its_cells_stale(tiny, make_plan, monkeypatch):
+    suite = tiny(methods=["snntorch/atan", "rectangle"])
+    plan = make_plan(suite)
+    for planned in plan.cells:
+        finish(planned, plan)
+    monkeypatch.setattr(protocol, "releases", lambda names: dict.fromkeys(names, "9.9.9"))
+    later = make_plan(suite)
+    assert states(later) == ["stale", "done"]
+    installed = metadata.version("snntorch")
+    assert later.why_stale() == [
+        f"the method snntorch/atan was made with snntorch {installed}, and here is snntorch 9.9.9"
+    ]
+
+
+def test_what_was_made_with_another_torch_is_kept_until_it_is_asked_for_again(tiny, make_plan):
+    suite = tiny(seeds=range(4))
+    plan = make_plan(suite)
+    older = digests(plan.cells[0].cell, plan.found) | {"libraries": "torch 2.1"}
+    for planned, status in zip(plan.cells, ("ok", "failed", "oom", "ok"), strict=True):
+        finish(planned, plan, status=status, digests=older)
+    finish(plan.cells[3], plan)
+    made = make_plan(suite)
+    assert states(made) == ["done", "failed", "missing", "done"]
+    assert [planned.kept_apart for planned in made.cells] == ["torch 2.1", "torch 2.1", "", ""]
+    assert made.why_apart() == [
+        "2 trainings made with torch 2.1 are kept, in rows apart from those made with "
+        f"{protocol.libraries()}; --again repeats what was made with another version"
+    ]
+    again = make_plan(suite, again=True)
+    assert states(again) == ["stale", "stale", "stale", "done"]
+    assert again.why_apart() == []
+    assert again.why_stale() == [f"made with torch 2.1, and here is {protocol.libraries()}"]
 
 
 @pytest.mark.parametrize(
@@ -235,13 +273,21 @@ def test_plugin_methods_join_the_suite_unless_methods_are_named(write_plugin, tm
     assert names(api.make_plan("smoke", methods=["bump"], **options)) == ["bump"]
 
 
-def test_an_edit_of_the_harness_makes_all_stale(tiny, make_plan, monkeypatch):
-    made = make_plan(tiny())
-    assert made.cells[0].changed(made.found) == []
-    record = {"digests": digests(made.cells[0].cell, made.found)}
-    planned = dataclasses.replace(made.cells[0], record=record)
-    monkeypatch.setattr(registry, "core_digest", lambda: "another")
-    assert planned.changed(made.found) == ["harness"]
+def test_another_version_of_the_protocol_makes_all_stale(tiny, make_plan, monkeypatch):
+    suite = tiny(methods=["rectangle", "arctan"])
+    made = make_plan(suite)
+    for planned in made.cells:
+        finish(planned, made)
+    finish(made.cells[1], made, digests=digests(made.cells[1].cell, made.found) | {"harness": "c0ffee"})
+    now = protocol.VERSION + 1
+    monkeypatch.setattr(protocol, "VERSION", now)
+    later = make_plan(suite)
+    assert states(later) == ["stale", "stale"]
+    assert later.cells[0].changed(later.found) == ["harness"]
+    assert later.why_stale() == [
+        f"made under no version of the protocol, and this is protocol {now}",
+        f"made under protocol {now - 1}, and this is protocol {now}",
+    ]
 
 
 # --- tasks, and parameters of datasets ---

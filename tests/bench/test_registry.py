@@ -47,6 +47,7 @@ def test_shipped_plugins_are_found_and_all_import():
     assert {"mlp", "convnet"} <= found.backbones.keys()
     assert found.broken == []
     assert not any(entry.given for entry in found.methods.values())
+    assert all(entry.shipped for entry in found.methods.values())
 
 
 def test_one_file_may_declare_functions_classes_datasets_and_backbones(write_plugin):
@@ -61,6 +62,7 @@ def test_one_file_may_declare_functions_classes_datasets_and_backbones(write_plu
         assert entry.file == file
         assert entry.given
         assert len(entry.digest) == 16
+        assert not entry.shipped
 
 
 def test_a_folder_of_plugins_leaves_out_files_with_an_underscore(write_plugin):

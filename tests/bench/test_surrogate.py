@@ -114,6 +114,16 @@ def test_a_subclass_is_declared():
     assert type(found.build(a_site(), {})) is Own
 
 
+@pytest.mark.parametrize("paper", ["unpublished", "Unpublished ", "none", ""])
+def test_what_is_unpublished_is_true_to_itself_alone(paper):
+    def declared(**facts):
+        (found,) = method("bump", paper=paper, **facts)(lambda x: x).declared
+        return found.fidelity
+
+    assert declared() == "own"
+    assert declared(fidelity="reconstructed") == "reconstructed"
+
+
 def test_declarations_stack():
     @method("second", paper="", width=Param(2.0))
     @method("first", paper="", width=Param(1.0))
@@ -316,6 +326,7 @@ def test_an_activation_replaces_the_neuron():
         ({"kind": "fixd"}, "kind = 'fixd' is not one of fixed"),
         ({"changes": "nothing"}, "changes = 'nothing'"),
         ({"fidelity": "sure"}, "fidelity = 'sure'"),
+        ({"fidelity": "paper"}, "has fidelity 'paper' and paper = 'none': name the paper"),
         ({"width": 1.0}, r"write Param\(1.0\)"),
     ],
 )

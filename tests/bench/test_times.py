@@ -12,7 +12,7 @@ from bench.errors import BenchError
 from bench.gpus import Gpu
 from bench.paths import suites_folder
 from bench.plan import digests
-from bench.timings import Timings
+from bench.timings import TIMING_VERSION, Timings
 
 GRADIENT = ["rectangle", "triangle", "sigmoid", "arctan", "fast-sigmoid", "gaussian"]
 
@@ -92,7 +92,7 @@ def test_what_is_final(pending, status, left, with_retry):
     assert len(times.pending(made, worked=worked, retry=True)) == with_retry
 
 
-@pytest.mark.parametrize("part", ["backbone", "dataset", "harness", "method"])
+@pytest.mark.parametrize("part", ["backbone", "dataset", "harness", "libraries", "method", "timing"])
 def test_what_is_of_other_code_is_timed_again(pending, part):
     made, found = pending()
     finish(made, found)
@@ -107,7 +107,8 @@ def test_what_is_of_other_code_is_timed_again(pending, part):
 
 def test_digests_are_those_of_records(pending):
     made, found = pending()
-    assert found[1].digests == digests(made.cells[0].cell, registry.load())
+    expected = digests(made.cells[0].cell, registry.load())
+    assert found[1].digests == expected | {"timing": f"timing {TIMING_VERSION}"}
 
 
 def test_expected_leaves_out_what_has_failed_for_good(make_plan, tiny):

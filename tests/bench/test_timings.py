@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.timings import TIMING_SCHEMA, Timings, forward_kind, hardware, timed, timing_id
+from bench.timings import (
+    TIMING_SCHEMA,
+    TIMING_VERSION,
+    Timings,
+    forward_kind,
+    hardware,
+    timed,
+    timed_code,
+    timing_id,
+)
 
 CELL = {
     "method": {"name": "arctan", "params": {}},
@@ -65,12 +74,22 @@ def test_what_changes_a_timing(part):
 
 def test_other_data_are_timed_again():
     mine, theirs = (timed("inference", CELL, "spiking", data) for data in ("c0ffee", "decaf"))
-    assert timing_id(mine, "one") != timing_id(theirs, "one")
+    assert timing_id(mine, "one", "torch 2.9") != timing_id(theirs, "one", "torch 2.9")
 
 
-def test_an_id_has_the_hardware_in_it():
+def test_an_id_has_the_hardware_and_the_libraries_in_it():
     what = timed("training", CELL, "spiking", "c0ffee")
-    assert timing_id(what, "one") == timing_id(dict(reversed(what.items())), "one") != timing_id(what, "two")
+    first = timing_id(what, "one", "torch 2.9")
+    assert timing_id(dict(reversed(what.items())), "one", "torch 2.9") == first
+    assert len({first, timing_id(what, "two", "torch 2.9"), timing_id(what, "one", "torch 2.10")}) == 3
+
+
+def test_a_version_of_the_way_to_time_is_part_of_what_is_timed(monkeypatch):
+    digests = {"harness": "protocol 1", "method": "m", "libraries": "torch 2.9"}
+    before = {of: timed_code(of, digests, "spiking") for of in ("inference", "training")}
+    assert "method" not in before["inference"] and before["training"].items() > digests.items()
+    monkeypatch.setattr("bench.timings.TIMING_VERSION", TIMING_VERSION + 1)
+    assert all(timed_code(of, digests, "spiking") != code for of, code in before.items())
 
 
 def test_hardware():

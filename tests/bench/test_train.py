@@ -288,6 +288,23 @@ def test_the_best_test_epoch_is_one_more_number_and_chooses_nothing(cell, digits
     assert (metrics["test_accuracy_best_epoch"], metrics["best_epoch"]) == (93.0, 1)
 
 
+@pytest.mark.parametrize(("bad", "best"), [((1,), 92.0), ((0, 1, 2), None)])
+def test_a_best_test_epoch_that_cannot_be_told_decides_no_status(cell, digits, monkeypatch, bad, best):
+    asked = []
+
+    def accuracies(self, split):
+        epoch = len(asked) // 2
+        asked.append(split)
+        if len(asked) <= 6 and split is digits.test and epoch in bad:
+            raise train.Diverged("the network's output became NaN or infinite in evaluation")
+        return [90.0 + epoch] * 2
+
+    monkeypatch.setattr(train._Trainer, "accuracies", accuracies)
+    metrics = run(cell(epochs=3, best_test_epoch=True), digits).metrics
+    assert metrics["test_accuracy_best_epoch"] == best
+    assert (metrics["best_epoch"], metrics["test_accuracy"]) == (2, 93.0)
+
+
 def test_accuracies_are_those_of_a_plain_loop(cell, digits):
     made = cell(timesteps=3)
     network = train.build(made, registry.load(), digits)
@@ -555,6 +572,25 @@ def test_schedules(cell, digits):
     assert seen[0] == pytest.approx(0.01 / 25)
     assert max(seen) == pytest.approx(0.01, rel=0.05)
     assert seen[-1] < seen[0]
+
+
+@pytest.mark.parametrize("schedule", ["one-cycle", "cosine", "cosine-epochs", "constant"])
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_no_schedule_changes_the_momentum(cell, digits, schedule, momentum):
+    """Nor AdamW's, which is torch's own: a recipe has a momentum for SGD alone."""
+    for optimizer in ("sgd", "adamw"):
+        made = cell(schedule=schedule, optimizer=optimizer, momentum=momentum, epochs=2)
+        trainer = train._Trainer(made, digits, train.build(made, registry.load(), digits))
+        seen, main = set(), trainer.optimizers[0]
+
+        def look(of, *_, seen=seen):
+            (group,) = of.param_groups
+            seen.add(group["momentum"] if "momentum" in group else group["betas"])
+
+        main.register_step_pre_hook(look)
+        for epoch in range(made.recipe.epochs):
+            trainer.epoch(epoch)
+        assert seen == {momentum if optimizer == "sgd" else (0.9, 0.999)}
 
 
 @pytest.mark.parametrize("schedule", ["one-cycle", "cosine", "cosine-epochs", "constant"])

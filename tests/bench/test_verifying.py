@@ -88,7 +88,7 @@ def test_on_another_machine_the_last_bits_may_differ_and_accuracies_not(shared):
 
 REFUSED = {
     "another method": ({"method": {"name": "not-here", "params": {}}}, {}, "not-here"),
-    "changed code": ({}, {"digests": {"method": "old"}}, "made with another version of "),
+    "changed code": ({}, {"digests": {"method": "old"}}, "the code of the method "),
     "other data": ({}, {"data": {"checksum": "0" * 16}}, "its data has the checksum 0000000000000000"),
     "a GPU": ({"profile": {"device": "cuda"}}, {}, "it was trained on a GPU, and there is none here"),
 }

@@ -163,7 +163,7 @@ def test_what_a_record_says_before_the_outcome(tiny, make_plan):
     assert record["method"]["kind"] == "fixed"
     assert record["data"]["checksum"] == planned.known.checksum
     assert (record["data"]["classes"], record["data"]["shape"]) == (10, [1, 8, 8])
-    assert record["digests"].keys() == {"method", "dataset", "backbone", "harness"}
+    assert record["digests"].keys() == {"method", "dataset", "backbone", "harness", "libraries"}
     assert record["digests"]["method"] == registry.load().method("rectangle").digest
     json.dumps(record, allow_nan=False)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import registry
+from bench import code_identity, registry
 from bench.layers import Layers, NeuronOptions
 
 METHODS = Path(__file__).parents[2] / "methods"
@@ -13,7 +13,7 @@ METHODS = Path(__file__).parents[2] / "methods"
 def load(stem):
     """The module methods/STEM.py."""
     file = METHODS / f"{stem}.py"
-    return registry._import(file, registry._digest(file))
+    return registry._import(file, code_identity.read(file).digest)
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +21,7 @@ def plugin():
     """plugin("mpd_agl") -> the methods declared in methods/mpd_agl.py, by name."""
 
     def declared(stem):
-        return {found.name: found for found in registry._declarations(load(stem))}
+        return {found.name: found for found, _ in registry._declarations(load(stem))}
 
     return declared
 

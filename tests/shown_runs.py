@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
+
+from bench.metrics.run_columns import run_columns
+from bench.predictions import of_numbers
 from bench.store import Store
 from bench.suite import RECORD_SCHEMA, Cell
 
@@ -58,6 +62,8 @@ def layers(looks=(0, 1, 2, 3), names=NAMES, timesteps=2, **columns):
         "gradient_norm": lambda e, i, t: 10.0 ** (i - len(names) + 1),
         "silent_fraction": 0.125,
         "participation": None,
+        "gain": None,
+        "gradient_zero_fraction": None,
     } | columns
     return [
         {"epoch": e, "layer": i, "name": name, "depth": len(names) - 1 - i, "t": t}
@@ -92,12 +98,36 @@ def record(number=1, suite="hand", metrics=METRICS, variant="default", cell=(), 
     } | parts
 
 
+def predictions(accuracy, samples=400, classes=10, seed=0):
+    """Predictions of which so many percent are right, rounded to whole samples; wrong ones lie anywhere."""
+    random = np.random.default_rng(seed)
+    label = random.integers(0, classes, samples)
+    wrong = random.permutation(samples)[: samples - round(accuracy * samples / 100)]
+    predicted = label.copy()
+    predicted[wrong] = (label[wrong] + random.integers(1, classes, len(wrong))) % classes
+    return of_numbers(label, predicted, classes)
+
+
+def fitted(metrics, epoch_rows, layer_rows):
+    """The metrics, with those that the tables say too as the tables have them."""
+    accuracies = [row["val_accuracy"] for row in epoch_rows]
+    said = {}
+    if epoch_rows:
+        best = max(accuracies)
+        said = {"val_accuracy": best, "best_epoch": accuracies.index(best)}
+        said |= {"train_loss": epoch_rows[-1]["train_loss"]}
+    if layer_rows:
+        said |= run_columns(layer_rows, [])
+        said.pop("vanishing_slope_ann")
+    return metrics | {name: value for name, value in said.items() if name in metrics}
+
+
 def write(results, found, epoch_rows=None, layer_rows=None):
-    """Put a record and its tables under a results folder; the folder of the run."""
-    tables = {
-        "epochs": epochs() if epoch_rows is None else epoch_rows,
-        "layers": layers() if layer_rows is None else layer_rows,
-    }
+    """Put a record, made to fit its tables, and these under a results folder; the folder of the run."""
+    epoch_rows = epochs() if epoch_rows is None else epoch_rows
+    layer_rows = layers() if layer_rows is None else layer_rows
     store = Store(Path(results), found["suite"])
-    store.write(found, tables)
+    metrics = fitted(found["metrics"], epoch_rows, layer_rows)
+    said = predictions(metrics["test_accuracy"]) if "test_samples" in metrics else None
+    store.write(found | {"metrics": metrics}, {"epochs": epoch_rows, "layers": layer_rows}, said)
     return store.folder(found["id"])

@@ -71,8 +71,8 @@ def contradiction_beside(record: Record, contents: Mapping[str, bytes]) -> str:
 def _of_epochs(record: Record, content: bytes) -> tuple[Record, Record]:
     rows = _rows(content, EPOCH_COLUMNS)
     accuracies = [row["val_accuracy"] for row in rows]
-    best = max(accuracies, default=None)
-    numbers = {"val_accuracy": best, "best_epoch": accuracies.index(best) if rows else None}
+    best = max((accuracy for accuracy in accuracies if accuracy is not None), default=None)
+    numbers = {"val_accuracy": best, "best_epoch": None if best is None else accuracies.index(best)}
     return record["metrics"], numbers | {"train_loss": rows[-1]["train_loss"] if rows else None}
 
 

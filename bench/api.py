@@ -195,7 +195,7 @@ def tables(suite: str, *, results: Path | str | None = None) -> dict[str, pd.Dat
 
     Raises BenchError if there are no records.
     """
-    return write_tables(*_stored(suite, results))
+    return write_tables(*stored(suite, results))
 
 
 def to_paste(
@@ -209,9 +209,15 @@ def to_paste(
 
     Raises BenchError if there are no records.
     """
+    return paste(*stored(suite, results), suite, form, table, results=results)
+
+
+def paste(
+    store: Store, chosen: Suite, suite: str, form: Form, table: str, *, results: Path | str | None
+) -> str:
+    """The same, from a store that can then say what was left out."""
     from bench import formats
 
-    store, chosen = _stored(suite, results)
     made = write_tables(store, chosen)[table]
     command = ["leaderboard", suite, *(["--results", str(results)] if results else []), "--table", table]
     return formats.to_paste(
@@ -225,7 +231,7 @@ def to_paste(
     )
 
 
-def _stored(suite: str, results: Path | str | None) -> tuple[Store, Suite]:
+def stored(suite: str, results: Path | str | None) -> tuple[Store, Suite]:
     """The records of a suite, and the suite."""
     chosen = load_suite(suite)
     return Store(Path(results) if results is not None else default_results(), chosen.name), chosen
@@ -238,7 +244,7 @@ def report(suite: str, *, results: Path | str | None = None) -> Path:
     """
     from bench.report import page
 
-    store, chosen = _stored(suite, results)
+    store, chosen = stored(suite, results)
     return page.write(chosen, store)
 
 

@@ -28,10 +28,15 @@ class Reading:
 
     def warn(self) -> None:
         """Tell what is left out, to stderr."""
-        for sentence in self.left_out[:MOST_TOLD]:
-            warn(sentence)
-        if (rest := len(self.left_out) - MOST_TOLD) > 0:
-            warn(f"and {rest} more are left out; `spikegrad report` names all of them")
+        tell(self.left_out)
+
+
+def tell(left_out: Sequence[str]) -> None:
+    """Tell what is left out, to stderr; of very many the first."""
+    for sentence in left_out[:MOST_TOLD]:
+        warn(sentence)
+    if (rest := len(left_out) - MOST_TOLD) > 0:
+        warn(f"and {rest} more are left out; `spikegrad report` names all of them")
 
 
 def read(store: Store, targets: Mapping[str, float] | None = None) -> Reading:

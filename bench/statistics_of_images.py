@@ -108,8 +108,8 @@ def accuracy_interval(found: Answers, level: float = LEVEL) -> Interval:
     t for the degrees of freedom that there are (Satterthwaite 1946). With one seed it is that of the images
     alone, and says nothing about other seeds.
 
-    Coverage of 95 % intervals in simulation, seeds' standard deviation 0 to 3 points: 94 to 98 % from three
-    seeds (with none at all up to 98.5 %); 91 to 98 % with two.
+    Coverage of 95 % intervals in simulation, at accuracies of 70 and 98 %, 360 and 2,000 images, and seeds whose
+    standard deviation is 0 to 2.4 points: 93.5 to 96.5 % from three seeds on, 90 to 97 % with two.
     """
     y = found.right.astype(float)
     seeds, images = y.shape
@@ -185,8 +185,6 @@ def _paired(first: Answers, second: Answers) -> tuple[Answers, Answers]:
     shared = sorted(set(first.seeds) & set(second.seeds)) if same else []
 
     def of(each: Answers) -> Answers:
-        return Answers(
-            (*shared,), each.label, each.predicted[[each.seeds.index(seed) for seed in shared]]
-        )
+        return Answers((*shared,), each.label, each.predicted[[each.seeds.index(seed) for seed in shared]])
 
     return of(first), of(second)

@@ -10,7 +10,9 @@ from bench import predictions
 ROWS = st.integers(2, 1000).flatmap(
     lambda classes: st.tuples(
         st.just(classes),
-        st.lists(st.tuples(st.integers(0, classes - 1), st.integers(0, classes - 1)), min_size=1, max_size=50),
+        st.lists(
+            st.tuples(st.integers(0, classes - 1), st.integers(0, classes - 1)), min_size=1, max_size=50
+        ),
     )
 )
 

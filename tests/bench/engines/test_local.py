@@ -594,7 +594,9 @@ def test_a_good_record_stands_while_training_it_again_is_stopped(tiny, make_plan
     heard = Heard()
     local.run(again, jobs=1, timeout=3, listener=heard)
     assert [record["status"] for record in heard.records] == ["timeout"]
-    assert again.store.records() == [before] and (again.store.folder(before["id"]) / "epochs.parquet").exists()
+    assert (
+        again.store.records() == [before] and (again.store.folder(before["id"]) / "epochs.parquet").exists()
+    )
     outcome = render.outcome(again)
     assert (outcome.statuses, outcome.unfinished) == ({"stale": 1}, 1)
     assert any(note.startswith("stale: slow on digits, seed 0: training it again") for note in outcome.notes)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
-from bench import cli_compare, cli_data, cli_latency, cli_show, cli_verify
+from bench import cli_compare, cli_data, cli_export, cli_latency, cli_show, cli_verify
 from bench.errors import BenchError, Stopped
 from bench.terminal import (
     STOPPED_BY_USER,
@@ -45,6 +45,7 @@ app.add_typer(cli_data.app, name="data")
 app.command()(cli_latency.latency)
 app.command("diff")(cli_compare.diff)
 app.command("import")(cli_compare.import_)
+app.command("export")(cli_export.export)
 app.command("verify")(cli_verify.verify)
 
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A shipped suite, or a path to a TOML file.")]

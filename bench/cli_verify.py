@@ -65,7 +65,7 @@ def verify(
 
     if sum((sample is not None, fraction is not None, every)) > 1:
         raise BenchError("--sample, --fraction and --all each say how many: give one of them")
-    chosen, store = _place(suite, results or paths.default_results())
+    chosen, store = place(suite, results or paths.default_results())
     there, left_out = store.survey()
     reading.tell(left_out)
     records = _only(there, "method", methods)
@@ -116,7 +116,7 @@ def _floor(probability: float) -> str:
     return f"{math.floor(100 * probability) / 100:.2f}"
 
 
-def _place(suite: str, results: Path) -> tuple[Suite, Store]:
+def place(suite: str, results: Path) -> tuple[Suite, Store]:
     """The suite, and its records; a suite that is not known is what its own records say."""
     from bench.store import Store
     from bench.suite import load_suite, suite_of_cells
@@ -156,8 +156,8 @@ def _show(found: Sequence[Verification]) -> None:
     if tolerances := [each.tolerance for each in found if each.tolerance]:
         say(
             console(),
-            f"tolerance: {verifying.REASON}. That is up to {max(tolerances):.2f} points of test accuracy here, "
-            "and an edit of less is not found",
+            f"tolerance: {verifying.REASON}. That is up to {max(tolerances):.2f} points of test accuracy "
+            "here, and an edit of less is not found",
         )
 
 

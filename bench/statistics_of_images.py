@@ -1,7 +1,7 @@
 """What the test set's images say beside the seeds: every seed's network sees the same N images.
 
 S seeds and N images are crossed: y[s, i] is 1 where the network of seed s is right on image i. Seeds differ
-from each other on all images alike, images are hard for all seeds alike, and what is left is of both together:
+from each other on all images alike, images are hard for all seeds alike, and the rest is of both together:
 
     Var(mean) = σ²_seed / S + σ²_image / N + σ²_seed×image / (S·N)
 
@@ -108,8 +108,8 @@ def accuracy_interval(found: Answers, level: float = LEVEL) -> Interval:
     t for the degrees of freedom that there are (Satterthwaite 1946). With one seed it is that of the images
     alone, and says nothing about other seeds.
 
-    Coverage of 95 % intervals in simulation, at accuracies of 70 and 98 %, 360 and 2,000 images, and seeds whose
-    standard deviation is 0 to 2.4 points: 93.5 to 96.5 % from three seeds on, 90 to 97 % with two.
+    Coverage of 95 % intervals in simulation, at accuracies of 70 and 98 %, 360 and 2,000 images, and seeds
+    whose standard deviation is 0 to 2.4 points: 93.5 to 96.5 % from three seeds on, 90 to 97 % with two.
     """
     y = found.right.astype(float)
     seeds, images = y.shape

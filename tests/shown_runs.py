@@ -104,6 +104,15 @@ def record(number=1, suite="hand", metrics=METRICS, variant="default", cell=(), 
     } | parts
 
 
+def placed(number=1, samples=400, **parts):
+    """A record with all its evidence, of an id and a configuration as its cell and data have them."""
+    metrics = METRICS | {"test_samples": samples, "val_samples": 300}
+    checksum = {"data": {"checksum": "c0ffee", "classes": 10}}
+    found = record(number, **({"metrics": metrics} | checksum | parts))
+    cell = Cell.model_validate(found["cell"])
+    return found | {"id": cell.id("c0ffee"), "configuration": cell.configuration("c0ffee")}
+
+
 def predictions(accuracy, samples=400, classes=10, seed=0):
     """Predictions of which so many percent are right, rounded to whole samples; wrong ones lie anywhere."""
     random = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Records that contradict themselves, or what lies beside them: named, with both values, wherever they are read."""
+"""Records that contradict themselves, or what lies beside them: named, with both values, whenever read."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Intervals over seeds and images: how often they hold in simulated experiments, and what they are made of."""
+"""Intervals over seeds and images: how often they hold in simulated experiments, what they are made of."""
 
 import math
 

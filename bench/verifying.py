@@ -205,9 +205,9 @@ def _compared(record: Record, store: Store, apart: Store, cell: str) -> Verifica
 def _within(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[float, str]:
     """The tolerance of the test accuracy, and which accuracy is farther apart than its own; "" for none."""
     for name, samples in CHECKED.items():
-        pairs = [(before.get(name), after.get(name))]
-        if isinstance(pairs[0][0], list) and isinstance(pairs[0][1], list):
-            pairs = [*zip(*pairs[0], strict=True)]
+        one, other = before.get(name), after.get(name)
+        curves = isinstance(one, list) and isinstance(other, list)
+        pairs = [*zip(one, other, strict=True)] if curves else [(one, other)]
         for was, is_now in pairs:
             if was is None or is_now is None:
                 if was is not is_now:

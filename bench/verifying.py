@@ -205,9 +205,9 @@ def _compared(record: Record, store: Store, apart: Store, cell: str) -> Verifica
 def _within(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[float, str]:
     """The tolerance of the test accuracy, and which accuracy is farther apart than its own; "" for none."""
     for name, samples in CHECKED.items():
-        one, other = before.get(name), after.get(name)
-        curves = isinstance(one, list) and isinstance(other, list)
-        pairs = [*zip(one, other, strict=True)] if curves else [(one, other)]
+        # A curve, or one number.
+        one, other = (m[name] if isinstance(m.get(name), list) else [m.get(name)] for m in (before, after))
+        pairs = zip(one, other, strict=True)
         for was, is_now in pairs:
             if was is None or is_now is None:
                 if was is not is_now:

@@ -217,7 +217,7 @@ def tables(suite: str, *, results: Path | str | None = None) -> dict[str, pd.Dat
 
     Raises BenchError if there are no records.
     """
-    return write_tables(*_stored(suite, results))
+    return write_tables(*stored(suite, results))
 
 
 def to_paste(
@@ -231,9 +231,15 @@ def to_paste(
 
     Raises BenchError if there are no records.
     """
+    return paste(*stored(suite, results), suite, form, table, results=results)
+
+
+def paste(
+    store: Store, chosen: Suite, suite: str, form: Form, table: str, *, results: Path | str | None
+) -> str:
+    """The same, from a store that can then say what was left out."""
     from bench import formats
 
-    store, chosen = _stored(suite, results)
     made = write_tables(store, chosen)[table]
     command = ["leaderboard", suite, *(["--results", str(results)] if results else []), "--table", table]
     return formats.to_paste(
@@ -248,7 +254,7 @@ def to_paste(
     )
 
 
-def _stored(suite: str, results: Path | str | None) -> tuple[Store, Suite]:
+def stored(suite: str, results: Path | str | None) -> tuple[Store, Suite]:
     """The records of a suite, and the suite."""
     chosen, store = kept_suites.find(suite, Path(results) if results is not None else default_results())
     return store, chosen
@@ -261,7 +267,7 @@ def report(suite: str, *, results: Path | str | None = None) -> Path:
     """
     from bench.report import page
 
-    store, chosen = _stored(suite, results)
+    store, chosen = stored(suite, results)
     return page.write(chosen, store)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
-from bench import cli_compare, cli_data, cli_latency, cli_show, cli_verify
+from bench import cli_compare, cli_data, cli_export, cli_latency, cli_show, cli_verify
 from bench.errors import BenchError, Stopped
 from bench.terminal import (
     STOPPED_BY_USER,
@@ -32,6 +32,7 @@ from bench.terminal import (
 if TYPE_CHECKING:
     from bench.plan import Plan
     from bench.registry import Registry
+    from bench.store import Store
 
 app = typer.Typer(
     help="Compare surrogate-gradient methods for spiking neural networks.",
@@ -44,6 +45,7 @@ app.add_typer(cli_data.app, name="data")
 app.command()(cli_latency.latency)
 app.command("diff")(cli_compare.diff)
 app.command("import")(cli_compare.import_)
+app.command("export")(cli_export.export)
 app.command("verify")(cli_verify.verify)
 
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A shipped suite, or a path to a TOML file.")]
@@ -163,12 +165,13 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show the cells of a suite, which are done, and how long the rest may take; train nothing."""
-    from bench import render
+    from bench import reading, render
 
     made = _plan(
         suite, results, data_root, methods, datasets, seeds, add, plugin, device, retry, again, elsewhere=True
     )
     warn_broken(console(stderr=True), made.found)
+    reading.tell(made.store.survey()[1])
     if as_json:
         print_json(render.plan_as_json(made, retry=retry))
     else:
@@ -337,15 +340,20 @@ def leaderboard(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make the tables of a suite anew from its records, and show one of them."""
+    """Make the tables of a suite anew from its records, and show one of them.
+
+    Ends with 1 where a record is left out, as one that was edited.
+    """
     from bench import api, columns, render, render_tables
 
     if as_json and form:
         raise BenchError(f"--json and --format {form} are two forms of one table: give one of them")
+    store, chosen = api.stored(suite, results)
     if form in ("markdown", "latex"):
-        sys.stdout.write(api.to_paste(suite, form, which, results=results))
+        sys.stdout.write(api.paste(store, chosen, suite, form, which, results=results))
+        _end(store)
         return
-    table = api.tables(suite, results=results)[which]
+    table = api.write_tables(store, chosen)[which]
     if as_json:
         print_json(render.table_as_json(table))
     elif form == "csv":
@@ -354,18 +362,32 @@ def leaderboard(
         render.show_accuracy(table, console())
     else:
         render_tables.show(which, table, console())
+    _end(store)
+
+
+def _end(store: Store) -> None:
+    """With 1 where records are left out of what was written; which and why has been told."""
+    if store.left_out:
+        raise typer.Exit(1)
 
 
 @app.command()
 def report(suite: SuiteName, results: Results = None, as_json: Json = False) -> None:
-    """Write one HTML page of a suite, from its records alone: leaderboard, figures, failures."""
-    from bench import api
+    """Write one HTML page of a suite, from its records alone: leaderboard, figures, failures.
 
-    file = api.report(suite, results=results)
+    Ends with 1 where a record is left out, as one that was edited.
+    """
+    from bench import api, reading
+    from bench.report import page
+
+    store, chosen = api.stored(suite, results)
+    file = page.write(chosen, store)
     if as_json:
         print_json({"suite": suite, "file": str(file)})
     else:
         say(console(), f"wrote {file}")
+    reading.tell(store.left_out)
+    _end(store)
 
 
 def _plan(

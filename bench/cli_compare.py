@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -102,16 +103,28 @@ def _json(found: Folders) -> dict[str, Any]:
 
 def import_(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="A results folder, or one runs/SUITE, from elsewhere.")
+        Path,
+        typer.Argument(
+            metavar="FOLDER",
+            help="A results folder, one runs/SUITE, or a bundle of `export`, from elsewhere.",
+        ),
     ],
     results: Results = None,
+    keep: Annotated[
+        Literal["ours", "theirs", "both"] | None,
+        typer.Option("--keep", help="Where both have finished a cell; both: theirs are rows of their own."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, and write nothing.")] = False,
     as_json: Json = False,
 ) -> None:
     """Check records made elsewhere, and put the good ones beside those that are here."""
-    from bench import api, importing, paths
+    from bench import api, bundles, importing, paths
 
-    outcomes = importing.take_in(folder, results or paths.default_results(), dry_run=dry_run)
+    with tempfile.TemporaryDirectory(prefix="spikegrad-import-") as unpacked:
+        if folder.is_file():
+            bundles.unpack(folder, Path(unpacked))
+            folder = Path(unpacked)
+        outcomes = importing.take_in(folder, results or paths.default_results(), keep=keep, dry_run=dry_run)
     notes = importing.code_notes([record for outcome in outcomes for record in outcome.records])
     if as_json:
         print_json({"suites": [_outcome_json(outcome) for outcome in outcomes], "notes": notes})
@@ -122,8 +135,8 @@ def import_(
             say(console(), note)
     if not dry_run:
         for outcome in outcomes:
-            if outcome.taken or outcome.replaced or outcome.timings:
-                _make_tables(api, outcome.suite, results)
+            if outcome.taken or outcome.replaced or outcome.beside or outcome.timings:
+                _make_tables(api, outcome.suite, results, as_json)
     if not all(outcome.clean for outcome in outcomes):
         raise typer.Exit(1)
 
@@ -133,7 +146,11 @@ def _show_outcome(outcome: Outcome, dry_run: bool) -> None:
     verb = "would be taken in" if dry_run else "taken in"
     parts = [f"{counted(len(outcome.taken), 'record')} {verb}"]
     if outcome.replaced:
-        parts.append(f"{len(outcome.replaced)} in the place of stopped runs")
+        parts.append(f"{len(outcome.replaced)} in the place of those here")
+    if outcome.beside:
+        parts.append(f"{len(outcome.beside)} beside those here, as rows of their own")
+    if outcome.kept:
+        parts.append(f"{len(outcome.kept)} not, since ours are kept")
     if outcome.there:
         parts.append(f"{len(outcome.there)} here already")
     if outcome.timings:
@@ -149,17 +166,20 @@ def _show_outcome(outcome: Outcome, dry_run: bool) -> None:
 
 
 def _outcome_json(outcome: Outcome) -> dict[str, Any]:
-    lists = ("taken", "replaced", "there", "conflicts", "refused")
+    lists = ("taken", "replaced", "beside", "there", "kept", "conflicts", "refused")
     return {"suite": outcome.suite, "timings": outcome.timings} | {
         name: getattr(outcome, name) for name in lists
     }
 
 
-def _make_tables(api: Any, suite: str, results: Path | None) -> None:
+def _make_tables(api: Any, suite: str, results: Path | None, as_json: bool) -> None:
     try:
         api.leaderboard(suite, results=results)
     except Stopped:
         raise
     except BenchError:
         # Its suite need not be known here: the records count all the same.
-        say(console(), f"no suite {suite} is shipped: `spikegrad leaderboard FILE.toml` makes its tables")
+        say(
+            console(stderr=as_json),
+            f"no suite {suite} is shipped: `spikegrad leaderboard FILE.toml` makes its tables",
+        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import secrets
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.errors import BenchError
+from bench.store import OK
 from bench.terminal import DataRoot, Json, Plugins, Results, console, counted, names_in, print_json, say
 
 if TYPE_CHECKING:
     from bench.record_files import Record
     from bench.verifying import Verification
 
-HEADS = ("method", "dataset", "seed", "recorded %", "here %", "verdict", "why")
+HEADS = ("method", "dataset", "seed", "recorded %", "here %", "same answers %", "verdict", "why")
 SAID = {
     "bit for bit": "reproduced bit for bit",
     "within tolerance": "reproduced within tolerance",
@@ -27,9 +30,17 @@ SAID = {
 def verify(
     suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite, or a folder's name in runs/.")],
     results: Results = None,
-    sample: Annotated[int, typer.Option("--sample", min=1, help="How many trainings to repeat.")] = 3,
+    sample: Annotated[
+        int | None, typer.Option("--sample", min=1, help="How many trainings to repeat.", show_default="3")
+    ] = None,
+    fraction: Annotated[
+        float | None, typer.Option("--fraction", min=0, max=1, help="Which share of them to repeat.")
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="Repeat all of them.")] = False,
-    draw: Annotated[int, typer.Option("--draw", min=0, help="Seed of the draw; another takes others.")] = 0,
+    draw: Annotated[
+        int | None,
+        typer.Option("--draw", min=0, help="Seed of the draw, to repeat one.", show_default="by chance"),
+    ] = None,
     data_root: DataRoot = None,
     methods: Annotated[str | None, typer.Option("--methods", help="Only these, separated by commas.")] = None,
     datasets: Annotated[
@@ -45,21 +56,37 @@ def verify(
     """Train finished cells again, and say whether the numbers on record come again.
 
     On the same processor and versions that is bit for bit; elsewhere accuracies must agree within three
-    standard errors of their difference.
+    standard errors of their difference. Ends with 1 where one does not come again, or a record is left out.
     """
-    from bench import kept_suites, paths, progress, verifying
+    from bench import kept_suites, paths, progress, reading, verifying
 
+    if sum((sample is not None, fraction is not None, every)) > 1:
+        raise BenchError("--sample, --fraction and --all each say how many: give one of them")
     chosen, store = kept_suites.find(suite, results or paths.default_results())
-    records = _only(store.records(), "method", methods)
+    there, left_out = store.survey()
+    reading.tell(left_out)
+    records = _only(there, "method", methods)
     records = _only(records, "dataset", datasets)
-    wanted = verifying.chosen(records, verifying.Sample(None if every else sample, draw))
+    finished = sum(record["status"] == OK for record in records)
+    number = sample or 3
+    if every or fraction is not None:
+        number = math.ceil(finished * (1 if fraction is None else fraction))
+    # Who edits a record must not know whether it will be drawn.
+    draw = secrets.randbelow(2**31) if draw is None else draw
+    wanted = verifying.chosen(records, verifying.Sample(number, draw))
     if not wanted:
         raise BenchError(f"no training of {suite} in {store.results} ended well: there is nothing to verify")
     talk = console(stderr=True)
+    probability = verifying.chance_to_find(records, len(wanted))
     say(
         talk,
         f"{chosen.name}: {counted(len(wanted), 'training')} once more, draw {draw}; "
         f"{store.results} is only read",
+    )
+    say(
+        talk,
+        f"an edit in one of {counted(finished, 'record')} would be found "
+        f"with probability {_floor(probability)}",
     )
     with progress.listener(talk, len(wanted)) as listener:
         found = verifying.verify(
@@ -76,8 +103,14 @@ def verify(
         print_json([_json(each) for each in found])
     else:
         _show(found)
-    if any(each.verdict != "bit for bit" and each.verdict != "within tolerance" for each in found):
+    bad = any(each.verdict != "bit for bit" and each.verdict != "within tolerance" for each in found)
+    if bad or left_out:
         raise typer.Exit(1)
+
+
+def _floor(probability: float) -> str:
+    """Two decimals, never more than it is."""
+    return f"{math.floor(100 * probability) / 100:.2f}"
 
 
 def _only(records: Sequence[Record], what: str, names: str | None) -> list[Record]:
@@ -91,13 +124,27 @@ def _only(records: Sequence[Record], what: str, names: str | None) -> list[Recor
 
 
 def _show(found: Sequence[Verification]) -> None:
+    from bench import verifying
     from bench.terminal_table import print_table
 
-    lines = [[*_names(each), *_accuracies(each), each.verdict, each.why] for each in found]
+    lines = [
+        [*_names(each), *_accuracies(each), _percent(each.agreement), each.verdict, each.why]
+        for each in found
+    ]
     print_table(console(), HEADS, lines, words=("method", "dataset", "verdict", "why"))
     counts = Counter[str](each.verdict for each in found)
     said = [f"{counts[verdict]} {words}" for verdict, words in SAID.items() if counts[verdict]]
     say(console(), f"{counted(len(found), 'training')}: {', '.join(said)}")
+    if tolerances := [each.tolerance for each in found if each.tolerance]:
+        say(
+            console(),
+            f"tolerance: {verifying.REASON}. That is up to {max(tolerances):.2f} points of test accuracy "
+            "here, and an edit of less is not found",
+        )
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.2f}"
 
 
 def _names(each: Verification) -> list[str]:
@@ -118,6 +165,8 @@ def _json(each: Verification) -> dict[str, Any]:
         "dataset": cell["dataset"]["name"],
         "seed": cell["seed"],
         "verdict": each.verdict,
+        "tolerance": each.tolerance,
+        "same_predictions": each.agreement,
         "why": each.why,
         "recorded_test_accuracy": each.record["metrics"].get("test_accuracy"),
         "test_accuracy": each.again["metrics"].get("test_accuracy") if each.again else None,

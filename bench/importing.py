@@ -1,8 +1,8 @@
 """Records made elsewhere: checked one by one, and put beside those that are here; nothing in them is changed.
 
-What is copied is record.json, epochs.parquet and layers.parquet of each run, and the timings. Every one of
-them is a whole file here or is not there. What is here already is never replaced, but for a run that
-circumstances had stopped.
+What is copied is record.json of each run and the files that it names, and the timings. Every one of them is a
+whole file here or is not there. What is here already is not replaced, but for a run that circumstances had
+stopped, unless it is said that theirs are to be kept.
 """
 
 from __future__ import annotations
@@ -16,31 +16,37 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from bench import kept_suites
 from bench.errors import BenchError, Stopped
 from bench.files import write_atomic
 from bench.paths import PLUGINS
-from bench.record_files import Damaged, Record, parsed, read_record, reason
-from bench.store import INCOMPLETE, Store
+from bench.predictions import COLUMNS, FILE
+from bench.record_files import Damaged, Record, check, of_bytes, parsed, reason
+from bench.store import ELSEWHERE, FINISHED, INCOMPLETE, OK, Store, apart, in_folder
 from bench.suite import NAME, Cell
 from bench.terminal import counted
-from bench.timings import TIMING_SCHEMA, Needed, Timings, timing_id
+from bench.timings import TIMING_SCHEMA, Needed, Timings, hardware, timing_id
 
 RECORD = "record.json"
 TABLES: Mapping[str, frozenset[str]] = {
     "epochs.parquet": frozenset(("epoch", "learning_rate", "train_loss", "val_accuracy")),
     "layers.parquet": frozenset(("epoch", "layer", "name", "t", "available_fraction", "gradient_norm")),
+    FILE: frozenset(COLUMNS),
 }
 """What may lie beside a record, and the columns that it must have."""
 LARGEST = {
     RECORD: 4 * 2**20,
     "epochs.parquet": 16 * 2**20,
     "layers.parquet": 256 * 2**20,
+    FILE: 64 * 2**20,
     "timing": 2**20,
     PLUGINS: 2**20,
+    kept_suites.FILE: 2**20,
 }
 """Bytes; many times what the longest trainings leave."""
+Keep = Literal["ours", "theirs", "both"]
 
 
 @dataclass
@@ -48,13 +54,16 @@ class Outcome:
     """What became of the files of one suite. taken, there, replaced: ids; refused: a sentence each.
 
     taken: are here now. there: were here before, the same. replaced: took the place of a run that had been
-    stopped. conflicts: differ from what is here, which is kept.
+    stopped, or of ours. beside: lie beside ours, as rows of their own. conflicts: differ from what is here,
+    which is kept; a sentence each. kept: the same, because it was asked for.
     """
 
     suite: str
     taken: list[str] = field(default_factory=list)
     there: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
+    beside: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     timings: int = 0
@@ -66,10 +75,11 @@ class Outcome:
         return not self.conflicts and not self.refused
 
 
-def take_in(folder: Path, results: Path, *, dry_run: bool = False) -> list[Outcome]:
+def take_in(folder: Path, results: Path, *, keep: Keep | None = None, dry_run: bool = False) -> list[Outcome]:
     """Check the records below a folder and put the good ones into a results folder; an outcome a suite.
 
-    folder: a results folder, with runs/SUITE/ID, or one runs/SUITE. dry_run: only check.
+    folder: a results folder, with runs/SUITE/ID, or one runs/SUITE. keep: of two records of one cell, both of
+    which are finished; None keeps ours and counts it as a conflict. dry_run: only check.
     Raises BenchError where the folder holds no records or the suite is at work here, Stopped where
     writing fails; what had been taken by then is whole.
     """
@@ -89,7 +99,10 @@ def take_in(folder: Path, results: Path, *, dry_run: bool = False) -> list[Outco
         with nullcontext() if dry_run else store.lock():
             outcome = Outcome(suite)
             try:
-                _take_runs(place, store, outcome, dry_run)
+                if not _take_suite(place / kept_suites.FILE, store, outcome, dry_run):
+                    found.append(outcome)
+                    continue
+                _take_runs(place, store, outcome, keep, dry_run)
                 _take_plugins(place / PLUGINS, store.runs / PLUGINS, outcome, dry_run)
                 _take_timings(
                     place.parent.parent / "latency" / suite, Timings(results, suite), outcome, dry_run
@@ -119,7 +132,7 @@ def _suite_of(runs: Path) -> str:
     """What the records in a folder say that their suite is; the folder may have been renamed on its way."""
     for file in sorted(runs.glob(f"*/{RECORD}")):
         with suppress(BenchError):
-            return str(read_record(file).get("suite") or runs.name)
+            return str(of_bytes(file, _bytes(file, LARGEST[RECORD])).get("suite") or runs.name)
     return runs.name
 
 
@@ -132,65 +145,121 @@ def _folders(place: Path) -> Iterator[Path]:
     return (path for path in own if path.is_dir())
 
 
-def _take_runs(place: Path, store: Store, outcome: Outcome, dry_run: bool) -> None:
+def _take_suite(file: Path, store: Store, outcome: Outcome, dry_run: bool) -> bool:
+    """Keep the suite that the records were made with; False where it is another than that of ours."""
+    if not os.path.lexists(file):
+        return True
+    try:
+        _bytes(file, LARGEST[kept_suites.FILE])
+        theirs = kept_suites.read(file)
+        assert theirs is not None
+        kept_suites.check(store, theirs)
+    except BenchError as problem:
+        outcome.refused.append(str(problem))
+        return False
+    if not dry_run and kept_suites.kept(store) is None:
+        kept_suites.keep(store, theirs)
+    return True
+
+
+def _take_runs(place: Path, store: Store, outcome: Outcome, keep: Keep | None, dry_run: bool) -> None:
     for folder in _folders(place):
         try:
             record, files = _checked(folder, outcome.suite)
         except BenchError as problem:
             outcome.refused.append(str(problem))
             continue
-        if _placed(record, files, store, outcome, dry_run):
-            outcome.records.append(record)
+        name = _sorted_in(folder.name, record, files, store, outcome, keep)
+        if name is None:
+            continue
+        outcome.records.append(record)
+        if not dry_run:
+            store.put(name, files)
 
 
-def _placed(
-    record: Record, files: Mapping[str, bytes], store: Store, outcome: Outcome, dry_run: bool
-) -> bool:
-    """Sort a good record in, and write it if it is new; whether it counts from now on."""
-    name = record["id"]
+def _sorted_in(
+    name: str,
+    record: Record,
+    files: Mapping[str, bytes],
+    store: Store,
+    outcome: Outcome,
+    keep: Keep | None,
+) -> str | None:
+    """Note what becomes of a good record; the name of the folder for it, None where it does not come in."""
     here = store.read(name)
-    if here is not None:
-        if (store.folder(name) / RECORD).read_bytes() == files[RECORD]:
-            outcome.there.append(name)
-            return False
-        if here["status"] not in INCOMPLETE or record["status"] in INCOMPLETE:
-            outcome.conflicts.append(
-                f"{name} ({_described(record)}) is here already, as {here['status']} of "
-                f"{here.get('ended') or 'an unknown time'}, and that is kept: the other is {record['status']}"
-            )
-            return False
-        outcome.replaced.append(name)
-    else:
+    if here is None:
         outcome.taken.append(name)
-    if not dry_run:
-        folder = store.folder(name)
-        for beside in TABLES.keys() - files.keys():
-            (folder / beside).unlink(missing_ok=True)
-        # The record last: without it the run counts as not there.
-        for file in sorted(files, key=lambda file: file == RECORD):
-            write_atomic(folder / file, files[file])
-    return True
+        return name
+    if _is_here(store, name, files):
+        outcome.there.append(name)
+        return None
+    if here["status"] in INCOMPLETE and record["status"] in FINISHED:
+        outcome.replaced.append(name)
+        return name
+    if record["status"] in FINISHED and keep == "theirs":
+        outcome.replaced.append(name)
+        return name
+    if record["status"] in FINISHED and keep == "both" and ELSEWHERE not in name:
+        beside = apart(name, record["environment"])
+        there = store.read(beside)
+        if there is None:
+            outcome.beside.append(beside)
+            return beside
+        if _is_here(store, beside, files):
+            outcome.there.append(beside)
+            return None
+        name, here = beside, there
+    said = (
+        f"{name} ({_described(record)}) is here already, as {_ending(here)}, and that is kept: "
+        f"the other is {_ending(record)}"
+    )
+    (outcome.kept if keep == "ours" else outcome.conflicts).append(said)
+    return None
+
+
+def _is_here(store: Store, name: str, files: Mapping[str, bytes]) -> bool:
+    # Its hashes tell of the files beside it.
+    return (store.folder(name) / RECORD).read_bytes() == files[RECORD]
+
+
+def _ending(record: Record) -> str:
+    """`ok, 97.50 %, of 2026-11-26T20:34:15+00:00 on AMD EPYC, 1 thread`."""
+    accuracy = record["metrics"].get("test_accuracy")
+    number = "" if accuracy is None else f", {accuracy:.2f} %,"
+    when = record.get("ended") or "an unknown time"
+    return f"{record['status']}{number} of {when} on {hardware(record['environment'])}"
 
 
 def _checked(folder: Path, suite: str) -> tuple[Record, dict[str, bytes]]:
     """A record that holds, and the bytes of its files; BenchError, naming the file, where one does not."""
     if folder.is_symlink():
         raise Damaged(f"{folder} is a link, and links are not followed: copy what it leads to")
-    files = {RECORD: _bytes(folder / RECORD, LARGEST[RECORD])}
     file = folder / RECORD
-    record = read_record(file)
-    if record["id"] != folder.name:
-        raise Damaged(f"{file} is the record of {record['id']}: a folder bears the id of its run")
+    content = _bytes(file, LARGEST[RECORD])
+    record = of_bytes(file, content)
+    in_folder(record, folder.name, str(file))
     if record.get("suite", suite) != suite:
         raise Damaged(f"{file} is of the suite {record['suite']!r} and lies among those of {suite}")
     _check_hashes(file, record)
-    for name, columns in TABLES.items():
-        if os.path.lexists(folder / name):
-            files[name] = _bytes(folder / name, LARGEST[name])
-            _check_table(folder / name, files[name], columns)
-    if parsed(files[RECORD]) != record:
-        raise Damaged(f"{file} changed while it was read: give a folder that nothing writes to")
-    return record, files
+    beside = {name: _bytes(folder / name, LARGEST[name]) for name in record["files"]}
+    for name, table in beside.items():
+        _check_table(folder / name, table, TABLES[name])
+    check(file, record, content, beside)
+    if record["status"] == OK and (lacks := _lacking(record)):
+        raise Damaged(f"{file} has no {lacks}: what ended well is taken in with its evidence")
+    return record, {**beside, RECORD: content}
+
+
+def _lacking(record: Record) -> str:
+    """What a training leaves that ended well, and this record has not; "" where it has all."""
+    numbers = [
+        name
+        for name in ("test_samples", "val_samples", "anytime_accuracy")
+        if not record["metrics"].get(name)
+    ]
+    return next(
+        iter([*numbers, *(file for file in ("epochs.parquet", FILE) if file not in record["files"])]), ""
+    )
 
 
 def _check_hashes(file: Path, record: Record) -> None:

@@ -25,7 +25,11 @@ TABLES = ("recipe", "profile", "measure")
 
 def kept(store: Store) -> Suite | None:
     """The suite that the folder was made with; None where none is kept. Raises BenchError."""
-    file = store.runs / FILE
+    return read(store.runs / FILE)
+
+
+def read(file: Path) -> Suite | None:
+    """The suite in such a file; None where there is none. Raises BenchError."""
     try:
         return Suite.model_validate_json(file.read_bytes())
     except (FileNotFoundError, NotADirectoryError):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench import layer_times
 from bench.errors import BenchError, warn
-from bench.record_files import Record, reason
+from bench.record_files import Record
 from bench.store import OK, Store
 from bench.timings import Timing, Timings
 
@@ -28,10 +28,15 @@ class Reading:
 
     def warn(self) -> None:
         """Tell what is left out, to stderr."""
-        for sentence in self.left_out[:MOST_TOLD]:
-            warn(sentence)
-        if (rest := len(self.left_out) - MOST_TOLD) > 0:
-            warn(f"and {rest} more are left out; `spikegrad report` names all of them")
+        tell(self.left_out)
+
+
+def tell(left_out: Sequence[str]) -> None:
+    """Tell what is left out, to stderr; of very many the first."""
+    for sentence in left_out[:MOST_TOLD]:
+        warn(sentence)
+    if (rest := len(left_out) - MOST_TOLD) > 0:
+        warn(f"and {rest} more are left out; `spikegrad report` names all of them")
 
 
 def read(store: Store, targets: Mapping[str, float] | None = None) -> Reading:
@@ -43,7 +48,7 @@ def read(store: Store, targets: Mapping[str, float] | None = None) -> Reading:
     records, damaged = store.survey()
     timings, damaged_timings = Timings(store.results, store.suite).survey()
     left_out = [*damaged, *damaged_timings]
-    records = [_with_target(record, store, targets or {}, left_out.append) for record in records]
+    records = [_with_target(record, store, targets or {}) for record in records]
     found = Reading(records, timings, layer_times.read(store.results, left_out.append), left_out)
     if not records:
         found.warn()
@@ -54,9 +59,7 @@ def read(store: Store, targets: Mapping[str, float] | None = None) -> Reading:
     return found
 
 
-def _with_target(
-    record: Record, store: Store, targets: Mapping[str, float], tell: Callable[[str], None]
-) -> Record:
+def _with_target(record: Record, store: Store, targets: Mapping[str, float]) -> Record:
     """The record with the number of epochs after which its target was reached, where there is one.
 
     Of what is read again and again no record is changed: this is another.
@@ -65,13 +68,7 @@ def _with_target(
     file = store.folder(record["id"]) / "epochs.parquet"
     if target is None or record["status"] != OK or not file.exists():
         return record
-    try:
-        reached = _reached(file, target)
-    except Exception as problem:
-        # Each layer of the reader has errors of its own.
-        tell(f"{file} is damaged ({reason(problem)}): when its target was reached is unknown")
-        return record
-    return {**record, "metrics": {**record["metrics"], "epochs_to_target": reached}}
+    return {**record, "metrics": {**record["metrics"], "epochs_to_target": _reached(file, target)}}
 
 
 def _reached(file: Path, target: float) -> int | None:

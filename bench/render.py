@@ -24,7 +24,7 @@ from bench.terminal_table import print_table
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.plan import Plan
+    from bench.plan import Plan, Planned
     from bench.registry import Registry
 
 NOT_DONE = {"compile": "trained without being compiled:"}
@@ -75,17 +75,26 @@ def outcome(plan: Plan, files: Sequence[Path] = ()) -> RunOutcome:
     records = plan.store.records()
     ids = {planned.id for planned in plan.cells}
     own = [record for record in records if record["id"] in ids]
+    kept = [
+        planned
+        for planned in plan.pending
+        if planned.record is not None and planned.record["status"] == OK and planned.record in own
+    ]
+    statuses = Counter(record["status"] for record in own)
+    if kept:
+        statuses = statuses - Counter({OK: len(kept)}) + Counter({"stale": len(kept)})
     suite = plan.whole or plan.suite
     accuracy = leaderboards.accuracy_table(records, suite.baseline, suite.seeds)
     return RunOutcome(
         suite=plan.suite.name,
-        statuses=dict(Counter(record["status"] for record in own)),
+        statuses=dict(statuses),
         accuracy=accuracy,
         notes=[
             *leaderboards.design_note(records, suite.baseline, suite.seeds),
             readable.bold_note(accuracy),
             *against_shipped(plan),
             *_unfinished(own),
+            *map(_kept, kept),
             *_unmeasured(own),
         ],
         files=[*sorted(plan.store.leaderboards.glob("*.csv")), *files],
@@ -99,6 +108,14 @@ def _unfinished(records: Sequence[Any]) -> list[str]:
         f"seed {', '.join(map(str, seeds))}: {ending.error or 'no reason was left'}"
         for ending, seeds in failures.failures(records)
     ]
+
+
+def _kept(planned: Planned) -> str:
+    cell = planned.cell
+    return (
+        f"stale: {cell.method.name} on {cell.dataset.name}, seed {cell.seed}: training it again was stopped, "
+        "so that the record of its older code is kept"
+    )
 
 
 def _unmeasured(records: Sequence[Any]) -> list[str]:

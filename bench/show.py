@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from bench.errors import BenchError
 from bench.record_files import read_record, reason
+from bench.store import ELSEWHERE, in_folder
 from bench.suite import load_suite
 
 Row = dict[str, Any]
@@ -193,7 +194,11 @@ def _read_all(folders: Sequence[Path]) -> tuple[list[Found], list[str]]:
     found, damaged = [], []
     for folder in folders:
         try:
-            found.append(Found(folder, read_record(folder / "record.json")))
+            file = folder / "record.json"
+            record = read_record(file)
+            if ELSEWHERE in folder.name:
+                record = in_folder(record, folder.name, str(file))
+            found.append(Found(folder, record))
         except BenchError as problem:
             damaged.append(str(problem))
     return sorted(found, key=_by_name), damaged

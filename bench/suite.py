@@ -33,7 +33,7 @@ from pydantic_core import ErrorDetails
 from bench.errors import BenchError
 from bench.paths import LAYERS, suites_folder
 
-RECORD_SCHEMA = 3
+RECORD_SCHEMA = 4
 """Part of every id: records of another schema are never mixed with these."""
 
 

@@ -32,6 +32,7 @@ from bench.metrics.accuracy import timesteps_to_99
 from bench.metrics.gradients import RELU
 from bench.metrics.looks import Looks
 from bench.precision import FULL, Precision
+from bench.predictions import Predictions, of_numbers
 from bench.randomness import derive, drawing_from
 from bench.registry import Registry
 from bench.suite import Cell, Profile, Recipe
@@ -54,16 +55,18 @@ class Diverged(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished training leaves: the metrics of its record, and two long tables.
+    """What a finished training leaves: the metrics of its record, two long tables, and predictions.
 
     epochs: a row per epoch. layers: a row per look at the gradients, spiking layer and time step; see
-    `bench.metrics.gradients`. unmeasured: what could not be looked at, with the reason.
+    `bench.metrics.gradients`. unmeasured: what could not be looked at, with the reason. predictions: for the
+    test set, of the weights that `test_accuracy` is about.
     """
 
     metrics: dict[str, Any]
     epochs: list[dict[str, Any]]
     layers: list[dict[str, Any]]
     unmeasured: dict[str, str]
+    predictions: Predictions
 
 
 def build(cell: Cell, registry: Registry, known: Facts, instead: Method | None = None) -> Network:
@@ -130,7 +133,7 @@ def train(cell: Cell, registry: Registry, data: Prepared, notify: Notify) -> Out
         notify(epoch, accuracy)
     last = trainer.accuracies(data.test)
     network.load_state_dict(best_state)
-    best = trainer.accuracies(data.test)
+    best, predicted = trainer.evaluation(data.test)
     looks.at_cost(lambda: trainer.accuracies(data.test))
     metrics = {
         "test_accuracy": best[-1],
@@ -152,7 +155,7 @@ def train(cell: Cell, registry: Registry, data: Prepared, notify: Notify) -> Out
         **looks.metrics(),
     }
     unmeasured = looks.unmeasured | ({COMPILING: trainer.not_compiled} if trainer.not_compiled else {})
-    return Outcome(metrics, history, looks.layers, unmeasured)
+    return Outcome(metrics, history, looks.layers, unmeasured, predicted)
 
 
 class _Trainer:
@@ -288,7 +291,11 @@ class _Trainer:
             yield as_input(x, self.data.dataset, self.cell.profile), y
 
     def accuracies(self, split: Split) -> list[float]:
-        """Percent correct when the output is averaged over the first t steps, t = 1..T.
+        """Percent correct when the output is averaged over the first t steps, t = 1..T."""
+        return self.evaluation(split)[0]
+
+    def evaluation(self, split: Split) -> tuple[list[float], Predictions]:
+        """The accuracies, and what the output over all steps says of each sample, in the split's own order.
 
         Leaves no trace: some libraries' functions draw from torch's global generator in evaluation
         too, and how often there was one must not change the training.
@@ -296,11 +303,11 @@ class _Trainer:
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.no_grad(), torch.random.fork_rng(devices):
             torch.manual_seed(derive(self.cell.seed, "evaluation"))
-            return self._accuracies(split)
+            return self._evaluation(split)
 
-    def _accuracies(self, split: Split) -> list[float]:
+    def _evaluation(self, split: Split) -> tuple[list[float], Predictions]:
         self.network.eval()
-        correct = torch.zeros(self.cell.timesteps, dtype=torch.int64)
+        labels, predicted = list[Tensor](), list[Tensor]()
         # Without gradients four times the batch needs less memory than the training step.
         size = min(EVALUATION_BATCH, 4 * self.cell.recipe.batch_size)
         chunks = torch.arange(len(split)).split(size)
@@ -313,8 +320,12 @@ class _Trainer:
             if not torch.isfinite(logits).all():
                 raise Diverged("the network's output became NaN or infinite in evaluation")
             # Dividing by t would not change which logit is largest.
-            correct += (logits.cumsum(0).argmax(-1) == y.cpu()).sum(1)
-        return [100 * int(c) / len(split) for c in correct]
+            predicted.append(logits.cumsum(0).argmax(-1))
+            labels.append(y.cpu())
+        label, over_time = torch.cat(labels), torch.cat(predicted, 1)
+        correct = (over_time == label).sum(1)
+        accuracies = [100 * int(c) / len(split) for c in correct]
+        return accuracies, of_numbers(label.numpy(), over_time[-1].numpy(), self.data.classes)
 
 
 def optimizers(network: Network, recipe: Recipe) -> list[torch.optim.Optimizer]:

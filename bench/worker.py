@@ -82,11 +82,12 @@ def work(job: Job, pipe: Connection, log: Path) -> None:
         pipe.send(("start", cell_id))
         outcome = attempt(cell, job, found, partial(_tell, pipe, cell_id))
         tables = {name: outcome.pop(name) for name in ("epochs", "layers")}
+        predictions = outcome.pop("predictions")
         record = make_record(cell, job.known, found, job.gpu) | outcome
         record |= {"suite": job.suite, "workers": job.workers}
         try:
             keep(store.runs, cell, found)
-            store.write(record, tables)
+            store.write(record, tables, predictions)
         except OSError as problem:
             pipe.send(("unwritable", cell_id, problem.strerror or str(problem)))
             return
@@ -104,7 +105,7 @@ def attempt(cell: Cell, job: Job, found: registry.Registry, notify: Notify) -> d
     from bench.train import Diverged, train
 
     outcome: dict[str, Any] = {"error": None, "traceback": None, "metrics": {}, "unmeasured": {}}
-    outcome |= {"epochs": [], "layers": []}
+    outcome |= {"epochs": [], "layers": [], "predictions": None}
     outcome["started"] = now()
     began = time.perf_counter()
     try:
@@ -112,7 +113,7 @@ def attempt(cell: Cell, job: Job, found: registry.Registry, notify: Notify) -> d
         trained = train(cell, found, prepared, notify)
         unmeasured = {what: encodable(why) for what, why in trained.unmeasured.items()}
         outcome |= {"status": "ok", "metrics": trained.metrics, "unmeasured": unmeasured}
-        outcome |= {"epochs": trained.epochs, "layers": trained.layers}
+        outcome |= {"epochs": trained.epochs, "layers": trained.layers, "predictions": trained.predictions}
     except Diverged as problem:
         outcome |= {"status": "diverged", "error": str(problem)}
     except Exception as problem:

@@ -1,7 +1,15 @@
 """Runs written by hand into a results folder, for tests of what shows one run."""
 
+import json
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+
+from bench import record_files
+from bench.metrics.accuracy import timesteps_to_99
+from bench.metrics.run_columns import run_columns
+from bench.predictions import of_numbers
 from bench.store import Store
 from bench.suite import RECORD_SCHEMA, Cell
 
@@ -58,6 +66,8 @@ def layers(looks=(0, 1, 2, 3), names=NAMES, timesteps=2, **columns):
         "gradient_norm": lambda e, i, t: 10.0 ** (i - len(names) + 1),
         "silent_fraction": 0.125,
         "participation": None,
+        "gain": None,
+        "gradient_zero_fraction": None,
     } | columns
     return [
         {"epoch": e, "layer": i, "name": name, "depth": len(names) - 1 - i, "t": t}
@@ -71,7 +81,7 @@ def layers(looks=(0, 1, 2, 3), names=NAMES, timesteps=2, **columns):
 def record(number=1, suite="hand", metrics=METRICS, variant="default", cell=(), **parts):
     """number: what its id ends in. cell, parts: what differs, of the cell and of the record."""
     if metrics is METRICS and dict(cell).get("timesteps", 2) != 2:
-        metrics = metrics | {"anytime_accuracy": [97.5] * dict(cell)["timesteps"]}
+        metrics = metrics | {"anytime_accuracy": [97.5] * dict(cell)["timesteps"], "timesteps_to_99": 1}
     return {
         "schema": RECORD_SCHEMA,
         "id": f"{number:016x}"[::-1],
@@ -89,15 +99,61 @@ def record(number=1, suite="hand", metrics=METRICS, variant="default", cell=(), 
         "seconds": 12.25,
         "ended": "2025-03-04T05:06:07+00:00",
         "environment": {"cpu": "Some CPU", "gpu": None, "threads": 1},
+        "files": {},
+        "outcome_sha256": "of what is written",
     } | parts
 
 
+def placed(number=1, samples=400, **parts):
+    """A record with all its evidence, of an id and a configuration as its cell and data have them."""
+    metrics = METRICS | {"test_samples": samples, "val_samples": 300}
+    checksum = {"data": {"checksum": "c0ffee", "classes": 10}}
+    found = record(number, **({"metrics": metrics} | checksum | parts))
+    cell = Cell.model_validate(found["cell"])
+    return found | {"id": cell.id("c0ffee"), "configuration": cell.configuration("c0ffee")}
+
+
+def predictions(accuracy, samples=400, classes=10, seed=0):
+    """Predictions of which so many percent are right, rounded to whole samples; wrong ones lie anywhere."""
+    random = np.random.default_rng(seed)
+    label = random.integers(0, classes, samples)
+    wrong = random.permutation(samples)[: samples - round(accuracy * samples / 100)]
+    predicted = label.copy()
+    predicted[wrong] = (label[wrong] + random.integers(1, classes, len(wrong))) % classes
+    return of_numbers(label, predicted, classes)
+
+
+def fitted(metrics, epoch_rows, layer_rows):
+    """The metrics, with those that a curve or a table says too as it has them."""
+    said = {}
+    if curve := metrics.get("anytime_accuracy"):
+        curve = [*curve[:-1], metrics["test_accuracy"]]
+        said |= {"anytime_accuracy": curve, "timesteps_to_99": timesteps_to_99(curve)}
+    accuracies = [row["val_accuracy"] for row in epoch_rows]
+    if epoch_rows and None not in accuracies:
+        best = max(accuracies)
+        said |= {"val_accuracy": best, "best_epoch": accuracies.index(best)}
+        said |= {"train_loss": epoch_rows[-1]["train_loss"]}
+    # What is damaged on purpose says nothing.
+    with suppress(KeyError, TypeError):
+        said |= run_columns(layer_rows, []) if layer_rows else {}
+    said.pop("vanishing_slope_ann", None)
+    return metrics | {name: value for name, value in said.items() if name in metrics}
+
+
+def sealed(file, **changes):
+    """Edit the record in a file as one does who can make a hash: what lies beside it is named as it is."""
+    found = json.loads(file.read_text()) | changes
+    beside = {path.name: path.read_bytes() for path in file.parent.glob("*.parquet")}
+    file.write_text(json.dumps(record_files.sealed(found, beside), indent=1, sort_keys=True) + "\n")
+
+
 def write(results, found, epoch_rows=None, layer_rows=None):
-    """Put a record and its tables under a results folder; the folder of the run."""
-    tables = {
-        "epochs": epochs() if epoch_rows is None else epoch_rows,
-        "layers": layers() if layer_rows is None else layer_rows,
-    }
+    """Put a record, made to fit its tables, and these under a results folder; the folder of the run."""
+    epoch_rows = epochs() if epoch_rows is None else epoch_rows
+    layer_rows = layers() if layer_rows is None else layer_rows
     store = Store(Path(results), found["suite"])
-    store.write(found, tables)
+    metrics = fitted(found["metrics"], epoch_rows, layer_rows)
+    said = predictions(metrics["test_accuracy"]) if "test_samples" in metrics else None
+    store.write(found | {"metrics": metrics}, {"epochs": epoch_rows, "layers": layer_rows}, said)
     return store.folder(found["id"])

@@ -124,7 +124,7 @@ def damage(results):
     whole = json.loads(first.read_text())
     del whole["cell"]
     first.write_text(json.dumps(whole))
-    second.write_text(second.read_text().replace('"schema": 3', '"schema": 99'))
+    second.write_text(second.read_text().replace('"schema": 4', '"schema": 99'))
     third.write_text(third.read_text().replace('"test_accuracy": ', '"test_accuracy": NaN, "was": '))
     fourth.write_text(fourth.read_text()[:500])
     shutil.copytree(fifth.parent, fifth.parent.with_name("copied"))
@@ -137,7 +137,7 @@ def test_records_that_cannot_be_relied_on_are_named_counted_and_left_out(spikegr
     ended = spikegrad(
         "leaderboard", "quick", "--results", copy, "--table", "runs", "--format", "csv", cwd=tmp_path
     )
-    assert ended.returncode == 0
+    assert ended.returncode == 1
     told = ended.stderr.splitlines()
     assert len(told) == 5 and all(line.startswith("warning: ") for line in told)
     for file in damaged:
@@ -145,6 +145,6 @@ def test_records_that_cannot_be_relied_on_are_named_counted_and_left_out(spikegr
     assert len(ended.stdout.splitlines()) == 1 + 56
     reported = spikegrad("report", "quick", "--results", copy, cwd=tmp_path)
     page = (copy / "reports" / "quick.html").read_text(encoding="utf-8")
-    assert reported.returncode == 0 and "56 trainings: 56 ok" in page and "5 files are left out" in page
+    assert reported.returncode == 1 and "56 trainings: 56 ok" in page and "5 files are left out" in page
     for file in damaged:
         assert str(file) in page

@@ -137,7 +137,7 @@ def test_no_results_at_all(tmp_path):
         ("[]", "is damaged"),
         ("\xff", "is damaged"),
         ('{"id": NaN}', "is damaged .NaN is no JSON"),
-        ('{"schema": 2}', "has the record schema 2 and this version reads 3: run its suite again$"),
+        ('{"schema": 2}', "has the record schema 2 and this version reads 4: run its suite again$"),
         (json.dumps(shown_runs.record(1, metrics={"test_accuracy": "high"})), "is damaged .metrics"),
         (json.dumps(shown_runs.record(1) | {"cell": {}}), "is damaged .cell.method: Field required"),
     ],
@@ -159,8 +159,10 @@ def test_a_damaged_record_is_named(results, text, sentence):
 def test_a_damaged_table_is_named(results, name, content):
     file = results / "runs/hand" / ONE / f"{name}.parquet"
     file.write_bytes(content)
+    with pytest.raises(BenchError, match=f"^{file} has the hash .* it was edited or damaged"):
+        show.find(ONE, results)
     with pytest.raises(BenchError, match=f"^{file} is damaged") as raised:
-        show.read(show.find(ONE, results).chosen)
+        show.read(show.Found(file.parent, shown_runs.record()))
     assert "\n" not in str(raised.value)
 
 
@@ -176,14 +178,14 @@ def test_a_table_of_other_things(tmp_path, changes, reason):
     rows = [row | changes for row in shown_runs.layers()]
     shown_runs.write(tmp_path, shown_runs.record(), layer_rows=rows)
     with pytest.raises(BenchError, match=rf"layers\.parquet is damaged \(.*{reason}"):
-        show.read(show.find(ONE, tmp_path).chosen)
+        show.read(show.Found(tmp_path / "runs/hand" / ONE, shown_runs.record()))
 
 
 def test_a_table_without_a_column(tmp_path):
     rows = [{k: v for k, v in row.items() if k != "silent_fraction"} for row in shown_runs.layers()]
     shown_runs.write(tmp_path, shown_runs.record(), layer_rows=rows)
     with pytest.raises(BenchError, match="it lacks the column silent_fraction"):
-        show.read(show.find(ONE, tmp_path).chosen)
+        show.read(show.Found(tmp_path / "runs/hand" / ONE, shown_runs.record()))
 
 
 # --- reading ---

@@ -13,8 +13,10 @@ import pytest
 import shown_runs
 
 from bench.errors import BenchError
-from bench.record_files import read_record
-from bench.store import Store, writable
+from bench.predictions import of_numbers
+from bench.record_files import SEAL, read_record
+from bench.rows import rows, settings
+from bench.store import FINISHED, INCOMPLETE, Store, apart, writable
 from bench.suite import RECORD_SCHEMA
 
 
@@ -23,23 +25,62 @@ def record(name="abc", **changes):
     return shown_runs.record() | {"id": name, "configuration": f"of-{name}"} | changes
 
 
+def said(found):
+    """What a record says, without its hashes."""
+    return found and {name: value for name, value in found.items() if name not in ("files", SEAL)}
+
+
+def stopped(name="abc", status="timeout"):
+    return record(name, status=status, metrics={}, error="stopped")
+
+
 @pytest.fixture
 def store(tmp_path):
     return Store(tmp_path / "results", "tiny")
 
 
+EPOCH = {"epoch": 0, "train_loss": 1.5, "val_accuracy": 98.0}
+METRICS = shown_runs.METRICS | {"best_epoch": 0}
+
+
 def test_what_is_written_is_read(store):
-    store.write(record(), {"epochs": [{"epoch": 0, "train_loss": 1.5}], "layers": []})
-    assert store.read("abc") == record()
+    assert store.write(record(metrics=METRICS), {"epochs": [EPOCH], "layers": []})
+    assert said(store.read("abc")) == said(record(metrics=METRICS))
     epochs = pd.read_parquet(store.folder("abc") / "epochs.parquet")
-    assert epochs.to_dict("records") == [{"epoch": 0, "train_loss": 1.5}]
+    assert epochs.to_dict("records") == [EPOCH]
     assert sorted(p.name for p in store.folder("abc").iterdir()) == ["epochs.parquet", "record.json"]
 
 
 def test_a_record_has_no_tables_of_the_one_before(store):
-    store.write(record(), {"epochs": [{"epoch": 0}], "layers": [{"epoch": 0, "layer": 0}]})
-    store.write(record(status="failed"), {"epochs": [{"epoch": 0}]})
+    store.write(record(), {"epochs": [EPOCH], "layers": [{"epoch": 0}]}, of_numbers([1], [1], 2))
+    store.write(record(status="failed", metrics={}), {"epochs": [EPOCH]})
     assert sorted(p.name for p in store.folder("abc").iterdir()) == ["epochs.parquet", "record.json"]
+    assert store.read("abc")["status"] == "failed"
+
+
+@pytest.mark.parametrize("status", INCOMPLETE)
+@pytest.mark.parametrize("before", FINISHED)
+def test_what_was_stopped_never_takes_the_place_of_what_was_finished(store, status, before):
+    metrics = METRICS if before == "ok" else {}
+    store.write(record(status=before, metrics=metrics, digests={"method": "older"}), {"epochs": [EPOCH]})
+    kept = files(store)
+    assert not store.write(stopped(status=status))
+    assert files(store) == kept and store.read("abc")["status"] == before
+
+
+@pytest.mark.parametrize("status", FINISHED)
+def test_what_was_finished_takes_the_place_of_all(store, status):
+    for before in ("oom", "interrupted", "ok", "failed"):
+        store.write(record(before, status=before))
+        assert store.write(record(before, status=status, seconds=1.0))
+        assert (store.read(before)["status"], store.read(before)["seconds"]) == (status, 1.0)
+
+
+def test_what_cannot_be_relied_on_keeps_nothing_out(store):
+    store.write(record())
+    (store.folder("abc") / "record.json").write_text("{")
+    assert store.write(stopped())
+    assert store.read("abc")["status"] == "timeout"
 
 
 def test_records_come_by_id_and_other_files_are_no_records(store):
@@ -59,12 +100,12 @@ def test_no_folder_has_no_records(store):
     "content",
     [
         b"",
-        b'{"schema": 2, "id": "ab',
+        b'{"schema": 4, "id": "ab',
         b"\xff\xfe",
         b"[]",
         b"null",
         b"{}",
-        b'{"schema": 2}',
+        b'{"schema": 4}',
         json.dumps(record(schema=RECORD_SCHEMA + 1)).encode(),
         json.dumps(record("of-another-cell")).encode(),
     ],
@@ -74,6 +115,10 @@ def test_a_damaged_or_foreign_record_is_none(store, content):
     (store.folder("abc") / "record.json").write_bytes(content)
     assert store.read("abc") is None
     assert store.records() == []
+
+
+def files(store):
+    return {path.name: path.read_bytes() for path in store.folder("abc").iterdir()}
 
 
 DAMAGE = {
@@ -148,6 +193,24 @@ def test_a_copy_under_another_name_is_not_counted_twice_and_named(store):
     ]
 
 
+def test_a_record_from_another_machine_is_a_row_of_its_own(store):
+    store.write(record())
+    there = {"cpu": "AMD EPYC 7763 / 2", "threads": 2, "gpu": None}
+    other = record(environment=there, variant="width=2")
+    name = apart("abc", there)
+    assert name == "abc@AMD-EPYC-7763-2-2-threads"
+    Store(store.results, "elsewhere").write(other)
+    store.runs.joinpath(name).mkdir()
+    shutil.copy(store.results / "runs/elsewhere/abc/record.json", store.runs / name)
+    (mine, theirs), told = store.survey()
+    assert told == [] and mine["id"] == "abc"
+    assert (theirs["id"], theirs["variant"]) == (name, "width=2 machine=AMD-EPYC-7763-2-2-threads")
+    assert len(rows([mine, theirs])) == len([*settings(rows([mine, theirs]))]) == 2
+    # Under the name of a third machine it would count as a run of that one.
+    (store.runs / name).rename(store.runs / "abc@Another")
+    assert len(store.records()) == 1
+
+
 def test_what_may_not_be_read_is_not_taken_for_missing(store, monkeypatch):
     def refused(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied")
@@ -175,15 +238,15 @@ def test_a_record_is_read_again_only_where_its_file_has_changed(store, monkeypat
     for name in ("abc", "def"):
         store.write(record(name))
     for _ in range(3):
-        assert store.records() == [record("abc"), record("def")]
-        assert store.read("abc") == record("abc")
+        assert [said(found) for found in store.records()] == [said(record("abc")), said(record("def"))]
+        assert said(store.read("abc")) == said(record("abc"))
     assert len(opened) == 2
     Store(store.results, store.suite).write(record("abc", status="failed"))
-    assert store.read("abc") == record("abc", status="failed")
+    assert said(store.read("abc")) == said(record("abc", status="failed"))
     assert len(opened) == 3
     shutil.rmtree(store.folder("abc"))
     assert store.read("abc") is None
-    assert store.records() == [record("def")]
+    assert [said(found) for found in store.records()] == [said(record("def"))]
     (store.folder("def") / "record.json").write_text("{}")
     assert store.records() == []
 
@@ -193,8 +256,17 @@ def test_a_record_just_written_is_read_again_since_its_time_may_not_show_a_chang
     monkeypatch.setattr("bench.store.read_record", lambda file: opened.append(file) or read_record(file))
     monkeypatch.setattr("bench.store.SETTLED", 3600.0)
     store.write(record())
-    assert store.read("abc") == store.read("abc") == record()
+    assert store.read("abc") == store.read("abc")
     assert len(opened) == 2
+
+
+def test_a_record_is_read_again_where_a_file_beside_it_has_changed(store, monkeypatch):
+    monkeypatch.setattr("bench.store.SETTLED", -1.0)
+    store.write(record(metrics=METRICS), {"epochs": [EPOCH]})
+    assert store.read("abc") is not None
+    file = store.folder("abc") / "epochs.parquet"
+    file.write_bytes(file.read_bytes()[:-1])
+    assert store.read("abc") is None
 
 
 @pytest.mark.parametrize("text", ["Ünïcode ≥ κ", "half \ud800 of a pair", "a\nline\t\x00", "1e999"])
@@ -211,7 +283,7 @@ def test_a_full_disk_leaves_the_old_record(store, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         store.write(record(status="failed"), {"epochs": [{"epoch": 0}]})
-    assert store.read("abc") == record()
+    assert said(store.read("abc")) == said(record())
     assert [p.name for p in store.folder("abc").iterdir()] == ["record.json"]
 
 
@@ -254,7 +326,7 @@ def test_what_a_killed_run_was_writing_is_cleared_away(store):
         path.touch()
     with store.lock():
         assert not [path for path in half if path.exists()]
-    assert store.read("abc") == record()
+    assert said(store.read("abc")) == said(record())
 
 
 def test_a_lock_that_cannot_be_made_is_one_sentence(tmp_path):

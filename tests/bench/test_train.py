@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from bench import compiling, data, registry, shapes, train
 from bench.metrics.gradients import RELU
+from bench.predictions import of_numbers
 from bench.registry import Entry
 from bench.suite import Cell
 from bench.surrogate import Surrogate, method
@@ -237,17 +238,17 @@ def test_an_error_of_the_method_in_a_compiled_training_comes_through(cell, digit
 
 
 class Script:
-    """Stands in for `_Trainer.accuracies`: gives the scripted accuracies, notes what it was asked."""
+    """Stands in for `_Trainer.evaluation`: gives the scripted accuracies, notes what it was asked."""
 
     def __init__(self, monkeypatch, values):
         self.values, self.asked = iter(values), []
         script = self
 
-        def accuracies(trainer, split):
+        def evaluation(trainer, split):
             script.asked.append((split, copy.deepcopy(trainer.network.state_dict())))
-            return [0.0, next(script.values)]
+            return [0.0, next(script.values)], of_numbers(np.zeros(1), np.zeros(1), 10)
 
-        monkeypatch.setattr(train._Trainer, "accuracies", accuracies)
+        monkeypatch.setattr(train._Trainer, "evaluation", evaluation)
 
 
 def test_the_best_validation_epoch_is_the_first_of_equals(cell, digits, monkeypatch):
@@ -310,8 +311,11 @@ def test_accuracies_are_those_of_a_plain_loop(cell, digits):
     network = train.build(made, registry.load(), digits)
     trainer = train._Trainer(made, digits, network)
     trainer.epoch(0)
-    found = trainer.accuracies(digits.test)
+    found, predictions = trainer.evaluation(digits.test)
+    assert trainer.accuracies(digits.test) == found
     network.eval()
+    assert predictions.label.tolist() == digits.test.y.tolist()
+    assert predictions.predicted.tolist() == [int(network(x[None]).mean(0).argmax()) for x in digits.test.x]
     for steps, accuracy in enumerate(found, 1):
         right = 0
         for x, y in zip(digits.test.x, digits.test.y, strict=True):
@@ -323,6 +327,14 @@ def test_the_last_of_the_anytime_accuracies_is_the_test_accuracy(cell, digits):
     metrics = run(cell(timesteps=3), digits).metrics
     assert len(metrics["anytime_accuracy"]) == 3
     assert metrics["anytime_accuracy"][-1] == metrics["test_accuracy"]
+
+
+def test_the_predictions_are_those_of_the_best_epoch_in_the_order_of_the_dataset(cell, digits):
+    # A rate this high makes later epochs worse than an earlier one.
+    outcome = run(cell(epochs=3, learning_rate=0.3, schedule="constant"), digits)
+    assert outcome.metrics["test_accuracy"] != outcome.metrics["test_accuracy_last"]
+    assert outcome.predictions.accuracy == outcome.metrics["test_accuracy"]
+    assert outcome.predictions.label.tolist() == digits.test.y.tolist()
 
 
 def test_an_outcome_has_metrics_and_long_tables(cell, digits):

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import plan as planning
-from bench import verifying
+from bench import predictions, verifying
 from bench.api import Silent
 from bench.engines import local
 from bench.store import Store
@@ -168,6 +169,72 @@ def test_another_seed_draws_others_and_none_takes_all():
     draws = {tuple(r["id"] for r in verifying.chosen(there, Sample(3, seed))) for seed in range(10)}
     assert len(draws) > 5
     assert len(verifying.chosen(there, Sample(None, 0))) == 19
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.integers(1, 20))
+def test_the_chance_to_find_an_edit_is_that_of_the_record_that_is_drawn_least(sizes, number):
+    there = [
+        shown_runs.record(10 * c + s + 1, configuration=f"c{c}")
+        for c, size in enumerate(sizes)
+        for s in range(size)
+    ]
+    draws = 400
+    taken = Counter(
+        record["id"] for seed in range(draws) for record in verifying.chosen(there, Sample(number, seed))
+    )
+    told = verifying.chance_to_find(there, number)
+    least = min(taken[record["id"]] for record in there) / draws
+    # The least of up to twenty counts lies below its mean.
+    assert told - 0.11 <= least <= told + 0.06
+    assert told == (1.0 if number >= len(there) else pytest.approx(told)) and told <= number
+
+
+@pytest.mark.parametrize(("number", "expected"), [(1, 1 / 60), (6, 0.1), (20, 1 / 3), (30, 0.5), (60, 1.0)])
+def test_of_equal_configurations_it_is_the_share_that_is_drawn(number, expected):
+    there = [shown_runs.record(c + s * 20 + 1, configuration=f"c{c}") for c in range(20) for s in range(3)]
+    assert verifying.chance_to_find(there, number) == pytest.approx(expected)
+
+
+def test_predictions_are_compared_sample_by_sample(shared):
+    store = shared[1]
+    record = store.records()[0]
+    file = store.folder(record["id"]) / "predictions.parquet"
+    before = file.read_bytes()
+    kept = predictions.of_bytes(before)
+    others = kept.predicted.copy()
+    others[:9] = (others[:9] + 1) % 10
+    try:
+        file.write_bytes(predictions.to_bytes(predictions.Predictions(kept.label, others)))
+        (found,) = verified(shared, [record])
+        assert found.verdict == "not reproduced"
+        assert found.why == "on the same machine and versions what it predicts differ"
+        assert found.agreement == pytest.approx(1 - 9 / len(others))
+        file.write_bytes(predictions.to_bytes(predictions.Predictions((kept.label + 1) % 10, others)))
+        (found,) = verified(shared, [record])
+        assert found.why == "the labels in its predictions are not those of the test set"
+    finally:
+        file.write_bytes(before)
+    (found,) = verified(shared, [record])
+    assert (found.verdict, found.agreement, found.tolerance) == ("bit for bit", 1.0, 0.0)
+
+
+@pytest.mark.parametrize("name", sorted(verifying.CHECKED))
+def test_no_accuracy_beyond_its_tolerance_is_called_reproduced(shared, name):
+    record = shared[1].records()[0]
+    elsewhere = record["environment"] | {"cpu": "Another"}
+    was = record["metrics"][name]
+    samples = record["metrics"][verifying.CHECKED[name]]
+    last = was[-1] if isinstance(was, list) else was
+    limit = verifying.tolerance(last, last, samples)
+    for points, verdict in ((0.2 * limit, "within tolerance"), (2.5 * limit, "not reproduced")):
+        moved = last - points if last > 50 else last + points
+        edited = {name: [*was[:-1], moved] if isinstance(was, list) else moved}
+        (found,) = verified(shared, [changed(record, edited, environment=elsewhere)])
+        assert found.verdict == verdict
+        assert (f"{name} was {moved:.2f} and is {last:.2f}, more than" in found.why) == (
+            verdict != "within tolerance"
+        )
+        assert found.tolerance > 0
 
 
 def test_two_networks_of_one_accuracy_rarely_differ_by_more_than_the_tolerance():

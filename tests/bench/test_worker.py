@@ -90,6 +90,7 @@ def test_a_finished_cell(attempt):
     assert outcome["unmeasured"] == {}
     assert outcome["started"] <= outcome["ended"]
     assert outcome["seconds"] > 0
+    assert outcome.pop("predictions").accuracy == outcome["metrics"]["test_accuracy"]
     json.dumps(outcome, allow_nan=False)
 
 

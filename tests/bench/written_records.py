@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
+from bench.record_files import sealed
 from bench.suite import RECORD_SCHEMA
 
 Record = dict[str, Any]
@@ -28,7 +29,7 @@ def runs(
     """A record per seed: an outcome is a test accuracy, or the status of a run without one."""
     dataset, backbone, timesteps = task
     configuration = configuration or sha256(repr((method, variant, task, checksum)).encode()).hexdigest()[:16]
-    return [
+    found = [
         {
             "schema": RECORD_SCHEMA,
             "id": f"{configuration[:12]}{seed:04}",
@@ -54,6 +55,7 @@ def runs(
         }
         for seed, outcome in enumerate(outcomes)
     ]
+    return [sealed(record, {}) for record in found]
 
 
 def metrics(accuracy: float) -> dict[str, Any]:

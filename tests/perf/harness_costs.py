@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from hashlib import sha256
 from itertools import islice, product
 from pathlib import Path
@@ -18,6 +19,9 @@ import shown_runs
 
 from bench import environment, plan, times, worker
 from bench.measured_tables import GRADIENTS
+from bench.metrics.run_columns import run_columns
+from bench.predictions import FILE, to_bytes
+from bench.record_files import sealed
 from bench.store import Store
 from bench.suite import Profile, load_suite
 from bench.timings import Timings
@@ -25,6 +29,8 @@ from bench.timings import Timings
 METHODS = ("rectangle", *(f"method-{number}" for number in range(1, 20)))
 DATASETS = tuple(f"dataset-{number}" for number in range(1, 6))
 BACKBONES = ("mlp", "convnet", "resnet18", "resnet19", "rsnn")
+SAMPLES = 400
+"""Of the test set."""
 SEEDS = 10
 """Of a configuration among records without a plan."""
 SUITE = """\
@@ -102,11 +108,15 @@ def write_records(count: int, suite: str, results: Path) -> int:
 
 
 def write_layers(suite: str, results: Path) -> None:
-    """Put the same table of layers beside every record: eight layers, 21 looks, four time steps."""
+    """Put the same table beside every record, which then says the same: 8 layers, 21 looks, T = 4."""
     names = tuple(f"conv{number}" for number in range(1, 9))
-    table = pd.DataFrame(shown_runs.layers(looks=range(21), names=names, timesteps=4)).to_parquet(index=False)
+    rows = shown_runs.layers(looks=range(21), names=names, timesteps=4)
+    table, said = pd.DataFrame(rows).to_parquet(index=False), run_columns(rows, [])
+    del said["vanishing_slope_ann"]
     for folder in Store(results, suite).runs.iterdir():
         (folder / "layers.parquet").write_bytes(table)
+        record = json.loads((folder / "record.json").read_text())
+        shown_runs.sealed(folder / "record.json", metrics=record["metrics"] | said)
 
 
 def _matrix() -> Iterator[dict[str, Any]]:
@@ -125,7 +135,7 @@ def _matrix() -> Iterator[dict[str, Any]]:
 def _outcome(suite: str, run: str, timesteps: int) -> dict[str, Any]:
     """The part of a record that a training decides; everything that tables have a column for is in it."""
     draw = Random(run)
-    accuracy = round(draw.gauss(90, 2), 3)
+    accuracy = min(100.0, 100 * round(SAMPLES * draw.gauss(0.9, 0.02)) / SAMPLES)
     measured = {name: draw.random() for name in GRADIENTS if name != "vanish_onset_epoch"}
     return {
         "suite": suite,
@@ -140,6 +150,8 @@ def _outcome(suite: str, run: str, timesteps: int) -> dict[str, Any]:
             "test_accuracy": accuracy,
             "test_accuracy_last": accuracy - 0.5,
             "anytime_accuracy": [accuracy] * timesteps,
+            "timesteps_to_99": 1,
+            "test_samples": SAMPLES,
             "train_seconds": 1 + draw.random(),
         },
         "started": "2025-03-04T05:06:00+00:00",
@@ -152,4 +164,11 @@ def _put(results: Path, record: dict[str, Any]) -> None:
     # Not by the store, which waits for the disk at each of thousands of files.
     file = Store(results, record["suite"]).folder(record["id"]) / "record.json"
     file.parent.mkdir(parents=True)
-    file.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    said = _predictions(record["metrics"]["test_accuracy"])
+    (file.parent / FILE).write_bytes(said)
+    file.write_text(json.dumps(sealed(record, {FILE: said}), indent=1, sort_keys=True) + "\n")
+
+
+@cache
+def _predictions(accuracy: float) -> bytes:
+    return to_bytes(shown_runs.predictions(accuracy, SAMPLES))

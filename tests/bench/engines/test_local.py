@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import api, plan
+from bench import api, plan, render
 from bench.engines import local
 from bench.store import Store
 
@@ -574,3 +574,32 @@ def test_a_full_disk_stops_the_run_with_a_sentence_and_nothing_half_written(smal
     grow()
     finished = len(list(folder.rglob("record.json")))
     assert len(go_on(suite, folder, "")) == 4 - finished
+
+
+def test_a_good_record_stands_while_training_it_again_is_stopped(tiny, make_plan, write_plugin):
+    slow = """
+        import time
+
+        @method("slow", paper="none")
+        class Slow(Surrogate):
+            shape = staticmethod(lambda x: shapes.triangle(x, 1.0))
+            def on_epoch(self, progress): time.sleep({})
+    """
+    suite = tiny(methods=["slow"], baseline="slow")
+    first = make_plan(suite, plugins=[write_plugin(slow.format(0))])
+    local.run(first, jobs=1, timeout=60, listener=Heard())
+    (before,) = first.store.records()
+    again = make_plan(suite, plugins=[write_plugin(slow.format(60))])
+    assert [planned.state for planned in again.cells] == ["stale"]
+    heard = Heard()
+    local.run(again, jobs=1, timeout=3, listener=heard)
+    assert [record["status"] for record in heard.records] == ["timeout"]
+    assert (
+        again.store.records() == [before] and (again.store.folder(before["id"]) / "epochs.parquet").exists()
+    )
+    outcome = render.outcome(again)
+    assert (outcome.statuses, outcome.unfinished) == ({"stale": 1}, 1)
+    assert any(note.startswith("stale: slow on digits, seed 0: training it again") for note in outcome.notes)
+    # The edit is taken back.
+    back = make_plan(suite, plugins=[write_plugin(slow.format(0))])
+    assert [planned.state for planned in back.cells] == ["done"]

@@ -24,9 +24,8 @@ COMPARED = {
     "available_fraction": "available fraction",
     "participation": "participation",
     "vanishing_slope": "vanishing slope, decades a layer",
-    "descent_gain_1e-2": "descent gain, step of 1 %",
 }
-KIND_COLOURS = {"adaptive": "#d1495b", "fixed": "#30638e", "library": "#7a9e7e", "reference": "#8d8d8d"}
+KIND_COLOURS = {"adaptive": "#d1495b", "fixed": "#30638e", "control": "#c98a1b", "reference": "#8d8d8d"}
 
 
 def section(records: list[Record], table: pd.DataFrame) -> str:
@@ -98,9 +97,9 @@ def picture(table: pd.DataFrame) -> alt.Chart | alt.FacetChart:
     bars = bars.encode(x=axis, x2="high:Q", y=method, color=colour)
     dots = alt.Chart().mark_point(filled=True, size=90, opacity=1)
     dots = dots.encode(x="test_accuracy_mean:Q", y=method, color=colour)
-    panels = alt.layer(bars, dots, data=shown).properties(width=330, height=230)
+    panels = alt.layer(bars, dots, data=shown).properties(width=330, height=210)
     header = alt.Header(title=None, labelFontSize=14, labelFontWeight="bold")
-    return panels.facet(column=alt.Column("dataset:N", header=header)).configure(
+    return panels.facet(facet=alt.Facet("dataset:N", header=header), columns=2).configure(
         font="sans-serif", background="white"
     )
 

@@ -235,12 +235,19 @@ def to_paste(
 
 
 def paste(
-    store: Store, chosen: Suite, suite: str, form: Form, table: str, *, results: Path | str | None
+    store: Store,
+    chosen: Suite,
+    suite: str,
+    form: Form,
+    table: str,
+    *,
+    results: Path | str | None,
+    save: bool = True,
 ) -> str:
-    """The same, from a store that can then say what was left out."""
+    """The same, from a store that can then say what was left out. save: whether the tables are written."""
     from bench import formats
 
-    made = write_tables(store, chosen)[table]
+    made = write_tables(store, chosen, save=save)[table]
     command = ["leaderboard", suite, *(["--results", str(results)] if results else []), "--table", table]
     return formats.to_paste(
         form,
@@ -288,8 +295,8 @@ def report_of_run(plan: Plan, *, anything_new: bool) -> Path | None:
         return None
 
 
-def write_tables(store: Store, suite: Suite) -> dict[str, pd.DataFrame]:
-    """Write the CSV files of a suite; the tables by name.
+def write_tables(store: Store, suite: Suite, *, save: bool = True) -> dict[str, pd.DataFrame]:
+    """Write the CSV files of a suite; the tables by name. save: where not, they are made and not written.
 
     Warns of each record and timing that is left out because it is damaged.
     Raises BenchError if there are no records, Stopped if the files cannot be written.
@@ -298,7 +305,11 @@ def write_tables(store: Store, suite: Suite) -> dict[str, pd.DataFrame]:
 
     found = reading.read(store, suite.targets)
     found.warn()
-    made = leaderboards.tables(found.records, suite.baseline, found.timings, found.layer_times, suite.seeds)
+    made = leaderboards.tables(
+        found.records, suite.baseline, found.timings, found.layer_times, suite.seeds, store
+    )
+    if not save:
+        return made
     try:
         leaderboards.save(made, store.leaderboards)
     except Stopped:

@@ -12,6 +12,7 @@ from bench.rows import Record, Row, rows
 
 ABOUT = {
     "accuracy": "Test accuracy",
+    "pairs": "All pairs of methods",
     "overall": "All tasks together",
     "gradients": "What happens to the gradient",
     "cost": "What one inference costs, counted on the test set",
@@ -21,6 +22,9 @@ ABOUT = {
     "published": "Published test accuracy beside what was measured here",
 }
 READING = {
+    "pairs": "Difference in percentage points, paired by seed, with a 95 % interval for all pairs together; "
+    "then one for other seeds on other images. Agreement: the share of test images of which both say the "
+    "same.",
     "overall": "Interquartile mean: of the middle half of all runs of all tasks, in percent, with a 95 % "
     "bootstrap interval; failed runs count as chance. Better than baseline: the chance that a run is better "
     "than one of the baseline on the same task. Pareto-optimal in accuracy, energy and training step.",
@@ -67,9 +71,9 @@ class Captions:
             return READING.get(which, "")
         p = " p: of the same family." if "p" in block.heads else ""
         return (
-            f"In percent, mean ± half the 95 % t-interval over n seeds, {CHOSEN}; failed runs count as "
-            f"chance. Δ: difference to {self.baseline} in percentage points, paired by seed, with a 95 % "
-            f"interval for all pairs of rows together.{p}"
+            "In percent, mean ± half the 95 % interval over n seeds and the images of the test set, "
+            f"{CHOSEN}; failed runs count as chance. Δ: difference to {self.baseline} in percentage points, "
+            f"paired by seed, with a 95 % interval for all pairs of rows together.{p}"
         )
 
     def _named(self, block: Block) -> dict[str, Row]:

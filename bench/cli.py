@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 done with cells that failed, or stopped on the way; 2 noth
 
 from __future__ import annotations
 
+import difflib
 import gc
 import shlex
 import sys
@@ -30,6 +31,8 @@ from bench.terminal import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bench.plan import Plan
     from bench.registry import Registry
     from bench.store import Store
@@ -84,7 +87,9 @@ Timeout = Annotated[
     float | None,
     typer.Option("--timeout", min=1, help="Seconds a cell may take, instead of the suite's own."),
 ]
-Table = Literal["accuracy", "overall", "gradients", "latency", "cost", "anytime", "runs", "published"]
+Table = Literal[
+    "accuracy", "pairs", "overall", "gradients", "latency", "cost", "anytime", "runs", "published"
+]
 Kind = Literal["methods", "datasets", "backbones", "suites"]
 
 
@@ -338,6 +343,12 @@ def leaderboard(
         Literal["table", "csv", "markdown", "latex"] | None,
         typer.Option("--format", help="What to print.", show_default="table"),
     ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            "--baseline", help="Compare with METHOD, or METHOD:VARIANT, this once; no file is written."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make the tables of a suite anew from its records, and show one of them.
@@ -349,11 +360,16 @@ def leaderboard(
     if as_json and form:
         raise BenchError(f"--json and --format {form} are two forms of one table: give one of them")
     store, chosen = api.stored(suite, results)
+    if baseline is not None:
+        chosen = chosen.model_copy(update={"baseline": baseline})
     if form in ("markdown", "latex"):
-        sys.stdout.write(api.paste(store, chosen, suite, form, which, results=results))
+        sys.stdout.write(api.paste(store, chosen, suite, form, which, results=results, save=baseline is None))
         _end(store)
         return
-    table = api.write_tables(store, chosen)[which]
+    made = api.write_tables(store, chosen, save=baseline is None)
+    if baseline is not None and not made["accuracy"]["delta_vs_baseline"].notna().any():
+        raise BenchError(_no_baseline(baseline, made["accuracy"]))
+    table = made[which]
     if as_json:
         print_json(render.table_as_json(table))
     elif form == "csv":
@@ -363,6 +379,14 @@ def leaderboard(
     else:
         render_tables.show(which, table, console())
     _end(store)
+
+
+def _no_baseline(baseline: str, accuracy: pd.DataFrame) -> str:
+    from bench.variants import own_words
+
+    there = {f"{m}:{own_words(v)}" for m, v in zip(accuracy["method"], accuracy["variant"], strict=True)}
+    close = difflib.get_close_matches(baseline, sorted(there), n=4, cutoff=0.4)
+    return f"--baseline: no row {baseline} to compare with; there are {', '.join(close or sorted(there))}"
 
 
 def _end(store: Store) -> None:

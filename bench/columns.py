@@ -18,6 +18,9 @@ ACCURACIES = tuple(
     f"test_accuracy_{what}" for what in ("mean", "sd", "ci_low", "ci_high", "last_mean", "best_epoch_mean")
 )
 TASK_COUNTS = ("n_tasks", "n_tasks_missing", "n_runs")
+OF_IMAGES = ("test_accuracy_images_ci_low", "test_accuracy_images_ci_high")
+OTHER = ("other_method", "other_variant")
+PAIRS = ("difference", "ci_low", "ci_high", "images_ci_low", "images_ci_high")
 DELTAS = ("delta_vs_baseline", "delta_ci_low", "delta_ci_high")
 TO_BEST = ("delta_to_best", "delta_to_best_ci_low", "delta_to_best_ci_high")
 P_VALUES = ("p_adjusted", "p_permutation")
@@ -27,12 +30,13 @@ ANYTIME = ("anytime_accuracy_mean", "anytime_accuracy_sd")
 PUBLISHED = ("published", "published_sd", "measured_mean", "measured_sd", "gap")
 SOURCE = ("source", "source_kind", "measure", "same_protocol", "differs", "note")
 
-VERDICT_TEXTS = ("indistinguishable_from_best", "equivalent_to_best", "pareto_optimal")
+VERDICT_TEXTS = ("indistinguishable_from_best", "equivalent_to_best", "equivalent", "pareto_optimal")
 OVERALL = ("iqm", "iqm_ci_low", "iqm_ci_high", "average_rank")
 
-DECIMALS = dict.fromkeys(
-    (*ACCURACIES, *DELTAS, *TO_BEST, "detectable", *RUN_ACCURACIES, *ANYTIME, *OVERALL, *PUBLISHED), 4
-) | dict.fromkeys(P_VALUES, 6)
+_POINTS = (*ACCURACIES, *OF_IMAGES, *DELTAS, *TO_BEST, "detectable", *PAIRS)
+DECIMALS = dict.fromkeys((*_POINTS, *RUN_ACCURACIES, *ANYTIME, *OVERALL, *PUBLISHED), 4) | dict.fromkeys(
+    P_VALUES, 6
+)
 """Digits after the point on disk. Other numbers have six digits that count, or one after the point."""
 WHOLE = (
     "timesteps",
@@ -50,7 +54,7 @@ WHOLE = (
     *RANKS,
 )
 TEXTS = (
-    *(*KEY, *DECLARED, *SOURCE, *VERDICT_TEXTS),
+    *(*KEY, *DECLARED, *OTHER, *SOURCE, *VERDICT_TEXTS),
     *("status", "error", "id", "hardware", "workers"),
 )
 

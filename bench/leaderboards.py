@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,10 @@ from bench.columns import (
     DELTAS,
     EXTRA,
     KEY,
+    OF_IMAGES,
+    OTHER,
     P_VALUES,
+    PAIRS,
     RANKS,
     RUN_ACCURACIES,
     TO_BEST,
@@ -39,21 +43,24 @@ from bench.latency_table import LATENCY_COLUMNS, latency_of
 from bench.overall_table import OVERALL_COLUMNS, overall_of
 from bench.published_table import PUBLISHED_COLUMNS, published_of
 from bench.rows import Record, Row, base, chance, judged, rows, settings
-from bench.store import FAILED, OK
+from bench.statistics_of_images import Answers, accuracy_interval, agreement, answers, difference_interval
+from bench.store import FAILED, OK, Store
 from bench.timings import Timing
 from bench.variants import own_words
 
 VERDICTS = ("indistinguishable_from_best", "equivalent_to_best", *RANKS, "detectable")
 ACCURACY_COLUMNS = (
-    *(*KEY, *DECLARED, *COUNTS, EXTRA, *ACCURACIES, *DELTAS, *P_VALUES),
+    *(*KEY, *DECLARED, *COUNTS, EXTRA, *ACCURACIES, *OF_IMAGES, *DELTAS, *P_VALUES),
     *(*TO_BEST, *VERDICTS),
 )
+PAIRS_COLUMNS = (*KEY, *OTHER, *PAIRS, "p_adjusted", "equivalent", "agreement")
 RUN_EPOCHS = ("best_epoch", "epochs_to_target")
 RUNS_COLUMNS = (*KEY, *DECLARED, "seed", "status", *RUN_ACCURACIES, *RUN_EPOCHS, "error", "id")
 
 COLUMNS = {
     "runs": RUNS_COLUMNS,
     "accuracy": ACCURACY_COLUMNS,
+    "pairs": PAIRS_COLUMNS,
     "overall": OVERALL_COLUMNS,
     "gradients": measured_tables.GRADIENTS_COLUMNS,
     "cost": measured_tables.COST_COLUMNS,
@@ -72,16 +79,20 @@ def runs_table(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def accuracy_table(
-    records: Iterable[Record], baseline: str = "rectangle", seeds: Iterable[int] | None = None
+    records: Iterable[Record],
+    baseline: str = "rectangle",
+    seeds: Iterable[int] | None = None,
+    store: Store | None = None,
 ) -> pd.DataFrame:
     """A row per configuration, best first in each task, compared with the row `baseline` and with the best.
 
-    seeds: those that the suite asks for; others judge nothing, and are counted in n_extra. Failed runs count
-    as chance in everything but the means of the last epoch. Compared are all pairs of the rows that have
-    every seed and the same data, references left out: see `bench.all_pairs`. p_permutation is Holm-adjusted
-    over the comparisons with the baseline.
+    store: where the records' predictions are, for intervals over images; unknown without. seeds: those that
+    the suite asks for; others judge nothing, and are counted in n_extra. Failed runs count as chance in
+    everything but the means of the last epoch. Compared are all pairs of the rows that have every seed and
+    the same data, references left out: see `bench.all_pairs`. p_permutation is Holm-adjusted over the
+    comparisons with the baseline.
     """
-    return _accuracy(rows(records), baseline, seeds)
+    return _accuracy(_tasks(rows(records), baseline, seeds, store))
 
 
 def design_note(
@@ -109,16 +120,19 @@ def tables(
     timings: Sequence[Timing] = (),
     layer_times: Iterable[Mapping[str, Any]] = (),
     seeds: Iterable[int] | None = None,
+    store: Store | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Every table by name; timings, layer_times: of networks and of layers, apart from the trainings.
 
-    seeds: see `accuracy_table`.
+    seeds, store: see `accuracy_table`.
     """
     of = rows(records)
+    tasks = [*_tasks(of, baseline, seeds, store)]
     latency = latency_of(of, timings, layer_times)
     return {
         "runs": _runs(of),
-        "accuracy": _accuracy(of, baseline, seeds),
+        "accuracy": _accuracy(tasks),
+        "pairs": frame([line for task in tasks for line in task.pair_lines()], PAIRS_COLUMNS),
         "overall": overall_of(of, baseline, latency, seeds),
         "gradients": measured_tables.gradients_of(of, baseline),
         "cost": measured_tables.cost_of(of),
@@ -167,15 +181,18 @@ def _runs(of: Sequence[Row]) -> pd.DataFrame:
     return frame([_run(row, record) for row in of for record in row.records], RUNS_COLUMNS)
 
 
-def _accuracy(of: Sequence[Row], baseline: str, seeds: Iterable[int] | None) -> pd.DataFrame:
-    return frame([line for task in _tasks(of, baseline, seeds) for line in task.lines()], ACCURACY_COLUMNS)
+def _accuracy(tasks: Iterable[_Task]) -> pd.DataFrame:
+    return frame([line for task in tasks for line in task.lines()], ACCURACY_COLUMNS)
 
 
 class _Task:
     """The rows of one task and one setting, compared with each other over the seeds that decide."""
 
-    def __init__(self, of: Sequence[Row], baseline: str, asked: Iterable[int] | None) -> None:
-        self.baseline = baseline
+    def __init__(
+        self, of: Sequence[Row], baseline: str, asked: Iterable[int] | None, store: Store | None
+    ) -> None:
+        self.baseline, self.store = baseline, store
+        self._answers: dict[Row, Answers | None] = {}
         self.rows, self.seeds = judged(of, baseline, asked)
         self.extra = {
             new: len(row.records) - len(new.records) for new, row in zip(self.rows, of, strict=True)
@@ -209,12 +226,41 @@ class _Task:
             row.identity()
             | _accuracies(row, self.chance)
             | {EXTRA: self.extra[row]}
+            | self._of_images(row)
             | self._to(self.base, row, DELTAS)
             | {"p_adjusted": self._p(row), "p_permutation": flips.get(row, math.nan)}
             | (self._to(self.compared[0], row, TO_BEST) if row in self.of else {})
             | self._verdicts(row)
             for row in (*self.compared, *others)
         ]
+
+    def pair_lines(self) -> Iterator[Line]:
+        """A line for each two rows that are compared, the better first."""
+        pairs, judged = self.pairs, self.pairs.judged
+        for (i, row), (j, other) in combinations(enumerate(self.compared), 2):
+            difference = float(pairs.differences[i, j])
+            half = float(pairs.halves[i, j]) if judged else math.nan
+            mine, theirs = self._said(row), self._said(other)
+            images, same = (math.nan, math.nan), math.nan
+            if mine is not None and theirs is not None:
+                images, same = difference_interval(mine, theirs), agreement(mine, theirs)
+            yield (
+                named((*KEY, *OTHER), (*row.task, row.method, row.variant, other.method, other.variant))
+                | named(PAIRS, (difference, difference - half, difference + half, *images))
+                | {"p_adjusted": float(pairs.p[i, j]) if judged else math.nan, "agreement": same}
+                | {"equivalent": "" if math.isnan(half) else YES_OR_NO[bool(pairs.equivalent[i, j])]}
+            )
+
+    def _said(self, row: Row) -> Answers | None:
+        """What its networks said of the test set, where that is kept of each seed."""
+        if row not in self._answers:
+            whole = row.count(OK) == len(row.records)
+            self._answers[row] = answers(self.store, row.records) if self.store and whole else None
+        return self._answers[row]
+
+    def _of_images(self, row: Row) -> Line:
+        said = self._said(row)
+        return named(OF_IMAGES, accuracy_interval(said)) if said else {}
 
     @property
     def name(self) -> str:
@@ -291,10 +337,12 @@ class _Task:
         return named(VERDICTS, (*words, rank, *self.pairs.rank_ranges[i], self.pairs.detectable()))
 
 
-def _tasks(of: Sequence[Row], baseline: str, seeds: Iterable[int] | None = None) -> Iterator[_Task]:
+def _tasks(
+    of: Sequence[Row], baseline: str, seeds: Iterable[int] | None = None, store: Store | None = None
+) -> Iterator[_Task]:
     seeds = None if seeds is None else [*seeds]
     for comparable in settings(of):
-        yield _Task(comparable, baseline, seeds)
+        yield _Task(comparable, baseline, seeds, store)
 
 
 def _same(data: str | None, other: str | None) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.columns import COUNTS, DECLARED, DELTAS, EXTRA, RANKS, TASK, TO_BEST, text
+from bench.columns import COUNTS, DECLARED, DELTAS, EXTRA, OF_IMAGES, RANKS, TASK, TO_BEST, text
 from bench.leaderboards import VERDICTS
 from bench.variants import is_option, words
 
@@ -36,7 +36,8 @@ PAPER_HEADINGS = {
 """What of it stands in a paper: in the order of ranks, with bold in the place of a verdict."""
 WORDS = frozenset(
     (
-        *("method", "kind", "changes", "fidelity", "best", "status", "id", "error"),
+        *("method", "other_method", "other_variant", "kind", "changes", "fidelity", "best", "equivalent"),
+        *("status", "id", "error"),
         *("source", "source_kind", "same_protocol", "differs", "note"),
     )
 )
@@ -191,9 +192,16 @@ def _rank(line: Mapping[Any, Any]) -> str:
 
 
 def _accuracy(line: Mapping[Any, Any]) -> str:
-    """`98.30 ± 0.41`: the mean, and half its interval."""
-    low, high = line["test_accuracy_ci_low"], line["test_accuracy_ci_high"]
-    half: str = "" if pd.isna(low) else f" ± {(high - low) / 2:.2f}"
+    """`98.30 ± 0.41`: the mean, and half the interval over seeds and images, or over seeds alone."""
+    ends = next(
+        (
+            (line[low], line[high])
+            for low, high in (OF_IMAGES, ("test_accuracy_ci_low", "test_accuracy_ci_high"))
+            if not pd.isna(line[low])
+        ),
+        None,
+    )
+    half = "" if ends is None else f" ± {(ends[1] - ends[0]) / 2:.2f}"
     return f"{_points(line['test_accuracy_mean'])}{half}"
 
 

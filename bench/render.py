@@ -84,7 +84,7 @@ def outcome(plan: Plan, files: Sequence[Path] = ()) -> RunOutcome:
     if kept:
         statuses = statuses - Counter({OK: len(kept)}) + Counter({"stale": len(kept)})
     suite = plan.whole or plan.suite
-    accuracy = leaderboards.accuracy_table(records, suite.baseline, suite.seeds)
+    accuracy = leaderboards.accuracy_table(records, suite.baseline, suite.seeds, plan.store)
     return RunOutcome(
         suite=plan.suite.name,
         statuses=dict(statuses),

@@ -19,6 +19,19 @@ from bench.terminal_table import print_table
 from bench.variants import full_name
 
 SHOWN: Mapping[str, Mapping[str, str]] = {
+    "pairs": {
+        "method": "method",
+        "other_method": "less",
+        "other_variant": "its variant",
+        "difference": "difference",
+        "ci_low": "from",
+        "ci_high": "to",
+        "p_adjusted": "p, adjusted",
+        "equivalent": "within 1 point",
+        "images_ci_low": "with images, from",
+        "images_ci_high": "to",
+        "agreement": "agreement",
+    },
     "overall": {
         "method": "method",
         "kind": "kind",

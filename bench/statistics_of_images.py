@@ -12,7 +12,7 @@ would do on other images of the same kind.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ from bench.predictions import FILE, Classes, of_bytes
 from bench.statistics import LEVEL, Interval
 from bench.store import OK, Store
 
-Record = dict[str, Any]
+Record = Mapping[str, Any]
 Crossed = NDArray[np.floating[Any]]
 """[S, N]"""
 

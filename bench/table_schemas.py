@@ -15,6 +15,7 @@ from bench.columns import (
     ACCURACIES,
     ANYTIME,
     KEY,
+    OTHER,
     P_VALUES,
     RANKS,
     RUN_ACCURACIES,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 KEYS: Mapping[str, Sequence[str]] = {
     "runs": (*KEY, "seed"),
     "accuracy": KEY,
+    "pairs": (*KEY, *OTHER),
     "overall": ("method", "variant"),
     "gradients": KEY,
     "cost": KEY,
@@ -48,7 +50,7 @@ PERCENT = {
 }
 """Between 0 and 100. The end of a t-interval may lie outside."""
 SHARES = {
-    *(*P_VALUES, "share_ok"),
+    *(*P_VALUES, "share_ok", "agreement"),
     *(f"{name}_mean" for name in ranges.SHARES),
     *(f"probability_of_improvement{end}" for end in ("", "_ci_low", "_ci_high")),
 }
@@ -66,6 +68,7 @@ SETS: Mapping[str, Sequence[str]] = {
     "fidelity": ("official-code", "library", "paper", "reconstructed", "own"),
     "indistinguishable_from_best": ("yes", "no", ""),
     "equivalent_to_best": ("yes", "no", ""),
+    "equivalent": ("yes", "no", ""),
     "pareto_optimal": ("yes", "no", ""),
     "same_protocol": ("yes", "no", "unknown", ""),
     "source_kind": ("primary", "secondary"),
@@ -74,7 +77,9 @@ MAY_LACK = ("kind", "changes", "fidelity")
 """Empty in published.csv where a published method was not run here."""
 INTERVALS = (
     ("test_accuracy_ci_low", "test_accuracy_mean", "test_accuracy_ci_high"),
+    ("test_accuracy_images_ci_low", "test_accuracy_mean", "test_accuracy_images_ci_high"),
     ("delta_ci_low", "delta_vs_baseline", "delta_ci_high"),
+    ("ci_low", "difference", "ci_high"),
     ("delta_to_best_ci_low", "delta_to_best", "delta_to_best_ci_high"),
     ("rank_low", "rank", "rank_high"),
 )

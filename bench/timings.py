@@ -49,12 +49,13 @@ class Needed(BaseModel):
 def forward_kind(method: Mapping[str, Any]) -> Forward:
     """Whose forward pass a method has, by its declared `kind` and `changes`.
 
-    spiking: that of every method that changes the gradient alone; reference: that of the network
+    spiking: that of every method that changes the gradient or the loss alone; reference: that of the network
     without spikes; own: its own, as functions of libraries have, which are called in evaluation too.
     """
     if method["kind"] == "reference":
         return "reference"
-    return "spiking" if method["changes"] == "gradient" and method["kind"] != "library" else "own"
+    plain = method["changes"] in ("gradient", "loss") and method["kind"] != "library"
+    return "spiking" if plain else "own"
 
 
 def timed(kind: Kind, cell: Mapping[str, Any], forward: Forward, data: str | None) -> dict[str, Any]:

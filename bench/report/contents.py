@@ -77,7 +77,9 @@ def contents(suite: Suite, store: Store, found: reading.Reading) -> Contents:
     """The contents of a suite's report, from what lies in its results folder."""
     left_out = [*found.left_out]
     records = found.records
-    tables = leaderboards.tables(records, suite.baseline, found.timings, found.layer_times, suite.seeds)
+    tables = leaderboards.tables(
+        records, suite.baseline, found.timings, found.layer_times, suite.seeds, store
+    )
     tasks = page_tasks(tables["accuracy"])
     of = {(*row.task, row.method, row.variant): row for row in rows(records)}
     lines = {name: by_key(tables[name]) for name in ("anytime", "cost", "gradients", "runs")}

@@ -45,12 +45,15 @@ def test_records_come_from_committed_code_and_name_no_path(suite):
 
 def test_quick_shows_what_it_is_there_to_show():
     table = diff.read(RESULTS / "leaderboards" / "quick" / "accuracy.csv")
-    assert set(table["dataset"]) == {"digits", "digits-events"}
-    assert (table.groupby("dataset")["method"].nunique() >= 8).all()
-    assert (table["n_seeds"] >= 3).all()
-    digits = table[table["dataset"] == "digits"].set_index("method")["test_accuracy_mean"]
-    for method in ("rectangle", "arctan", "mpd-agl"):
-        assert digits["ann-relu"] >= digits[method] >= 97
+    assert set(table["dataset"]) == {"digits", "digits-events", "randman", "yin-yang"}
+    assert (table["n_seeds"] == 5).all()
+    for task, rows in table.groupby("dataset"):
+        row = rows.set_index("method")
+        verdict = row["indistinguishable_from_best"]
+        # Known to be bad; and too narrow a window, where layers or time steps follow each other.
+        bad = ["rectangle:4", "straight-through", *(["rectangle:0.25"] if task in ("digits", "randman") else [])]
+        assert set(verdict[bad]) == {"no"}, task
+        assert row["test_accuracy_mean"]["ann-relu"] > row["test_accuracy_mean"]["rectangle"]
 
 
 @pytest.mark.parametrize("table", MEASURED)
@@ -62,7 +65,7 @@ def test_quick_has_measured_all_there_is_to_measure(table):
     facts = {
         "anytime": ["anytime_accuracy_mean"],
         "cost": ["spikes_per_sample_mean", "sops_per_sample_mean", "macs_per_sample_mean", "energy_uj_mean"],
-        "gradients": ["available_fraction_mean", "vanishing_slope_mean", "descent_gain_1e-2_mean"],
+        "gradients": ["available_fraction_mean", "vanishing_slope_mean"],
         "latency": ["inference_ms_p50_batch1", "train_step_ms_p50", "peak_memory_mb"],
     }
     assert rows[facts[table]].notna().all(axis=None)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import api
+from bench import api, diff
 from bench.errors import BenchError
 
 ROOT = Path(__file__).resolve().parents[1]
+QUICK = ROOT / "results" / "leaderboards" / "quick" / "accuracy.csv"
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +27,15 @@ def test_latex_is_a_fragment_with_a_table_for_each_task(folder, spikegrad):
     made_by, needs, *_ = done.stdout.splitlines()
     assert made_by == "% Made by: spikegrad leaderboard quick --table accuracy --format latex"
     assert needs == r"% Needs \usepackage{array,booktabs,graphicx}"
-    assert done.stdout.count(r"\begin{table}") == 2
-    assert r"\label{tab:quick-digits}" in done.stdout and r"\label{tab:quick-digits-events}" in done.stdout
-    assert (
-        r"gaussian & gradient & paper & \textbf{98.98} $\pm$ 0.40 & 3 & +0.19 [$-$1.92, +2.29]" in done.stdout
-    )
-    assert "this design would detect a true difference of 8.97 percentage points" in done.stdout
+    table = diff.read(QUICK)
+    assert done.stdout.count(r"\begin{table}") == table["dataset"].nunique()
+    for dataset in set(table["dataset"]):
+        assert rf"\label{{tab:quick-{dataset}}}" in done.stdout
+    best = table[table["rank"] == 1].iloc[0]
+    half = (best["test_accuracy_images_ci_high"] - best["test_accuracy_images_ci_low"]) / 2
+    mean = rf"\textbf{{{best['test_accuracy_mean']:.2f}}} $\pm$ {half:.2f}"
+    assert f"{best['method']} & gradient & paper & {mean} & 5 & " in done.stdout
+    assert f"a true difference of {best['detectable']:.2f} percentage points or more" in done.stdout
     assert done.stdout.isascii()
 
 
@@ -39,11 +43,14 @@ def test_markdown_has_a_caption_and_bold(folder, spikegrad):
     done = spikegrad("leaderboard", "quick", "--format", "markdown", cwd=folder)
     assert (done.returncode, done.stderr) == (0, "")
     title, _, caption, _, heads, _, best, *_ = done.stdout.splitlines()
-    assert title == "### digits · convnet · T = 2 · backbone.width=0.75"
-    assert caption.startswith("Test accuracy, suite quick: digits, convnet, T = 2, backbone.width=0.75.")
-    assert "14 epochs, AdamW" in caption and "no proof that they are equal" in caption
+    assert title == "### digits · resnet19 · T = 2 · backbone.width=0.0625"
+    assert caption.startswith("Test accuracy, suite quick: digits, resnet19, T = 2, backbone.width=0.0625.")
+    assert "4 epochs, AdamW" in caption and "no proof that they are equal" in caption
     assert heads.startswith("| rank | method |")
-    assert best.startswith("| 1 | gaussian | fixed | gradient | paper | **98.98** ± 0.40 (n = 3) |")
+    row = diff.read(QUICK).iloc[0]
+    assert (
+        f"| {row['method']} | {row['kind']} |" in best and f"**{row['test_accuracy_mean']:.2f}** ± " in best
+    )
 
 
 def test_a_suite_that_nobody_published_on_says_so(folder, spikegrad):

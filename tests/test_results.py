@@ -51,7 +51,11 @@ def test_quick_shows_what_it_is_there_to_show():
         row = rows.set_index("method")
         verdict = row["indistinguishable_from_best"]
         # Known to be bad; and too narrow a window, where layers or time steps follow each other.
-        bad = ["rectangle:4", "straight-through", *(["rectangle:0.25"] if task in ("digits", "randman") else [])]
+        bad = [
+            "rectangle:4",
+            "straight-through",
+            *(["rectangle:0.25"] if task in ("digits", "randman") else []),
+        ]
         assert set(verdict[bad]) == {"no"}, task
         assert row["test_accuracy_mean"]["ann-relu"] > row["test_accuracy_mean"]["rectangle"]
 

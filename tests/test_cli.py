@@ -63,7 +63,7 @@ def test_a_new_method_of_ten_lines_stands_in_the_table(smoke):
     assert (table["test_accuracy_mean"] > 90).all()
     runs = pd.read_csv(folder / "results/local/leaderboards/smoke/runs.csv")
     assert set(runs["status"]) == {"ok"}
-    tables = ("accuracy", "anytime", "cost", "gradients", "latency", "overall", "published", "runs")
+    tables = ("accuracy", "anytime", "cost", "gradients", "latency", "overall", "pairs", "published", "runs")
     assert [Path(path).name for path in found["files"]] == [*(f"{name}.csv" for name in tables), "smoke.html"]
     assert all((folder / path).is_file() for path in found["files"])
 
@@ -154,13 +154,13 @@ def test_from_python_without_a_main_guard_beside_a_folder_called_bench(smoke, en
     script.write_text(
         "import bench\nprint('begin')\n"
         "frame = bench.run('smoke', methods=['rectangle'], seeds=[0, 1], add=True)\n"
-        "print(sorted(frame.method), int(frame.n_seeds.sum()))\n"
+        "print(sorted(frame.method), int(frame.n_seeds.sum()), int(frame.n_extra.sum()))\n"
         "again = bench.leaderboard('smoke')\nprint(again.equals(frame))\n"
     )
     done = subprocess.run(
         [sys.executable, script], cwd=work, env=environment, capture_output=True, text=True, timeout=120
     )
-    assert done.stdout == "begin\n['rectangle'] 2\nTrue\n", done.stderr
+    assert done.stdout == "begin\n['rectangle'] 1 1\nTrue\n", done.stderr
     assert done.stderr == ""
     table = pd.read_csv(work / "results/local/leaderboards/smoke/runs.csv")
     ours = pd.read_csv(smoke[0] / "results/local/leaderboards/smoke/runs.csv")

@@ -57,7 +57,6 @@ def test_quick_shows_what_it_is_there_to_show():
             *(["rectangle:0.25"] if task in ("digits", "randman") else []),
         ]
         assert set(verdict[bad]) == {"no"}, task
-        assert row["test_accuracy_mean"]["ann-relu"] > row["test_accuracy_mean"]["rectangle"]
 
 
 @pytest.mark.parametrize("table", MEASURED)

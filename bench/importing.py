@@ -153,6 +153,8 @@ def _take_suite(file: Path, store: Store, outcome: Outcome, dry_run: bool) -> bo
         _bytes(file, LARGEST[kept_suites.FILE])
         theirs = kept_suites.read(file)
         assert theirs is not None
+        if theirs.name != store.suite:
+            raise Damaged(f"{file} is of the suite {theirs.name} and lies among those of {store.suite}")
         kept_suites.check(store, theirs)
     except BenchError as problem:
         outcome.refused.append(str(problem))

@@ -48,6 +48,11 @@ def test_records_of_a_suite_that_is_not_shipped_come_in_too(spikegrad, sent, tmp
     for record in (sent / "runs" / "quick").glob("*/record.json"):
         shown_runs.sealed(record, suite="ours")
     (sent / "runs" / "quick").rename(sent / "runs" / "ours")
+    refused = spikegrad("import", sent, cwd=tmp_path)
+    assert (
+        refused.returncode == 1 and "suite.json is of the suite quick and lies among those" in refused.stdout
+    )
+    (sent / "runs" / "ours" / "suite.json").unlink()
     shutil.rmtree(sent / "latency")
     ended = spikegrad("import", sent, cwd=tmp_path)
     assert ended.returncode == 0

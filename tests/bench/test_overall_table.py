@@ -223,4 +223,4 @@ def test_a_critical_difference_needs_five_tasks():
 
 def test_it_is_one_of_the_tables():
     tables = leaderboards.tables(everything())
-    assert list(tables)[:3] == ["runs", "accuracy", "overall"] and len(tables["overall"]) == 3
+    assert list(tables)[:4] == ["runs", "accuracy", "pairs", "overall"] and len(tables["overall"]) == 3

@@ -59,6 +59,17 @@ def test_quick_shows_what_it_is_there_to_show():
         assert set(verdict[bad]) == {"no"}, task
 
 
+def test_what_readme_says_was_found_is_in_the_table():
+    table = diff.read(RESULTS / "leaderboards" / "quick" / "accuracy.csv").set_index(["dataset", "method"])
+    for task in ("digits", "digits-events", "randman", "yin-yang"):
+        row = table.loc[task]
+        assert row.loc["mpd-agl", "delta_ci_low"] < 0 < row.loc["mpd-agl", "delta_ci_high"]
+        assert row.loc["rectangle:4", "indistinguishable_from_best"] == "no"
+    narrow = table.xs("rectangle:0.25", level="method")
+    assert narrow.loc["yin-yang", "indistinguishable_from_best"] == "yes"
+    assert (narrow.loc[["digits", "randman"], "test_accuracy_mean"] < 20).all(), "guessing is 10"
+
+
 @pytest.mark.parametrize("table", MEASURED)
 def test_quick_has_measured_all_there_is_to_measure(table):
     frame = pd.read_csv(RESULTS / "leaderboards" / "quick" / f"{table}.csv")

@@ -293,14 +293,14 @@ def test_the_best_test_epoch_is_one_more_number_and_chooses_nothing(cell, digits
 def test_a_best_test_epoch_that_cannot_be_told_decides_no_status(cell, digits, monkeypatch, bad, best):
     asked = []
 
-    def accuracies(self, split):
+    def evaluation(self, split):
         epoch = len(asked) // 2
         asked.append(split)
         if len(asked) <= 6 and split is digits.test and epoch in bad:
             raise train.Diverged("the network's output became NaN or infinite in evaluation")
-        return [90.0 + epoch] * 2
+        return [90.0 + epoch] * 2, of_numbers(np.zeros(1), np.zeros(1), 10)
 
-    monkeypatch.setattr(train._Trainer, "accuracies", accuracies)
+    monkeypatch.setattr(train._Trainer, "evaluation", evaluation)
     metrics = run(cell(epochs=3, best_test_epoch=True), digits).metrics
     assert metrics["test_accuracy_best_epoch"] == best
     assert (metrics["best_epoch"], metrics["test_accuracy"]) == (2, 93.0)

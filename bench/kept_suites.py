@@ -43,7 +43,9 @@ def read(file: Path) -> Suite | None:
 
 
 def keep(store: Store, suite: Suite) -> None:
-    """Keep it. Raises OSError."""
+    """Keep it; what is kept already is not written again. Raises OSError."""
+    if kept(store) == suite:
+        return
     content = suite.model_dump(mode="json", exclude_unset=True)
     text = json.dumps(content, indent=1, sort_keys=True) + "\n"
     write_atomic(store.runs / FILE, text.encode())

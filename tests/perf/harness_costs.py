@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 import shown_runs
 
-from bench import environment, plan, times, worker
+from bench import environment, kept_suites, plan, times, worker
 from bench.measured_tables import GRADIENTS
 from bench.metrics.run_columns import run_columns
 from bench.predictions import FILE, to_bytes
@@ -52,23 +52,28 @@ device = "cpu"
 """
 
 
+METHODS = (
+    *("mpd-agl", "rectangle", "triangle", "sigmoid", "arctan", "fast-sigmoid", "gaussian"),
+    *("snntorch/atan", "norse/superspike", "ann-relu"),
+)
+
+
 def write_suite(cells: int, folder: Path, more: str = "") -> Path:
-    """The file of a suite of `cells` cells: the methods of quick on two datasets, up to five seeds each.
+    """The file of a suite of `cells` cells: ten methods on two datasets, up to five seeds each.
 
     More cells are more widths, hence more configurations, as in the suites that people write. more: lines
     of TOML. ValueError unless the cells fill such a matrix: 20, 40, 60, 80, or a multiple of 100.
     """
-    methods = [method.name for method in load_suite("quick").methods]
-    of_a_seed = 2 * len(methods)
+    of_a_seed = 2 * len(METHODS)
     widths = max(1, cells // (of_a_seed * 5))
     seeds = cells // (of_a_seed * widths)
     if not seeds or cells != of_a_seed * widths * seeds:
         raise ValueError(
-            f"{cells} cells are no matrix of {len(methods)} methods, 2 datasets and up to 5 seeds"
+            f"{cells} cells are no matrix of {len(METHODS)} methods, 2 datasets and up to 5 seeds"
         )
     swept = [(8 + number) / 64 for number in range(widths)]
     file = folder / f"finished-{cells}.toml"
-    file.write_text(SUITE.format(methods=json.dumps(methods), widths=swept, seeds=[*range(seeds)], more=more))
+    file.write_text(SUITE.format(methods=json.dumps(METHODS), widths=swept, seeds=[*range(seeds)], more=more))
     return file
 
 
@@ -86,6 +91,7 @@ def finish(suite: Path, results: Path) -> int:
         named = {"id": planned.id, "configuration": planned.configuration, "variant": made.label(cell)}
         own = named | {"cell": cell.model_dump(mode="json")}
         _put(results, like[alike] | own | _outcome(chosen.name, planned.id, cell.timesteps))
+    kept_suites.keep(Store(results, chosen.name), chosen)
     kept = Timings(results, chosen.name)
     for each in times.pending(made, worked=[planned.id for planned in made.cells]):
         kept.write(each.timing({"status": "ok", "error": None, "metrics": {"train_step_ms_p50": 1.0}}))

@@ -6,6 +6,7 @@ SPIKEGRAD_WHOLE_SUITES=1 adds what takes minutes: one worker and two on the whol
 
 import json
 import os
+import re
 import subprocess
 import sys
 from statistics import median, quantiles
@@ -117,6 +118,8 @@ def test_rerun_of_a_finished_suite(done, timed, measuring, environment, tmp_path
 def test_leaderboards_from_records(done, timed, measuring, tmp_path):
     count = LEADERBOARD_RECORDS if measuring else TINY_RECORDS
     suite, results = write_suite(TINY_CELLS, tmp_path), tmp_path / "results"
+    # Every seed of the records counts.
+    suite.write_text(re.sub(r"^seeds = .*$", f"seeds = {[*range(SEEDS)]}", suite.read_text(), flags=re.M))
     configurations = write_records(count, "finished", results)
     assert configurations == count // SEEDS
     timed(
@@ -188,7 +191,15 @@ def test_a_cell_beyond_its_training(done, measuring, tmp_path, request):
         took, trained = {}, {}
         for n in (1, seeds) if measuring else (seeds,):
             results = tmp_path / f"{number}-{n}"
-            chosen = ("--methods", "mpd-agl", "--datasets", "digits", "--seeds", ",".join(map(str, range(n))))
+            chosen = (
+                "--methods",
+                "mpd-agl",
+                "--datasets",
+                "digits",
+                "--seeds",
+                ",".join(map(str, range(n))),
+                "--add",
+            )
             began = perf_counter()
             done("run", suite, "--results", results, *chosen, "--jobs", "1", "--no-times")
             took[n] = perf_counter() - began

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from ledger import Measured
-from trained_networks import FOUND
+from trained_networks import FOUND, NARROW_SUITE
 
 from bench import data, train
 from bench.suite import Cell, load_suite
@@ -24,12 +24,12 @@ ROUNDS = 5
 
 @pytest.fixture(scope="module")
 def digits():
-    suite = load_suite("quick")
+    suite = load_suite(NARROW_SUITE)
     return data.prepare(FOUND.dataset("digits").item, data.Request(Path(), suite.timesteps[0]))
 
 
 def cell(seed, epochs, **profile):
-    suite = load_suite("quick")
+    suite = load_suite(NARROW_SUITE)
     method = FOUND.method("mpd-agl").item
     return Cell(
         method={"name": "mpd-agl", "params": method.defaults(0.5)},
@@ -44,7 +44,7 @@ def cell(seed, epochs, **profile):
 
 
 def test_effect(digits, measuring, ledger, in_turn):
-    seeds, epochs = (SEEDS, load_suite("quick").recipe.epochs) if measuring else ([0], 1)
+    seeds, epochs = (SEEDS, load_suite(NARROW_SUITE).recipe.epochs) if measuring else ([0], 1)
     if not measuring:
         few = digits.train.take(range(48))
         digits = dataclasses.replace(digits, train=few)

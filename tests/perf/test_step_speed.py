@@ -14,7 +14,7 @@ from cases import CASES, WHOLE_CASES, eager, parameters, present, small
 from ledger import Measured
 from peers import PEERS
 from subjects import OURS, RELU
-from trained_networks import FOUND, network_of, training_step
+from trained_networks import FOUND, NARROW_SUITE, network_of, training_step
 
 from bench.api import load_suite
 
@@ -107,7 +107,7 @@ def test_forward_pass(case, in_turn, ledger, layouts, device, measuring):
 @pytest.mark.benchmark(group="training step of quick's convnet on digits")
 @pytest.mark.parametrize("method", ["ann-relu", "rectangle", "mpd-agl"])
 def test_step(benchmark, method):
-    suite = load_suite("quick")
+    suite = load_suite(NARROW_SUITE)
     network = network_of("convnet", method, (1, 8, 8), suite.backbones[0].width, suite.timesteps[0])
     # A step of its own at each time: without spikes a still sample would be computed at one step only.
     x = torch.rand(suite.recipe.batch_size, 1, 1, 8, 8).repeat(1, suite.timesteps[0], 1, 1, 1)

@@ -1,5 +1,7 @@
 """Networks, and a training step of one, to be timed."""
 
+from pathlib import Path
+
 import torch
 
 from bench import registry, train
@@ -8,6 +10,7 @@ from bench.layers import NeuronOptions
 from bench.precision import FULL
 
 FOUND = registry.load()
+NARROW_SUITE = str(Path(__file__).with_name("narrow.toml"))
 
 
 def network_of(backbone, method, shape, width, timesteps, values=None):

@@ -326,7 +326,7 @@ def new(
         file = template.new_dataset(name, folder)
         check, run = (
             f"data check --plugin {file}",
-            f"run smoke --plugin {file} --datasets {shlex.quote(name)}",
+            f"run smoke --plugin {file} --datasets {shlex.quote(name)} --add",
         )
     say(console(), f"wrote {file}\ncheck it: spikegrad {check}\nrun it:   spikegrad {run}")
 

@@ -53,7 +53,7 @@ _DATASET = '''\
 Put your own samples into `bars`, and what they are into the declaration above it. Then:
 
     spikegrad data check --plugin {file}
-    spikegrad run smoke --plugin {file} --datasets {name}
+    spikegrad run smoke --plugin {file} --datasets {name} --add
 
 A set that is read from disk is read from `request.root`, and declares `files`, `get` and `verify`;
 one of events declares `events=True` and gives [N, T, C, H, W]: bench/data.py tells of each.

@@ -21,17 +21,18 @@ def sent(tmp_path):
 
 
 def test_what_is_sent_is_taken_in_and_stands_in_the_tables(spikegrad, sent, tmp_path):
-    plugin = tmp_path / "mine.py"
-    plugin.write_text("raise SystemExit('it was run')")
-    made = spikegrad("export", "hand", "--results", sent, "--plugin", plugin, cwd=tmp_path)
+    kept = sent / "runs/hand/plugins/0123456789abcdef/mine.py"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("raise SystemExit('it was run')")
+    made = spikegrad("export", "hand", "--results", sent, cwd=tmp_path)
     assert (made.returncode, made.stderr) == (0, "")
     assert made.stdout == "wrote hand.tar.gz: 6 records, no timing\n"
     taken = spikegrad("import", "hand.tar.gz", cwd=tmp_path)
     assert taken.returncode == 0
     assert taken.stdout.startswith("hand: 6 records taken in\n")
-    assert "the bundle brings code (plugins/mine.py), which is not run and not kept" in taken.stdout
     assert len(Store(tmp_path / "results/local", "hand").records()) == 6
-    assert not list((tmp_path / "results").rglob("*.py"))
+    (source,) = (tmp_path / "results").rglob("*.py")
+    assert source.read_text() == kept.read_text()
 
 
 def test_two_laboratories_share_a_folder(spikegrad, sent, tmp_path):
@@ -55,7 +56,6 @@ def test_two_laboratories_share_a_folder(spikegrad, sent, tmp_path):
     [
         (["nonsense"], "no suite 'nonsense'"),
         (["quick"], "no records of the suite quick in results/local: there is nothing to export"),
-        (["hand", "--results", "sent", "--plugin", "gone.py"], "--plugin gone.py: there is no such file"),
         (["hand", "--results", "sent", "--to", "sent"], "sent is there already: name a folder that is not"),
     ],
 )

@@ -61,11 +61,14 @@ def test_the_table_gives_each_row_what_is_its_own(ran):
 
 def test_it_changes_nothing_in_a_record(ran):
     def files(folder):
-        return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*.*") if p.is_file()}
+        return {str(p.relative_to(folder)): p.read_bytes() for p in folder.glob("timing/*/*") if p.is_file()}
 
     records = files(ran[0] / "without/runs")
     assert sum(name.endswith("record.json") for name in records) == 8
     assert files(ran[0] / "r/runs") == records
+    # The suite, though, is kept as it was last asked for.
+    assert not json.loads((ran[0] / "without/runs/timing/suite.json").read_text()).get("times", True)
+    assert json.loads((ran[0] / "r/runs/timing/suite.json").read_text()).get("times", True)
 
 
 def test_what_is_timed_is_not_timed_again(ran, spikegrad):

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench import statistics
 from bench.across_tasks import (
@@ -23,7 +24,9 @@ from bench.across_tasks import (
     interquartile_mean,
     probability_of_improvement,
 )
+from bench.all_pairs import AllPairs
 from bench.columns import DECLARED, Line, frame, named
+from bench.fronts import faster, front, lower
 from bench.latency_table import training_steps
 from bench.rows import Record, Row, base, chance, judged, rows, settings
 from bench.statistics import Values
@@ -195,27 +198,48 @@ def _improvement(
 def _pareto(
     ranked: Sequence[_Method], scores: Sequence[Mapping[Row, Values]], steps: Mapping[tuple[Any, ...], float]
 ) -> dict[int, str]:
-    """Which methods none other equals in accuracy, energy and training step, and beats in one.
+    """Which methods are on the front of accuracy, energy and training step: see `bench.fronts`.
 
     Prices are geometric means over tasks, of which the dearest would else decide alone. Nothing where any
     of the three is unknown.
     """
-    found: dict[int, tuple[float, ...]] = {}
-    for method in ranked:
+    better_of = [_told([scores[i][m.rows[i]] for m in ranked]) for i in range(len(scores))]
+    values, step_of = dict[int, tuple[float, float, float]](), dict[int, float]()
+    for place, method in enumerate(ranked):
         accuracy = float(np.mean([scores[i][row].mean() for i, row in method.rows.items()]))
         energy = _geometric([statistics.mean(row.values("energy_uj")) for row in method.rows.values()])
         keys = [(*row.task, row.method, row.variant) for row in method.rows.values()]
-        step = _geometric([steps.get(key, math.nan) for key in keys])
+        step = step_of[place] = _geometric([steps.get(key, math.nan) for key in keys])
         if not math.isnan(energy + step):
-            found[id(method)] = (-round(accuracy, 9), energy, step)
+            values[place] = (round(accuracy, 9), -energy, -step)
 
-    def dominated(point: tuple[float, ...]) -> bool:
-        return any(
-            other != point and all(o <= p for o, p in zip(other, point, strict=True))
-            for other in found.values()
+    def better(a: int, b: int) -> bool:
+        mine, theirs = ranked[a].rows, ranked[b].rows
+        accurate = [(bool(told[a, b]), bool(told[b, a])) for told in better_of]
+        energies = [(mine[i].values("energy_uj"), theirs[i].values("energy_uj")) for i in mine]
+        cheap = [(lower(own, other), lower(other, own)) for own, other in energies]
+        return (
+            _in_some_and_worse_in_none(accurate)
+            or _in_some_and_worse_in_none(cheap)
+            or faster(step_of[a], step_of[b])
         )
 
-    return {method: "no" if dominated(point) else "yes" for method, point in found.items()}
+    best = front(values, better)
+    return {id(ranked[place]): "yes" if place in best else "no" for place in values}
+
+
+def _told(scores: Sequence[Values]) -> NDArray[np.bool_]:
+    """Whether row i is better than row j beyond its interval, [k, k]; nothing where a row lacks a score."""
+    if len({of.size for of in scores}) == 1:
+        pairs = AllPairs(np.array(scores))
+        if pairs.judged and np.isfinite(pairs.scores).all():
+            return pairs.better
+    return np.zeros((len(scores), len(scores)), bool)
+
+
+def _in_some_and_worse_in_none(tasks: Sequence[tuple[bool, bool]]) -> bool:
+    """tasks: in each, whether one is better than the other beyond noise, and whether it is worse."""
+    return any(better for better, _ in tasks) and not any(worse for _, worse in tasks)
 
 
 def _geometric(values: Sequence[float]) -> float:

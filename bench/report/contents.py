@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from bench import derivatives, failures, leaderboards, reading
+from bench.columns import KEY, OTHER, TASK
 from bench.latency_table import training_steps
 from bench.layer_grids import size_scale
 from bench.readable import blocks
@@ -84,6 +85,7 @@ def contents(suite: Suite, store: Store, found: reading.Reading) -> Contents:
     of = {(*row.task, row.method, row.variant): row for row in rows(records)}
     lines = {name: by_key(tables[name]) for name in ("anytime", "cost", "gradients", "runs")}
     steps = training_steps(tables["latency"])
+    told = _told(tables["pairs"])
     maps = _maps(tasks, of, store, left_out)
     critical = over_tasks.critical(records, suite.baseline, suite.seeds)
     return Contents(
@@ -104,7 +106,7 @@ def contents(suite: Suite, store: Store, found: reading.Reading) -> Contents:
             "suite": suite.name,
             "tasks": [
                 {"id": task.id, "title": task.title, "methods": [entry.name for entry in task.entries]}
-                | _figures(task, lines, steps, of)
+                | _figures(task, lines, steps, of, told)
                 | {"maps": maps.get(task.id, {})}
                 for task in tasks
             ],
@@ -153,13 +155,25 @@ def _blocks(
     return found
 
 
+def _told(pairs: pd.DataFrame) -> set[tuple[Key, Key]]:
+    """The rows of the table of pairs of which the first is better beyond the interval, by their keys."""
+    apart = pairs[pairs["ci_low"] > 0]
+    first = apart[[*KEY]].itertuples(index=False, name=None)
+    second = apart[[*TASK, *OTHER]].itertuples(index=False, name=None)
+    return {*zip(first, second, strict=True)}
+
+
 def _figures(
-    task: Task, lines: Mapping[str, figure_rows.Lines], steps: Mapping[Key, float], of: Mapping[Key, Row]
+    task: Task,
+    lines: Mapping[str, figure_rows.Lines],
+    steps: Mapping[Key, float],
+    of: Mapping[Key, Row],
+    told: Collection[tuple[Key, Key]],
 ) -> dict[str, Any]:
     return {
         "accuracy": figure_rows.accuracy(task),
         "anytime": figure_rows.anytime(task, lines["anytime"]),
-        "cost": figure_rows.costs(task, lines["cost"], steps),
+        "cost": figure_rows.costs(task, of, steps, told),
         "slope": figure_rows.slopes(task, lines["gradients"]),
         "swept": figure_rows.swept(task, of),
     }

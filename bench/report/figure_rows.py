@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from bench import statistics
+from bench.fronts import faster, front, lower
 from bench.report.tasks import NOTHING, REFERENCE, Entry, Key, Line, Task, known, rounded
 from bench.rows import Row
+from bench.statistics import Values
 
 Lines = Mapping[Key, Sequence[Line]]
 STEP = "train_step_ms_p50"
 COSTS = {
-    "energy_uj_mean": "energy of an inference, µJ (estimate)",
-    "sops_per_sample_mean": "synaptic operations of an inference",
+    "energy_uj": "energy of an inference, µJ (estimate)",
+    "sops_per_sample": "synaptic operations of an inference",
     STEP: "training step, ms",
 }
 FULL = 100.0
@@ -53,40 +57,52 @@ def anytime(task: Task, lines: Lines) -> list[Line]:
     return found if any(row["t"] > 1 for row in found) else []
 
 
-def costs(task: Task, cost: Lines, steps: Mapping[Key, float]) -> dict[str, list[Line]]:
+def costs(
+    task: Task, of: Mapping[Key, Row], steps: Mapping[Key, float], told: Collection[tuple[Key, Key]]
+) -> dict[str, list[Line]]:
     """By what is paid: the methods with accuracy and price, and whether they are on the front.
 
-    steps: milliseconds of a training step. Reference rows are drawn and are not on the front.
+    steps: milliseconds of a training step. told: pairs of rows of which the first is better in accuracy
+    beyond the interval that decides. `front`: see `bench.fronts`; `edge`: by means alone, which is what a
+    line can join. Reference rows are drawn and are neither.
     """
-    found: dict[str, list[Line]] = {}
+    found = {}
     for column, label in COSTS.items():
-        prices = (
-            steps if column == STEP else {e.key: _one(cost, e).get(column, math.nan) for e in task.entries}
-        )
-        rows: list[Line] = []
-        for entry in task.entries:
-            price = rounded(prices.get(entry.key, math.nan))
-            accuracy = rounded(entry.line["test_accuracy_mean"])
-            # A network without spikes has no synaptic operations: that is no price.
-            if price and accuracy is not None:
-                rows.append({"method": entry.name, "kind": entry.kind, "x": price, "accuracy": accuracy})
-        on_front = front([(row["x"], row["accuracy"]) for row in rows if row["kind"] != REFERENCE])
-        for row in rows:
-            ranked = row["kind"] != REFERENCE and (row["x"], row["accuracy"]) in on_front
-            row["front"] = "yes" if ranked else "no"
+        if column == STEP:
+            rows = _priced(task, steps, lambda a, b: faster(steps[a], steps[b]), told)
+        else:
+            runs = {e.key: of[e.key].values(column) for e in task.entries if e.key in of}
+            prices = {key: statistics.mean(values) for key, values in runs.items()}
+            rows = _priced(task, prices, partial(_cheaper, runs), told)
         if rows:
-            found[label] = sorted(rows, key=lambda row: (row["x"], row["accuracy"]))
+            found[label] = rows
     return found
 
 
-def front(points: Sequence[tuple[float, float]]) -> set[tuple[float, float]]:
-    """Of (price, gain) those that no other matches in both and beats in one."""
-    best, kept = -math.inf, set[tuple[float, float]]()
-    for price, gain in sorted(points, key=lambda point: (point[0], -point[1])):
-        if gain > best:
-            best = gain
-            kept.add((price, gain))
-    return kept
+def _cheaper(runs: Mapping[Key, Values], a: Key, b: Key) -> bool:
+    return lower(runs[a], runs[b])
+
+
+def _priced(
+    task: Task,
+    prices: Mapping[Key, float],
+    cheaper: Callable[[Key, Key], bool],
+    told: Collection[tuple[Key, Key]],
+) -> list[Line]:
+    """The rows of `costs` for one price, cheapest first."""
+    rows: dict[Key, Line] = {}
+    for entry in task.entries:
+        price = rounded(prices.get(entry.key, math.nan))
+        accuracy = rounded(entry.line["test_accuracy_mean"])
+        # A network without spikes has no synaptic operations: that is no price.
+        if price and accuracy is not None:
+            rows[entry.key] = {"method": entry.name, "kind": entry.kind, "x": price, "accuracy": accuracy}
+    points = {key: (row["accuracy"], -row["x"]) for key, row in rows.items() if row["kind"] != REFERENCE}
+    best = front(points, lambda a, b: (a, b) in told or cheaper(a, b))
+    edge = front(points, lambda a, b: points[a] != points[b])
+    for key, row in rows.items():
+        row["front"], row["edge"] = ("yes" if key in those else "no" for those in (best, edge))
+    return sorted(rows.values(), key=lambda row: (row["x"], row["accuracy"]))
 
 
 def slopes(task: Task, gradients: Lines) -> list[Line]:

@@ -92,10 +92,10 @@ def anytime() -> Layered:
 
 
 def cost() -> Layered:
-    """A dot a method, the front of those that nothing beats in both, a line at the reference's accuracy.
+    """A dot a method, the front of those that nothing dominates, a line at the reference's accuracy.
 
-    Rows: method, kind, x, accuracy, front (yes, no). The reference's price may be many times the others',
-    and stands in the numbers alone.
+    Rows: method, kind, x, accuracy, front (yes, no), and edge, of those that the line joins. The reference's
+    price may be many times the others', and stands in the numbers alone.
     """
     base = _chart()
     spiking = base.transform_filter(f"datum.kind !== '{REFERENCE}'")
@@ -107,7 +107,8 @@ def cost() -> Layered:
     name = ceiling.mark_text(align="right", dy=-7, fontSize=11, x="width").encode(y=y, text="method:N")
     # By these names the page leaves them out where there is no reference.
     limit, name = limit.properties(name="reference-line"), name.properties(name="reference-name")
-    line = front.mark_line(interpolate="step-after", color="#8d8d8d").encode(x=x, y=y)
+    edge = base.transform_filter("datum.edge === 'yes'")
+    line = edge.mark_line(interpolate="step-after", color="#8d8d8d").encode(x=x, y=y)
     dots = spiking.mark_point(filled=True, size=80, opacity=0.95).encode(
         x=x,
         y=y,

@@ -179,6 +179,19 @@ def test_optimal_is_what_nothing_dominates():
     }
 
 
+def test_what_only_noise_puts_lower_stays_optimal():
+    """near is lower in accuracy, energy and step, and in nothing by more than noise; slow is, in accuracy."""
+    outcomes = {"rectangle": GOOD, "near": [v - 0.1 * (i % 3) for i, v in enumerate(GOOD)], "slow": POOR}
+    records, steps = priced(everything(outcomes), {m: (1.0, 9.0) for m in outcomes})
+    for record in records:
+        name, seed = record["cell"]["method"]["name"], record["cell"]["seed"]
+        record["metrics"]["energy_uj"] = 10 + seed + 0.1 * (name == "near")
+    steps["train_step_ms_p50"] += 0.3 * (steps["method"] == "near")
+    table = overall(records, steps)
+    optimal = {m: line(table, m)["pareto_optimal"] for m in outcomes}
+    assert optimal == {"rectangle": "yes", "near": "yes", "slow": "no"}
+
+
 @pytest.mark.parametrize("why", ["no energy", "no step", "two machines"])
 def test_where_a_price_is_unknown_nothing_is_called_optimal(why):
     prices = dict.fromkeys(OUTCOMES, (1.0, 1.0))

@@ -3,24 +3,12 @@
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from written_records import FAIR, GOOD, POOR, runs
 
 from bench import leaderboards
 from bench.report import figure_rows
 from bench.report.tasks import by_key, page_tasks
 from bench.rows import rows
-
-points = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)).map(lambda p: (float(p[0]), float(p[1]))))
-
-
-@given(points)
-def test_the_front_is_what_nothing_dominates(given_points):
-    def dominated(point):
-        return any(other[0] <= point[0] and other[1] >= point[1] and other != point for other in given_points)
-
-    assert figure_rows.front(given_points) == {p for p in given_points if not dominated(p)}
 
 
 def task_of(records):
@@ -37,24 +25,54 @@ def test_accuracy_has_intervals_that_end_at_100_and_no_row_for_what_has_none():
     assert (second["method"], second["low"], second["high"], second["end"]) == ("arctan", None, None, None)
 
 
+ENERGY = "energy of an inference, µJ (estimate)"
+
+
+def priced(records, prices):
+    """The records with an energy of each run; reference rows have no synaptic operations."""
+    for record in records:
+        energies = prices[record["cell"]["method"]["name"]]
+        record["metrics"] |= {"energy_uj": energies[record["cell"]["seed"]], "sops_per_sample": 0.0}
+    return records
+
+
 def test_costs_know_their_front_and_leave_the_reference_out_of_it():
     records = runs("rectangle", GOOD) + runs("arctan", FAIR) + runs("slow", POOR)
     records += runs("ann-relu", [99.9] * 5, kind="reference")
-    task, _ = task_of(records)
     prices = {"rectangle": 2.0, "arctan": 1.0, "slow": 3.0, "ann-relu": 0.5}
-    cost = {e.key: [{"energy_uj_mean": prices[e.name], "sops_per_sample_mean": 0.0}] for e in task.entries}
-    found = figure_rows.costs(task, cost, {task.entries[0].key: 5.0})
-    energy, step = (found[label] for label in ("energy of an inference, µJ (estimate)", "training step, ms"))
-    assert {row["method"]: row["front"] for row in energy} == {
-        "rectangle": "yes",
-        "arctan": "yes",
-        "slow": "no",
-        "ann-relu": "no",
+    task, of = task_of(priced(records, {name: [price] * 5 for name, price in prices.items()}))
+    found = figure_rows.costs(task, of, {task.entries[0].key: 5.0}, set())
+    assert {row["method"]: (row["front"], row["edge"]) for row in found[ENERGY]} == {
+        "rectangle": ("yes", "yes"),
+        "arctan": ("yes", "yes"),
+        "slow": ("no", "no"),
+        "ann-relu": ("no", "no"),
     }
-    assert [row["x"] for row in energy] == [0.5, 1.0, 2.0, 3.0]
-    assert [(row["method"], row["x"]) for row in step] == [(task.entries[0].name, 5.0)]
+    assert [row["x"] for row in found[ENERGY]] == [0.5, 1.0, 2.0, 3.0]
+    assert [(r["method"], r["x"]) for r in found["training step, ms"]] == [(task.entries[0].name, 5.0)]
     # No synaptic operations at all are no price.
     assert "synaptic operations of an inference" not in found
+
+
+def test_only_what_exceeds_noise_takes_a_method_off_the_front():
+    """All three are in the order of accuracy and of price: by means the first alone would be on the front."""
+    records = runs("first", GOOD) + runs("rectangle", FAIR) + runs("last", POOR)
+    noisy = {
+        name: [mean, mean + 2, mean - 2, mean + 1, mean - 1]
+        for name, mean in (("first", 5.0), ("rectangle", 5.5), ("last", 6.0))
+    }
+    task, of = task_of(priced(records, noisy))
+    keys = [entry.key for entry in task.entries]
+
+    def fronts(told, steps=None):
+        found = figure_rows.costs(task, of, steps or {}, told)
+        return [row["front"] for row in found["training step, ms" if steps else ENERGY]]
+
+    assert fronts(set()) == ["yes", "yes", "yes"]
+    assert fronts({(keys[0], keys[2])}) == ["yes", "yes", "no"]
+    assert fronts(set(), dict(zip(keys, (10.0, 10.5, 12.0), strict=True))) == ["yes", "yes", "no"]
+    edges = [row["edge"] for row in figure_rows.costs(task, of, {}, set())[ENERGY]]
+    assert edges == ["yes", "no", "no"]
 
 
 def test_accuracy_over_time_is_only_there_where_there_is_more_than_one_step():

@@ -1,7 +1,8 @@
 """Who is on a Pareto front, counting only differences that exceed noise.
 
-A point leaves the front where another is at least as good in everything, and better in something by more
-than noise. What noise put a little lower stays: a front of means alone ranks the noise.
+A method leaves the front where another is at least as accurate, better in something by more than noise, and
+worse in nothing by more than noise. A front of means alone ranks the noise: a method that is clearly less
+accurate stays on it for a training step that was timed a hair shorter.
 """
 
 from __future__ import annotations
@@ -17,21 +18,22 @@ SAME_STEP = 0.1
 """Times of training steps are single measurements, without a spread: less than a tenth apart is the same."""
 
 
-def front(values: Mapping[Point, Sequence[float]], better: Callable[[Point, Point], bool]) -> set[Point]:
+def front(accuracy: Mapping[Point, float], better: Sequence[Callable[[Point, Point], bool]]) -> set[Point]:
     """The points that no other dominates.
 
-    values: of each point what it is judged by, more is better, so that prices are negative. better: whether
-    the first point is better than the second in any of these by more than noise.
+    accuracy: means, of which the higher is never dominated by a lower one, whatever is known of them.
+    better: for accuracy and for each price, whether the first point is better than the second by more than
+    noise.
     """
 
-    def dominated(point: Point) -> bool:
-        return any(
-            all(o >= p for o, p in zip(values[other], values[point], strict=True)) and better(other, point)
-            for other in values
-            if other != point
+    def dominates(a: Point, b: Point) -> bool:
+        return (
+            accuracy[a] >= accuracy[b]
+            and any(beyond(a, b) for beyond in better)
+            and not any(beyond(b, a) for beyond in better)
         )
 
-    return {point for point in values if not dominated(point)}
+    return {point for point in accuracy if not any(dominates(other, point) for other in accuracy)}
 
 
 def lower(a: Values, b: Values) -> bool:

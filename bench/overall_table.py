@@ -200,32 +200,29 @@ def _pareto(
 ) -> dict[int, str]:
     """Which methods are on the front of accuracy, energy and training step: see `bench.fronts`.
 
-    Prices are geometric means over tasks, of which the dearest would else decide alone. Nothing where any
-    of the three is unknown.
+    Training steps are geometric means over tasks, of which the dearest would else decide alone. Nothing
+    where any of the three is unknown.
     """
     better_of = [_told([scores[i][m.rows[i]] for m in ranked]) for i in range(len(scores))]
-    values, step_of = dict[int, tuple[float, float, float]](), dict[int, float]()
+    accuracies, step_of = dict[int, float](), dict[int, float]()
     for place, method in enumerate(ranked):
-        accuracy = float(np.mean([scores[i][row].mean() for i, row in method.rows.items()]))
         energy = _geometric([statistics.mean(row.values("energy_uj")) for row in method.rows.values()])
         keys = [(*row.task, row.method, row.variant) for row in method.rows.values()]
         step = step_of[place] = _geometric([steps.get(key, math.nan) for key in keys])
         if not math.isnan(energy + step):
-            values[place] = (round(accuracy, 9), -energy, -step)
+            accuracy = np.mean([scores[i][row].mean() for i, row in method.rows.items()])
+            accuracies[place] = round(float(accuracy), 9)
 
-    def better(a: int, b: int) -> bool:
+    def more_accurate(a: int, b: int) -> bool:
+        return _in_some_and_worse_in_none([(bool(told[a, b]), bool(told[b, a])) for told in better_of])
+
+    def cheaper(a: int, b: int) -> bool:
         mine, theirs = ranked[a].rows, ranked[b].rows
-        accurate = [(bool(told[a, b]), bool(told[b, a])) for told in better_of]
-        energies = [(mine[i].values("energy_uj"), theirs[i].values("energy_uj")) for i in mine]
-        cheap = [(lower(own, other), lower(other, own)) for own, other in energies]
-        return (
-            _in_some_and_worse_in_none(accurate)
-            or _in_some_and_worse_in_none(cheap)
-            or faster(step_of[a], step_of[b])
-        )
+        pairs = [(mine[i].values("energy_uj"), theirs[i].values("energy_uj")) for i in mine]
+        return _in_some_and_worse_in_none([(lower(x, y), lower(y, x)) for x, y in pairs])
 
-    best = front(values, better)
-    return {id(ranked[place]): "yes" if place in best else "no" for place in values}
+    best = front(accuracies, [more_accurate, lambda a, b: faster(step_of[a], step_of[b]), cheaper])
+    return {id(ranked[place]): "yes" if place in best else "no" for place in accuracies}
 
 
 def _told(scores: Sequence[Values]) -> NDArray[np.bool_]:

@@ -63,8 +63,8 @@ def costs(
     """By what is paid: the methods with accuracy and price, and whether they are on the front.
 
     steps: milliseconds of a training step. told: pairs of rows of which the first is better in accuracy
-    beyond the interval that decides. `front`: see `bench.fronts`; `edge`: by means alone, which is what a
-    line can join. Reference rows are drawn and are neither.
+    beyond the interval that decides. `front`: see `bench.fronts`; `edge`: of these by means alone, which
+    is what a line can join. Reference rows are drawn and are neither.
     """
     found = {}
     for column, label in COSTS.items():
@@ -97,9 +97,12 @@ def _priced(
         # A network without spikes has no synaptic operations: that is no price.
         if price and accuracy is not None:
             rows[entry.key] = {"method": entry.name, "kind": entry.kind, "x": price, "accuracy": accuracy}
-    points = {key: (row["accuracy"], -row["x"]) for key, row in rows.items() if row["kind"] != REFERENCE}
-    best = front(points, lambda a, b: (a, b) in told or cheaper(a, b))
-    edge = front(points, lambda a, b: points[a] != points[b])
+    ranked = {key: row["accuracy"] for key, row in rows.items() if row["kind"] != REFERENCE}
+    best = front(ranked, [lambda a, b: (a, b) in told, cheaper])
+    edge = front(
+        {key: ranked[key] for key in best},
+        [lambda a, b: ranked[a] > ranked[b], lambda a, b: bool(rows[a]["x"] < rows[b]["x"])],
+    )
     for key, row in rows.items():
         row["front"], row["edge"] = ("yes" if key in those else "no" for those in (best, edge))
     return sorted(rows.values(), key=lambda row: (row["x"], row["accuracy"]))

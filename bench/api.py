@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -231,7 +232,9 @@ def to_paste(
 
     Raises BenchError if there are no records.
     """
-    return paste(*stored(suite, results), suite, form, table, results=results)
+    store, chosen = stored(suite, results)
+    made = write_tables(store, chosen)
+    return paste(store, chosen, suite, form, table, made[table], results=results)
 
 
 def paste(
@@ -239,26 +242,43 @@ def paste(
     chosen: Suite,
     suite: str,
     form: Form,
-    table: str,
+    name: str,
+    table: pd.DataFrame,
     *,
     results: Path | str | None,
-    save: bool = True,
 ) -> str:
-    """The same, from a store that can then say what was left out. save: whether the tables are written."""
+    """A table that has been made, as a text with captions. suite: as it was asked for."""
     from bench import formats
 
-    made = write_tables(store, chosen, save=save)[table]
-    command = ["leaderboard", suite, *(["--results", str(results)] if results else []), "--table", table]
+    command = ["leaderboard", suite, *(["--results", str(results)] if results else []), "--table", name]
     return formats.to_paste(
         form,
+        name,
         table,
-        made,
         suite=store.suite,
         records=store.records(),
         baseline=chosen.baseline,
         seeds=chosen.seeds,
         command=["spikegrad", *command, "--format", form],
     )
+
+
+def against(store: Store, chosen: Suite, baseline: str) -> Suite:
+    """The suite, with its rows compared with another: METHOD, or METHOD:VARIANT.
+
+    Raises BenchError where no row has that name.
+    """
+    from bench.rows import rows
+    from bench.variants import DEFAULT, own_words
+
+    there = set[str]()
+    for row in rows(store.records()):
+        own = own_words(row.variant)
+        there |= {f"{row.method}:{own}"} | ({row.method} if own == DEFAULT else set())
+    if baseline not in there:
+        close = difflib.get_close_matches(baseline, sorted(there), n=4, cutoff=0.4) or sorted(there)
+        raise BenchError(f"--baseline: no row {baseline} to compare with; there are {', '.join(close)}")
+    return chosen.model_copy(update={"baseline": baseline})
 
 
 def stored(suite: str, results: Path | str | None) -> tuple[Store, Suite]:

@@ -6,7 +6,6 @@ Exit codes: 0 done; 1 done with cells that failed, or stopped on the way; 2 noth
 
 from __future__ import annotations
 
-import difflib
 import gc
 import shlex
 import sys
@@ -31,8 +30,6 @@ from bench.terminal import (
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bench.plan import Plan
     from bench.registry import Registry
     from bench.store import Store
@@ -344,9 +341,10 @@ def leaderboard(
         typer.Option("--format", help="What to print.", show_default="table"),
     ] = None,
     baseline: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            "--baseline", help="Compare with METHOD, or METHOD:VARIANT, this once; no file is written."
+            "--baseline",
+            help="Compare with METHOD, or METHOD:VARIANT, this once; repeatable. No file is written.",
         ),
     ] = None,
     as_json: Json = False,
@@ -359,34 +357,31 @@ def leaderboard(
 
     if as_json and form:
         raise BenchError(f"--json and --format {form} are two forms of one table: give one of them")
+    if baseline and len(baseline) > 1 and (as_json or form == "csv"):
+        wanted = "--json" if as_json else "--format csv"
+        raise BenchError(
+            f"--baseline {' --baseline '.join(baseline)}: {wanted} gives one table; "
+            "name one baseline, or take --table pairs, which compares every two rows"
+        )
     store, chosen = api.stored(suite, results)
-    if baseline is not None:
-        chosen = chosen.model_copy(update={"baseline": baseline})
-    if form in ("markdown", "latex"):
-        sys.stdout.write(api.paste(store, chosen, suite, form, which, results=results, save=baseline is None))
-        _end(store)
-        return
-    made = api.write_tables(store, chosen, save=baseline is None)
-    if baseline is not None and not made["accuracy"]["delta_vs_baseline"].notna().any():
-        raise BenchError(_no_baseline(baseline, made["accuracy"]))
-    table = made[which]
-    if as_json:
-        print_json(render.table_as_json(table))
-    elif form == "csv":
-        sys.stdout.write(columns.csv(table))
-    elif which == "accuracy":
-        render.show_accuracy(table, console())
-    else:
-        render_tables.show(which, table, console())
+    compared = [api.against(store, chosen, each) for each in baseline or ()] or [chosen]
+    for each in compared:
+        made = api.write_tables(store, each, save=not baseline)
+        table = made[which]
+        if form in ("markdown", "latex"):
+            sys.stdout.write(api.paste(store, each, suite, form, which, table, results=results))
+        elif as_json:
+            print_json(render.table_as_json(table))
+        elif form == "csv":
+            sys.stdout.write(columns.csv(table))
+        else:
+            if len(compared) > 1:
+                say(console(), f"baseline: {each.baseline}")
+            if which == "accuracy":
+                render.show_accuracy(table, console())
+            else:
+                render_tables.show(which, table, console())
     _end(store)
-
-
-def _no_baseline(baseline: str, accuracy: pd.DataFrame) -> str:
-    from bench.variants import own_words
-
-    there = {f"{m}:{own_words(v)}" for m, v in zip(accuracy["method"], accuracy["variant"], strict=True)}
-    close = difflib.get_close_matches(baseline, sorted(there), n=4, cutoff=0.4)
-    return f"--baseline: no row {baseline} to compare with; there are {', '.join(close or sorted(there))}"
 
 
 def _end(store: Store) -> None:
@@ -396,7 +391,15 @@ def _end(store: Store) -> None:
 
 
 @app.command()
-def report(suite: SuiteName, results: Results = None, as_json: Json = False) -> None:
+def report(
+    suite: SuiteName,
+    results: Results = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", help="Compare with METHOD, or METHOD:VARIANT, instead of the suite's."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Write one HTML page of a suite, from its records alone: leaderboard, figures, failures.
 
     Ends with 1 where a record is left out, as one that was edited.
@@ -405,6 +408,8 @@ def report(suite: SuiteName, results: Results = None, as_json: Json = False) -> 
     from bench.report import page
 
     store, chosen = api.stored(suite, results)
+    if baseline is not None:
+        chosen = api.against(store, chosen, baseline)
     file = page.write(chosen, store)
     if as_json:
         print_json({"suite": suite, "file": str(file)})

@@ -151,9 +151,10 @@ def judged(
 def rows(records: Iterable[Record]) -> list[Row]:
     """A row per configuration, sorted by key.
 
-    Where rows of one task and name were trained differently, all rows of the task say how, as in
-    learning_rate=0.03. What no word tells apart is told apart by the beginning of a hash. Records made
-    before and after a change of the code that they depend on are two configurations.
+    Where rows of one task were trained differently, or by two versions of the protocol or of torch, all rows
+    of the task say how, as in learning_rate=0.03 or torch=2.14. What no word tells apart is told apart by
+    the beginning of a hash. Records made before and after a change of the code that they depend on are two
+    configurations.
     """
     by_code: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
     for record in records:
@@ -188,39 +189,31 @@ def _row(configuration: str, records: list[Record]) -> Row:
 
 
 def _in_words(rows: Sequence[Row]) -> Iterator[Row]:
-    """The same rows; in a task where it tells rows of one name apart, each says how it was trained."""
+    """The same rows; in a task whose rows were not all trained alike, each says how it was.
+
+    Else a table would show rows as rivals that are not compared with each other.
+    """
     by_task: dict[tuple[str, str, int], list[Row]] = defaultdict(list)
     for row in rows:
         by_task[row.task].append(row)
     for same in by_task.values():
-        trained = {row: training_words(row.records[0]["cell"]) for row in same}
-        named: dict[tuple[str, str], list[Row]] = defaultdict(list)
+        trained = {row: _trained(row.records[0]) for row in same}
+        keys = dict.fromkeys(key for words in trained.values() for key in words)
+        differ = [key for key in keys if len({words.get(key) for words in trained.values()}) > 1]
         for row in same:
-            named[row.method, row.variant].append(row)
-        differ = {
-            key
-            for rivals in named.values()
-            for key in trained[rivals[0]]
-            if len({trained[row].get(key) for row in rivals}) > 1
-        }
-        for row in same:
-            said = [word for key, word in trained[row].items() if key in differ]
-            yield replace(row, variant=" ".join([*row.words, *said]) or DEFAULT) if said else row
+            said = [trained[row][key] for key in differ if key in trained[row]]
+            yield replace(row, variant=" ".join([*row.words, *said])) if said else row
+
+
+def _trained(record: Record) -> dict[str, str]:
+    """The words that say how a record was trained, by key; last those of the protocol and of torch."""
+    digests = record.get("digests", {})
+    versions = {key: digests[key].replace(" ", "=") for key in ("harness", "libraries") if key in digests}
+    return training_words(record["cell"]) | versions
 
 
 def _told_apart(rows: list[Row]) -> list[Row]:
-    """The same rows, each variant with torch's version where that differs: `torch=2.14`.
-
-    Where it does not, with the first four digits of the configuration, or as many as it takes.
-    """
-    torch = [str(row.records[0].get("digests", {}).get("libraries", "torch=?")) for row in rows]
-    if len(set(torch)) > 1:
-        rows = [
-            replace(row, variant=f"{row.variant} {word.replace(' ', '=')}".removeprefix("default "))
-            for row, word in zip(rows, torch, strict=True)
-        ]
-        if len({row.variant for row in rows}) == len(rows):
-            return rows
+    """The same rows of one name, each with as many digits of its configuration as it takes, and four."""
     lengths = range(4, max(len(row.configuration) for row in rows) + 1)
     digits = next(n for n in lengths if len({row.configuration[:n] for row in rows}) == len(rows))
     return [replace(row, variant=f"{row.variant} #{row.configuration[:digits]}") for row in rows]

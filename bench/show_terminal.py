@@ -16,6 +16,7 @@ from rich.text import Text
 from bench.braille import plot
 from bench.heat_map import MARKED, HeatMap, beside
 from bench.layer_grids import MEANING, Grids, grids, size_scale
+from bench.report.provenance import plugins
 from bench.show import Found, Run, why_no_layers
 from bench.show_numbers import gradient_lines, other_lines, plain, text
 from bench.store import OK
@@ -133,9 +134,12 @@ def _header(run: Run, width: int) -> list[Text]:
         f"status {record['status']}" if ok else "",
         f"{record['seconds']:.1f} s in all",
         machine,
+        str(record.get("digests", {}).get("harness", "")),
         str(record.get("ended", ""))[:10],
     ]
     lines += _folded(" · ".join(filter(None, facts)), width, "dim")
+    for said in plugins(record):
+        lines += _folded(said, width, "dim")
     return lines + _folded(f"run {record['id']} of the suite {record.get('suite')}", width, "dim")
 
 

@@ -12,7 +12,7 @@ ALWAYS_SAID = {"device", "dtype", "autocast"}
 """Of the profile, in every variant; see `bench.suite.variant`."""
 NOT_SAID = {"compile"}
 """It moves last bits at most, and some methods cannot be compiled."""
-OPTIONS = {"subset", "cuda", "float64", "torch", *Recipe.model_fields, *Profile.model_fields}
+OPTIONS = {"subset", "cuda", "float64", "protocol", "torch", *Recipe.model_fields, *Profile.model_fields}
 """Words without a prefix that are not about the method: no parameter of a method may have such a name."""
 DEFAULT = "default"
 

@@ -73,6 +73,39 @@ def test_json_and_a_format_are_refused_together(folder, spikegrad, form):
     assert done.stderr == f"error: --json and --format {form} are two forms of one table: give one of them\n"
 
 
+def test_any_baseline_and_several(folder, spikegrad):
+    before = {f.name: f.read_bytes() for f in folder.glob("results/local/leaderboards/quick/*")}
+    asked = ["--baseline", "arctan", "--baseline", "rectangle:4"]
+    shown = spikegrad("leaderboard", "quick", *asked, cwd=folder)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    first, second = shown.stdout.split("baseline: rectangle:4\n")
+    assert first.startswith("baseline: arctan\n") and second.count("rectangle") == first.count("rectangle")
+    pasted = spikegrad("leaderboard", "quick", *asked, "--format", "markdown", cwd=folder).stdout
+    assert pasted.count("Δ: difference to arctan in") == pasted.count("Δ: difference to rectangle:4 in")
+    # It is looked at, and not kept.
+    assert before == {f.name: f.read_bytes() for f in folder.glob("results/local/leaderboards/quick/*")}
+
+
+@pytest.mark.parametrize("form", [[], ["--format", "latex"], ["--json"]])
+def test_a_baseline_without_a_row_is_refused(folder, spikegrad, form):
+    done = spikegrad("leaderboard", "quick", "--baseline", "rectangle:3", *form, cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: --baseline: no row rectangle:3 to compare with; there are ")
+    assert "rectangle:4" in done.stderr
+    report = spikegrad("report", "quick", "--baseline", "rectangl", cwd=folder)
+    assert (report.returncode, report.stdout) == (2, "")
+    assert "no row rectangl to compare with; there are rectangle, " in report.stderr
+
+
+@pytest.mark.parametrize("form", [["--format", "csv"], ["--json"]])
+def test_one_table_has_one_baseline(folder, spikegrad, form):
+    asked = ["--baseline", "arctan", "--baseline", "triangle"]
+    done = spikegrad("leaderboard", "quick", *asked, *form, cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: --baseline arctan --baseline triangle: ")
+    assert "--table pairs" in done.stderr
+
+
 def test_the_command_in_the_comment_names_the_results_that_were_given(folder):
     made = api.to_paste("quick", "latex", "cost", results=folder / "results/local")
     assert made.splitlines()[0].endswith("results/local --table cost --format latex")

@@ -28,6 +28,7 @@ def facts(records: Sequence[Record]) -> Facts:
         ("Machine", _counted(_machine(record) for record in records)),
         ("Versions", _counted(_versions(record) for record in records)),
         ("Code", _code(records)),
+        ("Plugins", _counted(said for record in records for said in plugins(record))),
     ]
     return [(heading, lines) for heading, lines in said if lines]
 
@@ -85,7 +86,8 @@ def _versions(record: Record) -> str:
     packages = place.get("packages") or {}
     versions = ", ".join(f"{name} {packages[name]}" for name in SHOWN_PACKAGES if packages.get(name))
     named = f"Python {place['python']}, " if place.get("python") else ""
-    return f"{named}{versions}".strip(", ")
+    protocol = f", {harness}" if (harness := record.get("digests", {}).get("harness")) else ""
+    return f"{named}{versions}{protocol}".strip(", ")
 
 
 def _code(records: Sequence[Record]) -> list[str]:
@@ -98,6 +100,22 @@ def _code(records: Sequence[Record]) -> list[str]:
         f"{commit}: {counted(number, 'training')}" for commit, number in commits.most_common(MOST_COMMITS)
     ]
     return found or ["no commit is on record"]
+
+
+def plugins(record: Record) -> list[str]:
+    """What of a record's training was a user's own, as in `method mine: mine.py, code 5a0b…, commit 31e4…`.
+
+    Nothing of a record that does not say, as of an earlier version.
+    """
+    found = []
+    for what, origin in record.get("sources", {}).items():
+        if origin["shipped"]:
+            continue
+        commit = f", commit {origin['commit'][:12]}" if origin["commit"] else ", not under version control"
+        changes = " with uncommitted changes" if origin["dirty"] else ""
+        name = record["cell"][what]["name"]
+        found.append(f"{what} {name}: {origin['file']}, code {origin['identity']}{commit}{changes}")
+    return found
 
 
 def _counted(lines: Iterable[str]) -> list[str]:

@@ -105,7 +105,7 @@ def test_records_without_a_recipe_have_none_in_the_caption():
 def test_a_variant_is_found_by_its_whole_name():
     records = [
         *trained("rectangle", GOOD, "width=0.5 backbone.neuron=plif"),
-        *trained("rectangle", FAIR, "backbone.neuron=plif", recipe=RECIPE | {"epochs": 3}),
+        *trained("rectangle", FAIR, "backbone.neuron=plif"),
     ]
     told = caption(records)
-    assert f"rectangle (width=0.5): {TOLD}" in told and "rectangle: 3 epochs" in told
+    assert "T = 4, backbone.neuron=plif. " in told and f"{TOLD} Seeds 0 to 4." in told

@@ -440,6 +440,23 @@ def test_rows_of_one_name_say_in_words_how_they_were_trained() -> None:
     assert found.loc[("arctan", "learning_rate=0.03"), "rank"] == 2
 
 
+def test_rows_of_different_names_that_were_trained_differently_say_so() -> None:
+    """They are not compared, and a table must not show them as if they were."""
+    found = table(
+        in_recipe(runs("rectangle", POOR), "a", learning_rate=0.01),
+        in_recipe(runs("arctan", GOOD), "b", learning_rate=0.03),
+        in_recipe(runs("erf", FAIR), "c", learning_rate=0.03),
+    )
+    assert found["rank"].to_dict() == {"arctan": 1, "erf": 2, "rectangle": 1}
+    assert found["variant"].to_dict() == {
+        "arctan": "learning_rate=0.03",
+        "erf": "learning_rate=0.03",
+        "rectangle": "learning_rate=0.01",
+    }
+    shown = {block.title: block.bold for block in readable.blocks(found.reset_index())}
+    assert [*shown] == [f"digits · convnet · T = 4 · learning_rate={rate}" for rate in ("0.01", "0.03")]
+
+
 def test_a_row_is_compared_with_the_baseline_of_its_own_setting() -> None:
     plif = "backbone.neuron=plif"
     found = table(

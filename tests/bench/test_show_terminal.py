@@ -80,7 +80,7 @@ def test_everything_is_there(tmp_path):
     for part in (
         "mpd-agl (kappa=2) on digits, convnet, T=2, seed 0",
         "test accuracy 97.50 % after epoch 3 of 3, the best in validation (90.67 %); after the last",
-        "status ok · 12.2 s in all · Some CPU, 1 thread · 2025-03-04",
+        "status ok · 12.2 s in all · Some CPU, 1 thread · protocol 1 · 2025-03-04",
         "run 1000000000000000 of the suite hand",
         "training loss: last 0.667",
         "validation accuracy, %: last 90.7",

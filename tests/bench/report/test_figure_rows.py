@@ -101,7 +101,7 @@ def with_recipe(records, params, rate):
 
 
 def test_what_is_swept_is_drawn_over_its_values_and_nothing_else_is():
-    records = runs("arctan", FAIR[:2])
+    records = with_recipe(runs("arctan", FAIR[:2]), {}, 0.1)
     for width, accuracy in ((0.5, 90.0), (1.0, 95.0), (2.0, 92.0)):
         records += with_recipe(
             runs("rectangle", [accuracy, accuracy + 1], f"width={width}"), {"width": width}, 0.1

@@ -66,3 +66,18 @@ def test_uncommitted_code_and_the_best_test_epoch_are_told():
     found = said([record])
     assert found["Code"] == ["commit abcabcabcabc with uncommitted changes: 1 training"]
     assert found["Recipe"][0].endswith("best validation accuracy, and the best test epoch noted")
+
+
+def test_plugins_are_named_with_their_file_their_code_and_their_commit():
+    record = shown_runs.record()
+    assert "Plugins" not in said([record])
+    own = {"file": "mine.py", "identity": "5a0b", "shipped": False, "commit": None, "dirty": None}
+    record["sources"] = {
+        "method": own | {"commit": "abc" * 10, "dirty": True},
+        "dataset": own | {"shipped": True},
+        "backbone": own,
+    }
+    assert said([record])["Plugins"] == [
+        "backbone convnet: mine.py, code 5a0b, not under version control (1 training)",
+        "method mpd-agl: mine.py, code 5a0b, commit abcabcabcabc with uncommitted changes (1 training)",
+    ]

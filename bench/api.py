@@ -8,23 +8,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from bench import derivatives, kept_suites, reading
 from bench.errors import BenchError, Stopped, warn
+from bench.measures import derivatives
 from bench.paths import data_root as find_data_root
 from bench.paths import default_results
-from bench.record_files import Record
-from bench.store import OK, Store, writable
+from bench.records import kept_suites, reading
+from bench.records.record_files import Record
+from bench.records.store import OK, Store, writable
+from bench.records.timings import Timing
 from bench.suite import Suite, load_suite
-from bench.timings import Timing
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.engines.local import Listener
-    from bench.engines.serial import TimesListener
-    from bench.formats import Form
-    from bench.plan import Plan, Planned
-    from bench.times import Measurement
+    from bench.run.engines.local import Listener
+    from bench.run.plan import Plan, Planned
+    from bench.run.timing.serial import TimesListener
+    from bench.run.timing.times import Measurement
+    from bench.tables.text.formats import Form
 
     class RunListener(Listener, TimesListener, Protocol):
         """Who is told of a whole run."""
@@ -124,7 +125,8 @@ def make_plan(
     if root.exists() and not root.is_dir():
         raise BenchError(f"the data root {root} is not a folder: give the folder that holds the data sets")
     # Only now, when the cheap mistakes are out of the way: this imports torch.
-    from bench import plan, registry
+    from bench import registry
+    from bench.run import plan
 
     # A method given on the command line is there to be compared: it joins the suite's own.
     given = [name for name, entry in registry.load(files).methods.items() if entry.given] if files else []
@@ -154,8 +156,8 @@ def execute(
     retry: timings that failed are made again. Raises BenchError if the results folder is taken or not
     writable, Stopped if writing fails.
     """
-    from bench import times
-    from bench.engines import local, serial
+    from bench.run.engines import local
+    from bench.run.timing import serial, times
 
     with plan.store.lock():
         _keep_suite(plan)
@@ -182,7 +184,7 @@ def execute(
 
 
 def _keep_suite(plan: Plan) -> None:
-    from bench.engines.process import unwritable
+    from bench.run.engines.process import unwritable
 
     if plan.whole is None:
         return
@@ -248,7 +250,7 @@ def paste(
     results: Path | str | None,
 ) -> str:
     """A table that has been made, as a text with captions. suite: as it was asked for."""
-    from bench import formats
+    from bench.tables.text import formats
 
     command = ["leaderboard", suite, *(["--results", str(results)] if results else []), "--table", name]
     return formats.to_paste(
@@ -268,7 +270,7 @@ def against(store: Store, chosen: Suite, baseline: str) -> Suite:
 
     Raises BenchError where no row has that name.
     """
-    from bench.rows import rows
+    from bench.tables.rows import rows
     from bench.variants import DEFAULT, own_words
 
     there = set[str]()
@@ -321,7 +323,7 @@ def write_tables(store: Store, suite: Suite, *, save: bool = True) -> dict[str, 
     Warns of each record and timing that is left out because it is damaged.
     Raises BenchError if there are no records, Stopped if the files cannot be written.
     """
-    from bench import leaderboards
+    from bench.tables import leaderboards
 
     found = reading.read(store, suite.targets)
     found.warn()

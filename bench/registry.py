@@ -1,7 +1,7 @@
 """Finds methods, datasets and backbones by name.
 
 Places, in this order: the folders methods/ and datasets/ of the checkout (or where the wheel put
-them) and bench/backbones/; files and folders given by --plugin; entry points of installed
+them) and bench/model/backbones/; files and folders given by --plugin; entry points of installed
 packages. A file is loaded by its path, never by a package name: a top-level package `datasets`
 would collide with a well-known library.
 """
@@ -23,12 +23,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
-from bench import code_identity, protocol
-from bench.backbone import Backbone
-from bench.code_identity import Code
-from bench.data import Dataset
+from bench.data.loading import Dataset
 from bench.errors import BenchError
+from bench.model.backbone import Backbone
 from bench.paths import plugin_folder
+from bench.records import code_identity, protocol
+from bench.records.code_identity import Code
 from bench.surrogate import Method
 
 Declared = TypeVar("Declared", Method, Dataset, Backbone)
@@ -53,7 +53,7 @@ class Entry(Generic[Declared]):
 
     @cached_property
     def identity(self) -> str:
-        """What its code says, see `bench.code_identity`; "" where it is in no file."""
+        """What its code says, see `bench.records.code_identity`; "" where it is in no file."""
         return self.code.identity(self.names) if self.code else ""
 
     @property
@@ -128,7 +128,7 @@ def load(plugins: tuple[Path, ...] = ()) -> Registry:
     that does not exist, and for two things of one name.
     """
     shipped = _files(
-        [plugin_folder("methods"), plugin_folder("datasets"), Path(__file__).parent / "backbones"]
+        [plugin_folder("methods"), plugin_folder("datasets"), Path(__file__).parent / "model" / "backbones"]
     )
     given = _files(plugins)
     files = dict.fromkeys([*shipped, *given])

@@ -125,12 +125,12 @@ class Recipe(Spec):
 class Profile(Spec):
     """What can change bits without changing the experiment.
 
-    device auto is resolved when the suite is planned. threads: CPU threads of one training; two
-    already differ from one in the last bit. compile: whether training is compiled, see `bench.compiling`;
-    auto is resolved for each cell when the suite is planned, see `bench.workload`. channels_last: pictures
-    lie in memory channel by channel at each pixel, which convolutions often compute faster; auto, resolved
-    in the same way, stands for true where pictures are trained on a GPU. autocast: what convolutions and
-    linear layers compute in, see `bench.precision`.
+    device auto is resolved when the suite is planned. threads: CPU threads of one training; two already
+    differ from one in the last bit. compile: whether training is compiled, see `bench.model.compiling`;
+    auto is resolved for each cell when the suite is planned, see `bench.run.workload`. channels_last:
+    pictures lie in memory channel by channel at each pixel, which convolutions often compute faster; auto,
+    resolved in the same way, stands for true where pictures are trained on a GPU. autocast: what
+    convolutions and linear layers compute in, see `bench.model.precision`.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -442,7 +442,7 @@ def variant(
     """The short label of a configuration: what differs from the defaults, or "default".
 
     defaults: the method's parameters at this threshold; dataset: those of the dataset. Two
-    configurations may share a label, since it leaves the recipe out: `bench.rows` tells them apart.
+    configurations may share a label, since it leaves the recipe out: `bench.tables.rows` tells them apart.
     """
     parts = [f"{k}={v:g}" for k, v in cell.method.params.items() if defaults.get(k) != v]
     plain = BackboneSpec(name=cell.backbone.name)

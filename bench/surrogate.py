@@ -48,7 +48,7 @@ Law = Literal[
     "compile",
     "training",
 ]
-"""What `bench.conformance` checks; a method may declare that it breaks some, with the reason."""
+"""What `bench.check` checks; a method may declare that it breaks some, with the reason."""
 Shape = Callable[..., Tensor]
 Values = dict[str, Any]
 
@@ -365,7 +365,7 @@ class Method:
     sure it is that this is the published method; note: what had to be inferred, or is special.
     requires: packages that must be installed for it. area: of its derivative at the defaults, None if
     it promises none. primitive: the step H that its derivative belongs to, where one is known.
-    breaks: laws of `bench.conformance` that it cannot keep, with the reason. twin: of a library's
+    breaks: laws of `bench.check` that it cannot keep, with the reason. twin: of a library's
     function, what equals it here.
     """
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.data import Request, Splits, dataset, with_ids
-from bench.frames import Kept
-from bench.spike_hdf5 import PARAMS, held_out, late_note, load
-from bench.spike_hdf5 import verify as read_all
+from bench.data.frames import Kept
+from bench.data.loading import Request, Splits, dataset, with_ids
+from bench.data.spike_hdf5 import PARAMS, held_out, late_note, load
+from bench.data.spike_hdf5 import verify as read_all
 
 UNITS = 700
 SHD_CLASSES, SSC_CLASSES = 20, 35
@@ -68,7 +68,7 @@ def shd(request: Request) -> Splits:
     """Spiking Heidelberg Digits, 0 to 9 in German and English: counts [N, T, 700 / pool].
 
     Read from <data root>/SHD, where tonic keeps it. For validation the training speakers of the
-    highest numbers are held out, nearest to a fifth of the recordings (`bench.spike_hdf5.held_out`):
+    highest numbers are held out, nearest to a fifth of the recordings (`bench.data.spike_hdf5.held_out`):
     two speakers of the test set are in no training recording, so that unknown voices are what it
     asks for. ids: training recordings in the order of their file, then those of the test.
     """

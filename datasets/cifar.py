@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.augment import autoaugment, compose, crop, flip
-from bench.data import Request, Splits, dataset, with_ids
+from bench.data.augment import autoaugment, compose, crop, flip
+from bench.data.loading import Request, Splits, dataset, with_ids
+from bench.data.pictures import how_to_get, normaliser, torchvision_for
 from bench.errors import BenchError
-from bench.pictures import how_to_get, normaliser, torchvision_for
 
 SIDE = 32
 FOLDERS = {"CIFAR10": "cifar-10-batches-py", "CIFAR100": "cifar-100-python"}

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from bench.augment import compose, flip, roll
-from bench.data import Request, Split, Splits, dataset, stratified
+from bench.data.augment import compose, flip, roll
+from bench.data.events import check_events, recordings, slices, to_frames, tonic
+from bench.data.frames import Part, frames, track
+from bench.data.loading import Request, Split, Splits, dataset, stratified
 from bench.errors import BenchError
-from bench.events import check_events, recordings, slices, to_frames, tonic
-from bench.frames import Part, frames, track
 
 NAME = "cifar10-dvs"
 CAMERA, SIDE = 128, 48

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from bench.data import Request, Splits, dataset, stratified, with_ids
+from bench.data.loading import Request, Splits, dataset, stratified, with_ids
 from bench.errors import BenchError
 
 SOURCE = (

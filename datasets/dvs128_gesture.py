@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from bench.data import Request, Setting, Splits, dataset, with_ids
+from bench.data.events import check_events, recordings, slices, to_frames, tonic
+from bench.data.frames import Part, frames, track
+from bench.data.loading import Request, Setting, Splits, dataset, with_ids
 from bench.errors import BenchError
-from bench.events import check_events, recordings, slices, to_frames, tonic
-from bench.frames import Part, frames, track
 
 NAME = "dvs128-gesture"
 CAMERA = 128

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from bench import spike_hdf5
-from bench.data import Request, Setting, Splits, dataset, with_ids
+from bench.data import spike_hdf5
+from bench.data.frames import Kept, Part, frames, track
+from bench.data.loading import Request, Setting, Splits, dataset, with_ids
 from bench.errors import BenchError
-from bench.frames import Kept, Part, frames, track
 
 Array = npt.NDArray[Any]
 Read = TypeVar("Read")
@@ -37,7 +37,7 @@ class Source(NamedTuple):
     """A folder's contents before they are read.
 
     files: all that they are made from. shape: of one sample, time included. parts: see
-    `bench.frames.frames`.
+    `bench.data.frames.frames`.
     """
 
     files: list[Path]
@@ -104,8 +104,8 @@ def folder_events(request: Request) -> Splits:
 
     Either `path` holds train.npz and test.npz (and val.npz) with the frames x [N, T, ...], uint8, int16
     or float32, and the labels y [N]. Or it holds train.h5 and test.h5 (and val.h5), which may also be
-    named shd_train.h5 and shd_test.h5, in the layout of `bench.spike_hdf5`. Without val.h5 the last
-    of the training speakers are held out for validation (`bench.spike_hdf5.held_out`), where the
+    named shd_train.h5 and shd_test.h5, in the layout of `bench.data.spike_hdf5`. Without val.h5 the last
+    of the training speakers are held out for validation (`bench.data.spike_hdf5.held_out`), where the
     file names several. ids count the samples of train, val and test, in this order.
     """
     files = _event_files(request)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.augment import compose, crop, flip
-from bench.data import Request, Splits, dataset, with_ids
+from bench.data.augment import compose, crop, flip
+from bench.data.loading import Request, Splits, dataset, with_ids
+from bench.data.pictures import how_to_get, normaliser, torchvision_for
 from bench.errors import BenchError
-from bench.pictures import how_to_get, normaliser, torchvision_for
 
 SIDE = 28
 CLASSES = 10

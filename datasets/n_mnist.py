@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from bench.data import Request, Split, Splits, dataset
+from bench.data.events import check_events, recordings, slices, to_frames, tonic
+from bench.data.frames import Kept, Part, frames, track
+from bench.data.loading import Request, Split, Splits, dataset
 from bench.errors import BenchError
-from bench.events import check_events, recordings, slices, to_frames, tonic
-from bench.frames import Kept, Part, frames, track
 
 NAME = "n-mnist"
 SENSOR = (2, 34, 34)

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from bench.data import Request, Setting, Splits, dataset, with_ids
+from bench.data.frames import Part, frames
+from bench.data.loading import Request, Setting, Splits, dataset, with_ids
 from bench.errors import BenchError
-from bench.frames import Part, frames
 from bench.randomness import uniform
 
 PRECISION = 1000

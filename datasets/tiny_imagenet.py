@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bench.augment import compose, crop, flip
-from bench.data import Request, Splits, dataset, with_ids
+from bench.data.augment import compose, crop, flip
+from bench.data.frames import Part, frames, track
+from bench.data.loading import Request, Splits, dataset, with_ids
+from bench.data.pictures import normaliser, torchvision_for
 from bench.errors import BenchError
-from bench.frames import Part, frames, track
-from bench.pictures import normaliser, torchvision_for
 
 FOLDER = "tiny-imagenet-200"
 ARCHIVE = f"http://cs231n.stanford.edu/{FOLDER}.zip"

@@ -11,7 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from bench.data import Request, Splits, dataset, with_ids
+from bench.data.loading import Request, Splits, dataset, with_ids
 
 SPLITS = {"train": (5000, 42), "val": (1000, 41), "test": (1000, 40)}
 """Samples and seed of each published split."""

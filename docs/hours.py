@@ -1,6 +1,7 @@
 """Writes what `paper` takes into docs/speed.md: `python docs/hours.py`. Nothing is trained and no data read.
 
-Everything between the two markers is replaced. The hours are those of `bench.forecast`, one training at once.
+Everything between the two markers is replaced. The hours are those of `bench.run.forecast`, for one training
+at a time.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from itertools import product
 from pathlib import Path
 
 from bench import registry
-from bench.compiling import suited
-from bench.data import Facts
-from bench.forecast import training_seconds
+from bench.data.loading import Facts
+from bench.model.compiling import suited
+from bench.run.forecast import training_seconds
+from bench.run.workload import Workload, Workloads
 from bench.suite import Cell, MethodSpec, Suite, load_suite
-from bench.workload import Workload, Workloads
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "speed.md"
 BEGIN, END = "<!-- hours: begin -->", "<!-- hours: end -->"

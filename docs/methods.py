@@ -10,8 +10,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from bench import conversions, gallery, registry, render
+from bench import registry
+from bench.cli import render
+from bench.measures import conversions
 from bench.registry import Registry
+from bench.show import gallery
 
 DOCS = Path(__file__).resolve().parent
 HEADINGS = {

@@ -11,10 +11,11 @@ from pathlib import Path
 import altair as alt
 import pandas as pd
 
-from bench import diff, leaderboards, readable
-from bench.record_files import Record
-from bench.store import Store
+from bench.records.record_files import Record
+from bench.records.store import Store
 from bench.suite import load_suite
+from bench.tables import diff, leaderboards
+from bench.tables.text import readable
 
 ROOT = Path(__file__).resolve().parents[1]
 SUITE = "quick"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+from bench.records.store import Store
 from bench.report import page
-from bench.store import Store
 from bench.suite import load_suite
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from bench.all_pairs import MARGIN, AllPairs
+from bench.tables.all_pairs import MARGIN, AllPairs
 
 Scores = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from bench import primitives, shapes
-from bench.layers import SpikeBlock
+from bench.model.layers import SpikeBlock
 from bench.surrogate import Param, SearchContext, Site, Surrogate, Values, method
 
 Weights = dict[str, Tensor]

@@ -67,8 +67,8 @@ def write_plugin(tmp_path):
 @pytest.fixture
 def make_plan(tmp_path):
     """make_plan(suite, plugins=...) -> its plan over the results folder tmp_path/results."""
-    from bench import plan
-    from bench.store import Store
+    from bench.records.store import Store
+    from bench.run import plan
 
     def make(suite, results="results", **options):
         options.setdefault("data_root", tmp_path / "data")

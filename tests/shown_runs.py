@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import record_files
-from bench.metrics.accuracy import timesteps_to_99
-from bench.metrics.run_columns import run_columns
-from bench.predictions import of_numbers
-from bench.store import Store
+from bench.records import record_files
+from bench.records.anytime import timesteps_to_99
+from bench.records.predictions import of_numbers
+from bench.records.run_columns import run_columns
+from bench.records.store import Store
 from bench.suite import RECORD_SCHEMA, Cell
 
 CELL = {

@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import api, cli
+from bench import api
+from bench.cli import app
 
 NEW_METHOD = '''
 """Ten lines: a new method."""
@@ -197,7 +198,7 @@ def here(monkeypatch, capsys, tmp_path):
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["spikegrad", *arguments])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            app.main()
         return ended.value.code, *capsys.readouterr()
 
     return call

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from bench import compiling
+from bench.model import compiling
 
 SUITE = """
 name = "compiled"

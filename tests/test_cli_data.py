@@ -8,7 +8,7 @@ from textwrap import dedent
 
 import pytest
 
-from bench import cli
+from bench.cli import app
 
 PLUGIN = '''
     """A set of numbers that lives in one file of the data root."""
@@ -18,7 +18,7 @@ PLUGIN = '''
     import torch
     from bench.data import Setting, Splits, dataset, with_ids
     from bench.errors import BenchError
-    from bench.frames import Part, frames
+    from bench.data.frames import Part, frames
 
     FILE = "numbers/all.npy"
 
@@ -73,7 +73,7 @@ def here(monkeypatch, capsys, tmp_path):
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["spikegrad", "data", *arguments])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            app.main()
         return ended.value.code, *capsys.readouterr()
 
     return call
@@ -119,8 +119,8 @@ def test_the_table_has_a_line_for_each_and_says_how_to_get_it(here):
 def test_the_table_fits_in_100_columns(here, monkeypatch):
     from rich.console import Console
 
-    monkeypatch.setattr("bench.terminal.console", lambda **_: Console(width=100))
-    monkeypatch.setattr("bench.cli_data.console", lambda **_: Console(width=100))
+    monkeypatch.setattr("bench.show.terminal.console", lambda **_: Console(width=100))
+    monkeypatch.setattr("bench.cli.data.console", lambda **_: Console(width=100))
     _, out, _ = here(*plugged("list"))
     table = out.split("\n\n")[1].splitlines()
     # No name or shape is cut or folded: each line of the table starts a dataset.
@@ -132,7 +132,7 @@ def test_the_table_fits_in_100_columns(here, monkeypatch):
 def test_list_datasets_knows_sets_that_follow_from_their_data(here, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["spikegrad", *plugged("list", "datasets")])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        app.main()
     out = capsys.readouterr().out
     assert ended.value.code == 0
     (line,) = [" ".join(line.split()) for line in out.splitlines() if line.startswith("numbers ")]

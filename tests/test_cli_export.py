@@ -5,7 +5,7 @@ import json
 import pytest
 import shown_runs
 
-from bench.store import Store, apart
+from bench.records.store import Store, apart
 
 THERE = {"cpu": "Another CPU", "threads": 1, "gpu": None}
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import api, diff
+from bench import api
 from bench.errors import BenchError
+from bench.tables import diff
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = ROOT / "results" / "leaderboards" / "quick" / "accuracy.csv"
@@ -120,7 +121,7 @@ def test_without_records_there_is_nothing_to_paste(tmp_path):
 def test_a_damaged_file_of_published_numbers_is_named(tmp_path, monkeypatch):
     broken = tmp_path / "accuracy.csv"
     broken.write_text("method\n")
-    monkeypatch.setattr("bench.published.published_accuracies", lambda: broken)
+    monkeypatch.setattr("bench.tables.published.published_accuracies", lambda: broken)
     shutil.copytree(ROOT / "results" / "runs" / "quick", tmp_path / "runs" / "quick")
     with pytest.raises(BenchError, match="its columns are method"):
         api.tables("quick", results=tmp_path)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import cli, layer_times
+from bench.cli import app
+from bench.records import layer_times
 
 SMALL = ("--timesteps", "2", "--batch", "3", "--units", "4", "--seconds", "0.001")
 TENT = '''
@@ -58,7 +59,7 @@ def here(monkeypatch, capsys, tmp_path):
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["spikegrad", "latency", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            app.main()
         return ended.value.code, *capsys.readouterr()
 
     return call

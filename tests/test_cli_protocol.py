@@ -73,12 +73,17 @@ ALL_DONE = dict.fromkeys(("rectangle", "arctan", "snntorch/atan"), "done")
 
 def test_comments_docstrings_and_names_make_nothing_stale(made, edited):
     _, call = made
-    files = ("methods/rectangle.py", "bench/neuron.py", "bench/layers.py", "bench/backbones/mlp.py")
+    files = (
+        "methods/rectangle.py",
+        "bench/model/neuron.py",
+        "bench/model/layers.py",
+        "bench/model/backbones/mlp.py",
+    )
     changes = {
         file: lambda text: text.replace('"""', '"""Edited. ', 1) + "\n# edited\n"
         for file in (*files, "datasets/digits.py")
     }
-    changes["bench/train.py"] = lambda text: text.replace("_chunks", "_batches_of")
+    changes["bench/run/train.py"] = lambda text: text.replace("_chunks", "_batches_of")
     assert edited(changes) == (ALL_DONE, [])
     assert call("run").stderr.startswith("tiny: 3 cells, 3 finished before, nothing left to do")
 
@@ -91,7 +96,7 @@ def test_a_method_s_own_code_makes_its_results_stale(edited):
 
 def test_another_version_of_the_protocol_makes_all_stale(edited):
     states, why = edited(
-        {"bench/protocol.py": lambda text: text.replace("VERSION = max(HISTORY)", "VERSION = 99")}
+        {"bench/records/protocol.py": lambda text: text.replace("VERSION = max(HISTORY)", "VERSION = 99")}
     )
     assert states == dict.fromkeys(ALL_DONE, "stale")
     assert len(why) == 1 and why[0].endswith("and this is protocol 99")
@@ -102,7 +107,7 @@ def test_another_torch_leaves_results_and_keeps_new_ones_apart(made, edited):
     (before,) = {record["digests"]["libraries"] for record in records(root)}
     known = "return {name: _release(name) for name in APART}"
     states, why = edited(
-        {"bench/protocol.py": lambda text: text.replace(known, 'return {"torch": "99.1.2"}')}
+        {"bench/records/protocol.py": lambda text: text.replace(known, 'return {"torch": "99.1.2"}')}
     )
     assert (states, why) == (ALL_DONE, [])
     sentence = f"3 trainings made with {before} are kept, in rows apart from those made with torch 99.1"

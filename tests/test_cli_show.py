@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import shown_runs
 
-from bench import cli
+from bench.cli import app
 
 ONE, TWO = (shown_runs.record(number)["id"] for number in (1, 2))
 
@@ -24,7 +24,7 @@ def here(monkeypatch, capsys, tmp_path):
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["spikegrad", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            app.main()
         return ended.value.code, *capsys.readouterr()
 
     return call
@@ -133,9 +133,9 @@ def test_a_damaged_file_is_named(here, name):
 
 def test_needs_no_torch(here, environment):
     script = (
-        "import sys; from bench import cli\n"
+        "import sys; from bench.cli import app\n"
         "sys.argv = ['spikegrad', 'show', '1', '--figure', 'a.svg', '--json']\n"
-        "try: cli.main()\nexcept SystemExit as end: assert not end.code, end.code\n"
+        "try: app.main()\nexcept SystemExit as end: assert not end.code, end.code\n"
         "assert 'torch' not in sys.modules"
     )
     command = [sys.executable, "-c", script]

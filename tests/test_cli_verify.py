@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import predictions
-from bench.metrics.accuracy import timesteps_to_99
-from bench.record_files import sealed
+from bench.records import predictions
+from bench.records.anytime import timesteps_to_99
+from bench.records.record_files import sealed
 
 SHIPPED = Path(__file__).resolve().parents[1] / "results"
 TINY = """\

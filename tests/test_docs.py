@@ -8,9 +8,12 @@ from typing import get_args
 import pytest
 import torch
 
-from bench import api, conformance, data, registry, train
-from bench.backbone import build_network
-from bench.layers import NeuronOptions
+from bench import api, registry
+from bench.check import laws
+from bench.data import loading
+from bench.model.backbone import build_network
+from bench.model.layers import NeuronOptions
+from bench.run import train
 from bench.suite import BackboneSpec, Measure, Profile, Recipe, Suite, load_suite, shipped_suites
 from bench.surrogate import Changes, Fidelity, Kind, Law, Surrogate
 from bench.surrogate import method as declare
@@ -61,7 +64,7 @@ def losses(method, backbone, dataset, steps=4):
         timesteps=2,
         epochs=steps,
     ).train()
-    samples = data.prepare(dataset, data.Request(Path(), 2), 200).train
+    samples = loading.prepare(dataset, loading.Request(Path(), 2), 200).train
     optimizers = train.optimizers(network, Recipe(epochs=1, batch_size=32, learning_rate=0.01))
     found = []
     for step in range(steps):
@@ -87,8 +90,8 @@ def test_a_block_is_a_file_that_loads_and_trains(load, text):
 @each_block(GUIDE)
 def test_a_method_of_the_guide_keeps_every_law(load, text):
     (method,), found = load(text)
-    case = conformance.Case(method, found, compiler="aot_eager")
-    verdicts = {v.law: (v.outcome, v.detail) for v in conformance.check(case)}
+    case = laws.Case(method, found, compiler="aot_eager")
+    verdicts = {v.law: (v.outcome, v.detail) for v in laws.check(case)}
     assert {law: v for law, v in verdicts.items() if v != ("holds", "")} == {}
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import api, diff, registry
-from bench.store import Store
+from bench import api, registry
+from bench.records.store import Store
+from bench.tables import diff
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"

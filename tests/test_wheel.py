@@ -72,7 +72,7 @@ def test_the_wheel_holds_every_shipped_file_and_nothing_beside_the_package(wheel
 def test_the_wheel_declares_the_command_and_the_licence(wheel):
     with zipfile.ZipFile(wheel) as archive:
         texts = {Path(n).name: archive.read(n).decode() for n in archive.namelist() if ".dist-info/" in n}
-    assert "spikegrad = bench.cli:main" in texts["entry_points.txt"]
+    assert "spikegrad = bench.cli.app:main" in texts["entry_points.txt"]
     assert "License-Expression: MIT" in texts["METADATA"]
     assert texts["LICENSE"] == (ROOT / "LICENSE").read_text()
 

@@ -12,8 +12,8 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from bench.drawing_packages import fitting
 from bench.files import write_atomic
+from bench.show.drawing_packages import fitting
 
 WANTED = "window.vegaEmbed = vegaEmbed;"
 """What the page's own script needs of it."""

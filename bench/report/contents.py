@@ -9,18 +9,20 @@ from typing import Any
 
 import pandas as pd
 
-from bench import derivatives, failures, leaderboards, reading
-from bench.columns import KEY, OTHER, TASK
-from bench.latency_table import training_steps
-from bench.layer_grids import size_scale
-from bench.readable import blocks
+from bench.measures import derivatives
+from bench.records import reading
+from bench.records.store import OK, Store
 from bench.report import figure_rows, layer_maps, over_tasks
 from bench.report.grid import Cell, Grid, grids, number
 from bench.report.provenance import Facts, facts
 from bench.report.tasks import Key, Line, Task, by_key, page_tasks, seeds
-from bench.rows import Row, rows
-from bench.store import OK, Store
+from bench.show.layer_grids import size_scale
 from bench.suite import Suite
+from bench.tables import failures, leaderboards
+from bench.tables.columns import KEY, OTHER, TASK
+from bench.tables.latency_table import training_steps
+from bench.tables.rows import Row, rows
+from bench.tables.text.readable import blocks
 
 MOST_CELLS = 400_000
 """Of all heat maps together: with more, several epochs share a column."""

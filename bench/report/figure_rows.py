@@ -8,11 +8,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from bench import statistics
-from bench.fronts import faster, front, lower
 from bench.report.tasks import NOTHING, REFERENCE, Entry, Key, Line, Task, known, rounded
-from bench.rows import Row
-from bench.statistics import Values
+from bench.tables import statistics
+from bench.tables.fronts import faster, front, lower
+from bench.tables.rows import Row
+from bench.tables.statistics import Values
 
 Lines = Mapping[Key, Sequence[Line]]
 STEP = "train_step_ms_p50"
@@ -63,8 +63,8 @@ def costs(
     """By what is paid: the methods with accuracy and price, and whether they are on the front.
 
     steps: milliseconds of a training step. told: pairs of rows of which the first is better in accuracy
-    beyond the interval that decides. `front`: see `bench.fronts`; `edge`: of these by means alone, which
-    is what a line can join. Reference rows are drawn and are neither.
+    beyond the interval that decides. `front`: see `bench.tables.fronts`; `edge`: of these by means alone,
+    which is what a line can join. Reference rows are drawn and are neither.
     """
     found = {}
     for column, label in COSTS.items():

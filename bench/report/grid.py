@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bench.readable import WORDS, Block
-from bench.render_tables import blocks
+from bench.tables.text.readable import WORDS, Block
+from bench.tables.text.render_tables import blocks
 
 
 class Cell(NamedTuple):
@@ -32,7 +32,7 @@ class Grid:
 
 
 def grids(name: str, table: pd.DataFrame) -> list[Grid]:
-    """One of the tables of `bench.render_tables`, a grid a task, in the texts that it has everywhere."""
+    """A grid for each task of a table, in the texts that `bench.tables.text.render_tables` gives it."""
     return [_grid(f"{name}-{number}", block) for number, block in enumerate(blocks(name, table))]
 
 

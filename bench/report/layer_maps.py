@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.layer_grids import SIGN, Grids
-from bench.record_files import reason
+from bench.records.record_files import reason
+from bench.show.layer_grids import SIGN, Grids
 
 Array = NDArray[np.float64]
 PLACES = ("epoch", "layer", "t")
@@ -102,7 +102,7 @@ def _looks(file: Path) -> Looks:
         raise ValueError("it has not one row for each look, layer and time step")
     names = np.array(table["name"].to_pylist(), object)[order].reshape(shape)[0, :, 0]
     available, norm, silent = (_column(table, name)[order].reshape(shape) for name in MEASURED)
-    # As in `bench.metrics.run_columns.combined`: unknown where it is so in one step.
+    # As in `bench.records.run_columns.combined`: unknown where it is so in one step.
     norms = np.sqrt((norm**2).sum(axis=2))
     last = norms[:, -1:]
     with np.errstate(divide="ignore", invalid="ignore"):

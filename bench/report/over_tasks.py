@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.across_tasks import performance_profile
-from bench.overall_table import critical_of, runs_by_method
 from bench.report.tasks import Line, rounded
+from bench.tables.across_tasks import performance_profile
+from bench.tables.overall_table import critical_of, runs_by_method
 
 
 def profiles(records: Sequence[Any], baseline: str, seeds: Sequence[int] | None = None) -> list[Line]:

@@ -8,12 +8,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench import reading
-from bench.drawing_packages import need
 from bench.errors import BenchError
 from bench.files import write_atomic
+from bench.records import reading
+from bench.records.store import Store
 from bench.report.contents import HEADS, WORDS, Contents, contents
-from bench.store import Store
+from bench.show.drawing_packages import need
 from bench.suite import Suite
 
 FOLDER = Path(__file__).parent

@@ -6,8 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bench.rows import data
-from bench.terminal import counted
+from bench.records.runs import plugins
+from bench.tables.rows import data
+from bench.words import counted
 
 Record = Mapping[str, Any]
 Facts = list[tuple[str, list[str]]]
@@ -100,22 +101,6 @@ def _code(records: Sequence[Record]) -> list[str]:
         f"{commit}: {counted(number, 'training')}" for commit, number in commits.most_common(MOST_COMMITS)
     ]
     return found or ["no commit is on record"]
-
-
-def plugins(record: Record) -> list[str]:
-    """What of a record's training was a user's own, as in `method mine: mine.py, code 5a0b…, commit 31e4…`.
-
-    Nothing of a record that does not say, as of an earlier version.
-    """
-    found = []
-    for what, origin in record.get("sources", {}).items():
-        if origin["shipped"]:
-            continue
-        commit = f", commit {origin['commit'][:12]}" if origin["commit"] else ", not under version control"
-        changes = " with uncommitted changes" if origin["dirty"] else ""
-        name = record["cell"][what]["name"]
-        found.append(f"{what} {name}: {origin['file']}, code {origin['identity']}{commit}{changes}")
-    return found
 
 
 def _counted(lines: Iterable[str]) -> list[str]:

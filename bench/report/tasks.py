@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.columns import KEY, text
-from bench.readable import tasks
+from bench.tables.columns import KEY, text
+from bench.tables.text.readable import tasks
 
 Line = dict[str, Any]
 Key = tuple[Any, ...]

@@ -33,7 +33,7 @@ from bench.data import dataset
 def blobs(request): ...
 """
 BACKBONE = """
-from bench.backbone import backbone
+from bench.model.backbone import backbone
 @backbone("line")
 def line(layers, shape, classes, width):
     "A line."
@@ -237,8 +237,10 @@ def test_the_harness_imports_nothing_from_the_plugin_folders():
 
 
 def test_what_needs_no_torch_imports_none():
-    modules = "bench, bench.cli, bench.leaderboards, bench.statistics, bench.diff, bench.suite, bench.store"
-    code = f"import sys, {modules}, bench.environment; print('torch' in sys.modules)"
+    modules = (
+        "bench, bench.cli.app, bench.tables.leaderboards, bench.tables.diff, bench.suite, bench.records.store"
+    )
+    code = f"import sys, {modules}, bench.run.environment; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent)
     assert done.stdout == "False\n", done.stderr
 

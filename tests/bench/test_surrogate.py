@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench.errors import BenchError
-from bench.layers import TdBN
-from bench.neuron import SpikingNeuron
+from bench.model.layers import TdBN
+from bench.model.neuron import SpikingNeuron
 from bench.surrogate import (
     FixedSurrogate,
     Method,

@@ -8,8 +8,8 @@ import pytest
 import shown_runs
 from axe_playwright_python.sync_playwright import Axe
 
+from bench.records.store import Store
 from bench.report import page as report
-from bench.store import Store
 from bench.suite import Suite
 
 HOSTILE = (

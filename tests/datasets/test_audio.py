@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.data import Request, prepare
+from bench.data.loading import Request, prepare
 from bench.errors import BenchError
 
 CLASSES = {"shd": 20, "ssc": 35}
@@ -67,7 +67,7 @@ def refusal(found, asked) -> str:
 def test_events_are_those_that_tonic_reads(tmp_path, module, name):
     import tonic
 
-    from bench.spike_hdf5 import SpikeFile
+    from bench.data.spike_hdf5 import SpikeFile
 
     content = write(tmp_path, name)
     for split in SPLITS[name]:

@@ -11,7 +11,7 @@ import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.data import Request, prepare
+from bench.data.loading import Request, prepare
 from bench.errors import BenchError
 from bench.randomness import uniform
 

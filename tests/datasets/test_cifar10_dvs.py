@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from torch.nn import functional
 
-from bench.data import Request, prepare
+from bench.data.loading import Request, prepare
 from bench.errors import BenchError
 from bench.randomness import uniform
 

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
-from bench.data import Request, Split, prepare
+from bench.data.loading import Request, Split, prepare
 from bench.errors import BenchError
 
 NOWHERE = Path("/nonexistent")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.data import Request, prepare
+from bench.data.loading import Request, prepare
 from bench.errors import BenchError
 
 CLASSES = ("cat", "dog", "emu")

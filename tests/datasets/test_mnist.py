@@ -11,7 +11,7 @@ import pytest
 import torch
 import torchvision
 
-from bench.data import Request, prepare
+from bench.data.loading import Request, prepare
 from bench.errors import BenchError
 from bench.randomness import uniform
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.data import Request, prepare
+from bench.data.loading import Request, prepare
 from bench.errors import BenchError
 
 T = 4

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
-from bench.data import Request, Split, prepare
+from bench.data.loading import Request, Split, prepare
 from bench.errors import BenchError
 from bench.randomness import uniform
 

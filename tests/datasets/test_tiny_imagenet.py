@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
-from bench.data import Request, Split, prepare
+from bench.data.frames import Stored
+from bench.data.loading import Request, Split, prepare
 from bench.errors import BenchError
-from bench.frames import Stored
 
 WNIDS = [f"n{i * 7919 % 100000:08d}" for i in range(200)]
 A_CLASS = WNIDS[3]
@@ -212,7 +212,7 @@ def test_missing_folder_is_one_sentence(declared, tmp_path):
 
 
 def test_pictures_are_cropped_by_eight_and_mirrored(declared):
-    from bench.augment import compose, crop, flip
+    from bench.data.augment import compose, crop, flip
 
     x = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (20, 3, 64, 64), dtype=np.uint8))
     ids = torch.arange(20)

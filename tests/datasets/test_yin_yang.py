@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from bench.data import Request, prepare
+from bench.data.loading import Request, prepare
 
 NOWHERE = Path("/nonexistent")
 PUBLISHED = {

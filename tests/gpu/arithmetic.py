@@ -8,8 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from bench import registry, train
-from bench.layers import Layers, NeuronOptions, TdBN
+from bench import registry
+from bench.model.layers import Layers, NeuronOptions, TdBN
+from bench.run import train
 from bench.suite import Profile
 
 FLOAT32, TF32 = 1e-5, 2e-3

@@ -8,10 +8,12 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from bench import compiling, registry, train
-from bench.backbone import build_network
+from bench import registry
 from bench.errors import BenchError
-from bench.layers import Layers, NeuronOptions
+from bench.model import compiling
+from bench.model.backbone import build_network
+from bench.model.layers import Layers, NeuronOptions
+from bench.run import train
 from bench.suite import Profile
 from bench.surrogate import Method
 

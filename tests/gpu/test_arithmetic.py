@@ -56,7 +56,7 @@ def test_a_convolution_in_tf32_is_told_from_one_in_float32(monkeypatch):
 
 
 def test_spikes_of_another_neuron_are_noticed(monkeypatch):
-    from bench.neuron import SpikingNeuron
+    from bench.model.neuron import SpikingNeuron
 
     real = SpikingNeuron.step
 

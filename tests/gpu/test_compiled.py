@@ -7,7 +7,8 @@ import compared
 import pytest
 import torch
 
-from bench import compiling, registry
+from bench import registry
+from bench.model import compiling
 
 FOUND = registry.load()
 HERE = ("mpd-agl", "asgl")
@@ -102,7 +103,7 @@ def test_a_compiled_layer_without_a_gradient_is_noticed():
 
 
 def test_a_compiled_network_that_trains_its_readout_alone_is_noticed(monkeypatch):
-    from bench.neuron import SpikingNeuron
+    from bench.model.neuron import SpikingNeuron
 
     real = SpikingNeuron.unroll
 

@@ -38,7 +38,7 @@ def test_checks_then_measures_within_the_time(calls, capsys):
     assert for_checks < 300 and left <= 480
     assert measured[measured.index("--performance") + 1] == "here"
     assert float(measured[measured.index("--stop-after") + 1]) < left
-    assert "tests/bench/test_batches.py" in checked and "tests/gpu/test_compiled.py" in checked
+    assert "tests/bench/data/test_batches.py" in checked and "tests/gpu/test_compiled.py" in checked
     assert "tests/test_cli.py" not in checked
     out = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in out if line] == ["checks", "measuring"]

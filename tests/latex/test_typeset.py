@@ -10,10 +10,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import api, formats, leaderboards, render_tables
-from bench.captions import ABOUT
-from bench.latex import LONG
+from bench import api
 from bench.paths import shipped_leaderboard
+from bench.tables import leaderboards
+from bench.tables.text import formats, render_tables
+from bench.tables.text.captions import ABOUT
+from bench.tables.text.latex import LONG
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "bench"))

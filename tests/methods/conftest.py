@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import code_identity, registry
-from bench.layers import Layers, NeuronOptions
+from bench import registry
+from bench.model.layers import Layers, NeuronOptions
+from bench.records import code_identity
 
 METHODS = Path(__file__).parents[2] / "methods"
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bench.neuron import SpikingNeuron
+from bench.model.neuron import SpikingNeuron
 
 
 @pytest.fixture

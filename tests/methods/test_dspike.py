@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bench.backbone import build_network
-from bench.layers import Layers, NeuronOptions
+from bench.model.backbone import build_network
+from bench.model.layers import Layers, NeuronOptions
 from bench.registry import load
 from bench.surrogate import SearchContext
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.neuron import SpikingNeuron
+from bench.model.neuron import SpikingNeuron
 
 
 @pytest.fixture

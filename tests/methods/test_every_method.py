@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from bench import registry
-from bench.backbone import build_network
-from bench.conformance import Case, check
-from bench.layers import NeuronOptions
+from bench.check.laws import Case, check
+from bench.model.backbone import build_network
+from bench.model.layers import NeuronOptions
 
 FOUND = registry.load()
 

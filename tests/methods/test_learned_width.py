@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from bench import shapes, train
-from bench.backbone import Network
+from bench import shapes
+from bench.model.backbone import Network
+from bench.run import train
 from bench.suite import Recipe
 
 

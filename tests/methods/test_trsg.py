@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from bench import train
-from bench.backbone import Network
+from bench.model.backbone import Network
+from bench.run import train
 from bench.suite import Recipe
 
 

@@ -15,8 +15,8 @@ from peers import INSTALLED, PEERS
 from subjects import AS_SHIPPED, COMPILED_PEERS, COMPILED_RELU, OURS, RELU, Case, Subject, of_method
 from trained_networks import training_step
 
-from bench import train
-from bench.precision import Precision
+from bench.model.precision import Precision
+from bench.run import train
 from bench.suite import Profile
 
 ARITHMETIC = {"bfloat16": {"autocast": "bfloat16", "tf32": True}, "TF32": {"tf32": True}}

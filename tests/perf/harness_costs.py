@@ -17,14 +17,16 @@ from typing import Any
 import pandas as pd
 import shown_runs
 
-from bench import environment, kept_suites, plan, times, worker
-from bench.measured_tables import GRADIENTS
-from bench.metrics.run_columns import run_columns
-from bench.predictions import FILE, to_bytes
-from bench.record_files import sealed
-from bench.store import Store
+from bench.records import kept_suites
+from bench.records.predictions import FILE, to_bytes
+from bench.records.record_files import sealed
+from bench.records.run_columns import run_columns
+from bench.records.store import Store
+from bench.records.timings import Timings
+from bench.run import environment, plan, worker
+from bench.run.timing import times
 from bench.suite import Profile, load_suite
-from bench.timings import Timings
+from bench.tables.measured_tables import GRADIENTS
 
 METHODS = ("rectangle", *(f"method-{number}" for number in range(1, 20)))
 DATASETS = tuple(f"dataset-{number}" for number in range(1, 6))

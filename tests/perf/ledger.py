@@ -16,7 +16,7 @@ from in_turn import Spread
 from rich.console import Console
 
 from bench.files import write_atomic
-from bench.terminal_table import print_table
+from bench.show.terminal_table import print_table
 
 HEADS = ("what", "subject", "against", "measured", "kept")
 
@@ -98,7 +98,7 @@ class Ledger:
     def write(self, folder: Path, environment: dict[str, Any]) -> str:
         """Write the rows to the file of this machine; one sentence on what became of earlier ones.
 
-        environment: as `bench.environment.describe` gives it. Rows of an earlier file stay where their
+        environment: as `bench.run.environment.describe` gives it. Rows of an earlier file stay where their
         `what` was not measured now. Beside the CSV a JSON file says, for the `measured` of every row,
         with what machine and versions it was made.
         """

@@ -11,8 +11,8 @@ from peers import METHOD, PEERS, VALUES
 from torch import Tensor, nn
 
 from bench import registry
-from bench.layers import Layers, NeuronOptions
-from bench.neuron import SpikingNeuron
+from bench.model.layers import Layers, NeuronOptions
+from bench.model.neuron import SpikingNeuron
 
 FLOOR, EAGER, COMPILED = "five copies", "spikegrad, compile = off", "spikegrad, compile = neuron"
 THEIRS_COMPILED = ", compiled"

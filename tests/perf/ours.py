@@ -1,4 +1,4 @@
-"""Our networks in compiled form, as `bench.compiling` makes them for training."""
+"""Our networks in compiled form, as `bench.model.compiling` makes them for training."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import get_args
 
 import torch
 
-from bench import compiling
-from bench.backbone import Network
-from bench.compiling import CompileMode as Mode
-from bench.neuron import SpikingNeuron
+from bench.model import compiling
+from bench.model.backbone import Network
+from bench.model.compiling import CompileMode as Mode
+from bench.model.neuron import SpikingNeuron
 
 MODES: tuple[Mode, ...] = get_args(Mode)
 

@@ -16,7 +16,7 @@ from peers import INSTALLED, METHOD, PEERS, VALUES, take_over
 from torch import Tensor
 from trained_networks import network_of, training_step
 
-from bench.backbone import Network
+from bench.model.backbone import Network
 
 
 class Case(NamedTuple):

@@ -23,7 +23,8 @@ LEADERBOARD_RECORDS = 10_000
 GROWTH = (100, 1_000, 10_000)
 TINY_CELLS, TINY_RECORDS = 20, 50
 IMPORTS = (
-    "import bench.cli, bench.leaderboards, bench.render, bench.times, bench.engines.local; "
+    "import bench.cli.app, bench.cli.render, bench.tables.leaderboards, bench.run.timing.times; "
+    "import bench.run.engines.local; "
     "from bench import registry; registry.load()"
 )
 """What a run imports before it has seen that nothing is left to do."""
@@ -165,9 +166,9 @@ def test_first_commands(done, timed, arguments, limit, says):
 @pytest.mark.parametrize(
     "statement",
     [
-        "import bench.cli",
+        "import bench.cli.app",
         "import torch",
-        "import bench.leaderboards",
+        "import bench.tables.leaderboards",
         "from bench import registry; registry.load()",
     ],
 )

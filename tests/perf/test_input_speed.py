@@ -6,8 +6,9 @@ The images are random, of CIFAR-10's size: neither reading nor augmenting looks 
 import pytest
 import torch
 
-from bench import registry, train
-from bench.data import Prepared, with_ids
+from bench import registry
+from bench.data.loading import Prepared, with_ids
+from bench.run import train
 from bench.suite import Cell
 
 IMAGES, FEW = 300, 20

@@ -13,7 +13,7 @@ from ledger import Measured
 from neuron_layers import COMPILED, EAGER, FLOOR, neuron, there_and_back
 from peers import INSTALLED, METHOD, PEERS, VALUES
 
-from bench.layers import NeuronOptions
+from bench.model.layers import NeuronOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread", "compiler_cache")
 T, N, FEW = 4, 2_000_000, 2_000

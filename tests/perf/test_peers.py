@@ -50,7 +50,7 @@ def test_same_spikes_and_gradients(peer, backbone, shape, width, dtype, toleranc
 
 
 def test_a_network_keeps_no_neuron_of_ours(peer):
-    from bench.neuron import SpikingNeuron
+    from bench.model.neuron import SpikingNeuron
 
     taken = take_over(network_of("resnet19", METHOD, (3, 8, 8), 1 / 32, TIMESTEPS, VALUES), peer)
     assert not [module for module in taken.modules() if isinstance(module, SpikingNeuron)]

@@ -7,7 +7,8 @@ import pytest
 from ledger import Measured
 from trained_networks import FOUND, NARROW_SUITE
 
-from bench import data, train
+from bench.data import loading
+from bench.run import train
 from bench.suite import Cell, load_suite
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -25,7 +26,7 @@ ROUNDS = 5
 @pytest.fixture(scope="module")
 def digits():
     suite = load_suite(NARROW_SUITE)
-    return data.prepare(FOUND.dataset("digits").item, data.Request(Path(), suite.timesteps[0]))
+    return loading.prepare(FOUND.dataset("digits").item, loading.Request(Path(), suite.timesteps[0]))
 
 
 def cell(seed, epochs, **profile):

@@ -7,8 +7,8 @@ from in_turn import Spread
 from ledger import Measured
 from trained_networks import network_of, training_step
 
-from bench.metrics.gradients import COLUMNS, look
-from bench.metrics.looks import SAMPLES
+from bench.measures.gradients import COLUMNS, look
+from bench.measures.looks import SAMPLES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 IMAGES, BATCH = 45_000, 100

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import torch
 
-from bench import registry, train
-from bench.backbone import build_network
-from bench.layers import NeuronOptions
-from bench.precision import FULL
+from bench import registry
+from bench.model.backbone import build_network
+from bench.model.layers import NeuronOptions
+from bench.model.precision import FULL
+from bench.run import train
 
 FOUND = registry.load()
 NARROW_SUITE = str(Path(__file__).with_name("narrow.toml"))

@@ -5,10 +5,10 @@ import math
 import pytest
 from written_records import FAIR, GOOD, POOR, runs
 
-from bench import leaderboards
 from bench.report import figure_rows
 from bench.report.tasks import by_key, page_tasks
-from bench.rows import rows
+from bench.tables import leaderboards
+from bench.tables.rows import rows
 
 
 def task_of(records):

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from written_records import GOOD, runs
 
-from bench import leaderboards
 from bench.report.grid import Cell, grids, number
+from bench.tables import leaderboards
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import math
 import pytest
 import shown_runs
 
-from bench import layer_grids
+from bench.records.store import _parquet
 from bench.report import layer_maps
-from bench.store import _parquet
+from bench.show import layer_grids
 
 
 def write(folder, rows):

@@ -2,9 +2,9 @@
 
 from written_records import FAIR, GOOD, matrix, runs
 
-from bench import leaderboards
-from bench.readable import blocks
 from bench.report.tasks import by_key, page_tasks, seeds
+from bench.tables import leaderboards
+from bench.tables.text.readable import blocks
 
 
 def test_blocks_are_those_of_the_terminal_in_its_order():

@@ -5,8 +5,8 @@ import random
 import pandas as pd
 from written_records import runs
 
-from bench import columns, leaderboards
-from bench.latency_table import PARTS, latency_table
+from bench.tables import columns, leaderboards
+from bench.tables.latency_table import PARTS, latency_table
 
 HERE = "AMD EPYC, 1 thread"
 LAYER = [f"layer_{part}_ms_p50" for part in PARTS]

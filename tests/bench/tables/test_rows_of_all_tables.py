@@ -13,8 +13,16 @@ from hypothesis import strategies as st
 from scipy import stats
 from written_records import GOOD, matrix, runs
 
-from bench import columns, leaderboards, render
-from bench.measured_tables import COMPARED, COSTS, GRADIENTS, anytime_table, cost_table, gradients_table
+from bench.cli import render
+from bench.tables import columns, leaderboards
+from bench.tables.measured_tables import (
+    COMPARED,
+    COSTS,
+    GRADIENTS,
+    anytime_table,
+    cost_table,
+    gradients_table,
+)
 
 SEEDS = 4
 TABLES = ("gradients", "cost", "anytime", "latency")

@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 from written_records import runs
 
-from bench import leaderboards, readable, render_tables
+from bench.tables import leaderboards
+from bench.tables.text import readable, render_tables
 
 TIMES = {"forward_ms_p50": 1.0, "backward_ms_p50": 2.0, "step_ms_p50": 3.0, "compile_s": 0.0}
 

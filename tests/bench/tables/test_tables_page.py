@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import columns, leaderboards
-from bench.metrics import gradients
+from bench.measures import gradients
+from bench.tables import columns, leaderboards
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "tables.md").read_text(encoding="utf-8")
 TABLES = leaderboards.tables([])

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from bench.backbone import Network
-from bench.layers import NeuronOptions, SpikeBlock, TdBN
+from bench.model.backbone import Network
+from bench.model.layers import NeuronOptions, SpikeBlock, TdBN
 from bench.shapes import FAST_SIGMOID_FWHM
 
 from . import norse, snntorch, spikingjelly

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bench.neuron import _over_time
+from bench.model.neuron import _over_time
 
 
 class Loop(nn.Module):

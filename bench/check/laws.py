@@ -1,0 +1,107 @@
+"""What every method must pass: `spikegrad check`.
+
+Each law is a function of a `Case`. It returns "", or something worth knowing, where the law holds;
+`NoClaim` where it says nothing about this method; it raises `Broken` with the numbers and the input
+where the law does not hold. Whatever else the method raises is a broken law too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+
+from bench.check import loop, networks, one_layer
+from bench.check.case import Broken, Case, Compiler, NoClaim
+from bench.errors import BenchError
+from bench.measures.probe import repeatable
+from bench.surrogate import Law
+
+__all__ = ["LAWS", "MEANING", "Case", "Compiler", "Verdict", "check"]
+
+LAWS: tuple[Law, ...] = get_args(Law)
+Outcome = Literal["holds", "no claim", "declared", "broken"]
+
+_TRIALS: dict[Law, Callable[[Case], str]] = {
+    "forward": one_layer.forward,
+    "derivative": one_layer.derivative,
+    "loop": loop.loop,
+    "area": one_layer.area,
+    "finite": one_layer.finite,
+    "dtype": one_layer.dtype,
+    "deterministic": networks.deterministic,
+    "state": networks.state,
+    "one-step": networks.one_step,
+    "backbones": networks.backbones,
+    "compile": networks.compiles,
+    "training": networks.training,
+}
+MEANING: dict[Law, str] = {law: (trial.__doc__ or "").rstrip(".") for law, trial in _TRIALS.items()}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came out for one law.
+
+    outcome: holds; no claim (it says nothing about this method); declared (it does not hold, and the
+    method says so); broken. detail: the reason, or something worth knowing.
+    """
+
+    law: Law
+    outcome: Outcome
+    detail: str = ""
+
+
+def check(case: Case) -> Iterator[Verdict]:
+    """Try every law, in order, with random numbers of its own. Raises nothing."""
+    for law in LAWS:
+        yield _verdict(law, case)
+
+
+def _verdict(law: Law, case: Case) -> Verdict:
+    declared = case.method.breaks.get(law)
+    try:
+        with repeatable(), _settings_kept():
+            said = _TRIALS[law](case)
+    except (Exception, SystemExit) as problem:
+        detail = str(problem) if isinstance(problem, Broken) else _unexpected(problem)
+        if declared is not None:
+            return Verdict(law, "declared", f"{declared} ({detail})")
+        return Verdict(law, "broken", detail)
+    if isinstance(said, NoClaim):
+        return Verdict(law, "no claim", said)
+    return Verdict(law, "holds", said if declared is None else f"although it declares: {declared}")
+
+
+@contextmanager
+def _settings_kept() -> Iterator[None]:
+    """What a method sets for the whole process must not reach the next one: it is put back, and Broken."""
+    before = _settings()
+    try:
+        yield
+    finally:
+        after = _settings()
+        torch.set_default_dtype(before["default dtype"])
+        torch.set_grad_enabled(before["grad mode"])
+        torch.use_deterministic_algorithms(before["deterministic algorithms"])
+        torch.set_num_threads(before["threads"])
+    changed = [name for name in before if after[name] != before[name]]
+    if changed:
+        raise Broken(f"it changes torch's {changed[0]} for the whole process")
+
+
+def _settings() -> dict[str, Any]:
+    return {
+        "default dtype": torch.get_default_dtype(),
+        "grad mode": torch.is_grad_enabled(),
+        "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _unexpected(problem: BaseException) -> str:
+    text = (str(problem).strip() or "no message").split("\n")[0]
+    return text if isinstance(problem, BenchError) else f"{type(problem).__name__}: {text}"

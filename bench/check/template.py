@@ -1,0 +1,153 @@
+"""What `spikegrad new` writes: a small method or dataset that works, to be changed into one's own."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench import registry
+from bench.errors import BenchError
+from bench.files import write_atomic
+
+# {braces} are filled in; all else is the file as it will be.
+_METHOD = '''\
+"""A surrogate derivative under the name {name}.
+
+Put your formula into `derivative` and into the first line of its docstring. Then:
+
+    spikegrad check {name} --plugin {file}
+    spikegrad run smoke --plugin {file}
+
+docs/add-a-method.md shows parameters that adapt or are learned.
+"""
+
+from torch import Tensor
+
+from bench.surrogate import Param, method
+
+
+@method(
+    "{name}",
+    paper="unpublished",
+    width=Param(1.0, search=(0.25, 4.0), per_threshold=1),
+    height=Param(None),
+)
+def derivative(x: Tensor, width: float, height: float | None) -> Tensor:
+    """h(x) = max(0, 1 - |x|/width) / width.
+
+    x: membrane potential less threshold, any shape. width: full width at half maximum, in units of
+    the potential. The area under h is 1, unless `height` sets h(0) instead.
+    """
+    peak = 1 / width if height is None else height
+    return (1 - x.abs() / width).clamp(min=0) * peak
+'''
+
+
+_DATASET = '''\
+"""Noisy pictures of bars under the name {name}.
+
+Put your own samples into `bars`, and what they are into the declaration above it. Then:
+
+    spikegrad data check --plugin {file}
+    spikegrad run smoke --plugin {file} --datasets {name} --add
+
+A set that is read from disk is read from `request.root`, and declares `files`, `get` and `verify`;
+one of events declares `events=True` and gives [N, T, C, H, W]: bench/data/loading.py tells of each.
+"""
+
+import torch
+
+from bench.data import Request, Splits, dataset, with_ids
+from bench.randomness import uniform
+
+TRAIN, TEST = 800, 200
+SIDE = 8
+NOISE = 0.5
+
+
+@dataset(
+    "{name}",
+    shape=(1, SIDE, SIDE),
+    classes=2 * SIDE,
+    licence="CC0",
+    source="computed, unpublished",
+)
+def bars(request: Request) -> Splits:
+    """A bar of ones in each picture, noise up to 0.5 all over; float32 [N, 1, 8, 8], in [0, 1.5].
+
+    The label is the row of a lying bar, or 8 and the column of an upright one. Validation samples are
+    cut out of the training set, the same ones each time.
+    """
+    ids = torch.arange(TRAIN + TEST)
+    labels = ids % (2 * SIDE)
+    x = NOISE * uniform(0, 0, ids, draws=SIDE * SIDE).view(-1, 1, SIDE, SIDE)
+    for picture, label in zip(x[:, 0], labels.tolist(), strict=True):
+        bar = picture[label] if label < SIDE else picture[:, label - SIDE]
+        bar += 1
+    return Splits(
+        train=with_ids(x[:TRAIN], labels[:TRAIN], start=0),
+        test=with_ids(x[TRAIN:], labels[TRAIN:], start=TRAIN),
+    )
+'''
+
+
+def new_method(name: str, folder: Path) -> Path:
+    """Write a method called `name` into `folder`, and return the file.
+
+    Raises BenchError where the name cannot be used or is taken, the folder does not exist, or the
+    file does: nothing is ever overwritten.
+    """
+    return _write("method", name, folder, registry.load().methods.get(name), _METHOD)
+
+
+def new_dataset(name: str, folder: Path) -> Path:
+    """The same for a dataset."""
+    return _write("dataset", name, folder, registry.load().datasets.get(name), _DATASET)
+
+
+def _write(kind: str, name: str, folder: Path, known: registry.Entry[Any] | None, text: str) -> Path:
+    stem = _stem(kind, name)
+    file = folder / f"{stem}.py"
+    if known is not None:
+        raise BenchError(f"a {kind} named {name!r} is there already, in {known.file}; choose another name")
+    if stem in sys.stdlib_module_names or stem in _installed():
+        raise BenchError(
+            f"{name!r} gives the file {stem}.py, which would hide the module {stem} from programs that start "
+            "beside it; choose another name"
+        )
+    if not folder.is_dir():
+        raise BenchError(f"{folder} is not a folder; make it first, or name one that exists with --folder")
+    # lexists: a link that leads nowhere is in the way too.
+    if os.path.lexists(file):
+        raise BenchError(f"{file} exists already; choose another name, or another folder with --folder")
+    try:
+        write_atomic(file, text.format(name=name, file=file.name).encode())
+    except OSError as problem:
+        raise BenchError(
+            f"cannot write {file} ({problem.strerror or problem}); name another folder with --folder"
+        ) from None
+    return file
+
+
+def _stem(kind: str, name: str) -> str:
+    if not re.fullmatch(r"[^\s,#|]+", name) or name == "all":
+        raise BenchError(
+            f"{name!r} cannot be the name of a {kind}: it needs one word, without commas, not 'all'"
+        )
+    stem = re.sub(r"[-:/+]", "_", name)
+    # A file that starts with an underscore is left out where a folder is given as plugin.
+    if not re.fullmatch(r"[^\W_][\w.]*", stem):
+        raise BenchError(
+            f"{name!r} does not give the name of a Python file: start it with a letter or a digit, and use "
+            f"only those and any of - _ : / + ."
+        )
+    return stem
+
+
+def _installed() -> set[str]:
+    """Names of all installed top-level modules."""
+    return set(importlib.metadata.packages_distributions())

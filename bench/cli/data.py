@@ -1,0 +1,176 @@
+"""`spikegrad data`: what is there of each dataset, fetching it, and checking it.
+
+Exit codes: 0 done; 1 a check failed; 2 nothing was started; 130 stopped by the user.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.errors import BenchError
+from bench.show.terminal import (
+    STOPPED_BY_USER,
+    DataRoot,
+    Json,
+    Plugins,
+    console,
+    print_json,
+    say,
+    warn_broken,
+)
+
+if TYPE_CHECKING:
+    from bench.data.holdings import Holding
+    from bench.registry import Registry
+
+app = typer.Typer(help="List, fetch and check datasets.", no_args_is_help=True)
+
+Timesteps = Annotated[int, typer.Option("--timesteps", min=1, help="Time steps; only events depend on it.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter; repeatable.")
+]
+
+
+@app.command("list")
+def list_(data_root: DataRoot = None, plugin: Plugins = None, as_json: Json = False) -> None:
+    """List all datasets: what is there, what is missing, licence and source."""
+    from bench.cli import render_data
+    from bench.data import holdings
+
+    found, root = _start(data_root, plugin)
+    all_ = [holdings.holding(found.datasets[name].item, root) for name in sorted(found.datasets)]
+    if as_json:
+        print_json([render_data.as_json(each) for each in all_])
+    else:
+        render_data.show(all_, root, console())
+
+
+@app.command()
+def prepare(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    data_root: DataRoot = None,
+    timesteps: Timesteps = 4,
+    settings: Settings = None,
+    plugin: Plugins = None,
+    as_json: Json = False,
+) -> None:
+    """Download what is missing, load the dataset, keep its frames on disk, and say what it is."""
+    from bench.cli import render_data
+    from bench.data import datacheck, holdings
+
+    found, root = _start(data_root, plugin)
+    holding = _holding(found, name, root, settings)
+    if not holding.complete:
+        if holding.dataset.download is not None and not holding.unset:
+            size = f" ({holding.dataset.size})" if holding.dataset.size else ""
+            say(console(stderr=True), f"dataset {name}: downloading it{size} into {root}")
+        holding = holdings.fetch(holding)
+    with redirect_stdout(sys.stderr):
+        report = datacheck.prepare(holding, timesteps)
+    if as_json:
+        print_json(vars(report))
+    else:
+        render_data.show_pairs(datacheck.report_lines(report), console())
+
+
+@app.command()
+def check(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", show_default=False)] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every dataset that is there.")] = False,
+    data_root: DataRoot = None,
+    timesteps: Timesteps = 4,
+    settings: Settings = None,
+    plugin: Plugins = None,
+    as_json: Json = False,
+) -> None:
+    """Read all of a dataset, sources and samples, and report; with only --plugin, those it brings."""
+    from bench.cli import render_data
+    from bench.data import datacheck
+
+    found, root = _start(data_root, plugin)
+    chosen = _to_check(found, names, every, bool(plugin), root, settings)
+    checked: dict[str, list[Any]] = {}
+    stopped = False
+    try:
+        for number, holding in enumerate(chosen, 1):
+            if len(chosen) > 1:
+                say(console(stderr=True), f"{number}/{len(chosen)} {holding.dataset.name}")
+            done = checked.setdefault(holding.dataset.name, [])
+            with redirect_stdout(sys.stderr):
+                for each in _checks(holding, timesteps, datacheck, alone=len(chosen) == 1):
+                    done.append(each)
+    except KeyboardInterrupt:
+        stopped = True
+    if as_json:
+        print_json(render_data.checks_as_json(checked))
+    else:
+        render_data.show_checks(checked, console())
+    if stopped:
+        raise typer.Exit(STOPPED_BY_USER)
+    failed = any(each.outcome == "problem" for done in checked.values() for each in done)
+    if failed or any(lost.given for lost in found.broken):
+        raise typer.Exit(1)
+
+
+def _checks(holding: Holding, timesteps: int, datacheck: Any, alone: bool) -> Any:
+    """The checks; of several datasets, one that cannot start is a line among the others."""
+    try:
+        yield from datacheck.check(holding, timesteps)
+    except BenchError as error:
+        if alone:
+            raise
+        yield datacheck.Check("start", "problem", str(error))
+
+
+def _to_check(
+    found: Registry,
+    names: list[str] | None,
+    every: bool,
+    plugin: bool,
+    root: Path,
+    settings: list[str] | None,
+) -> list[Holding]:
+    from bench.data.holdings import holding
+
+    if every and names:
+        raise BenchError(f"data check: --all or names ({', '.join(names)}), not both")
+    chosen = list(dict.fromkeys(names or ()))
+    if not chosen and not every:
+        chosen = [name for name, entry in found.datasets.items() if entry.given]
+        if not chosen:
+            what = "the plugin brings no dataset" if plugin else "nothing to check"
+            raise BenchError(f"data check: {what}; give names of datasets, --all, or --plugin FILE")
+    if settings and len(chosen) != 1:
+        raise BenchError(f"data check: --set {settings[0]} is for one dataset: name it")
+    if every:
+        held = [holding(entry.item, root) for entry in found.datasets.values()]
+        return [each for each in held if each.complete]
+    held = [_holding(found, name, root, settings) for name in chosen]
+    for each in held:
+        each.require()
+    return held
+
+
+def _start(data_root: Path | None, plugin: list[Path] | None) -> tuple[Registry, Path]:
+    from bench import paths
+
+    root = paths.data_root(data_root)
+    if root.exists() and not root.is_dir():
+        raise BenchError(f"the data root {root} is not a folder: give the folder that holds the data sets")
+    from bench import registry
+
+    found = registry.load(tuple(plugin or ()))
+    warn_broken(console(stderr=True), found)
+    return found, root
+
+
+def _holding(found: Registry, name: str, root: Path, settings: list[str] | None) -> Holding:
+    from bench.data import holdings
+
+    dataset = found.dataset(name).item
+    return holdings.holding(dataset, root, holdings.parse(dataset, settings or []))

@@ -1,0 +1,40 @@
+"""`spikegrad export`: a suite's results as one file to send."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.show.terminal import Results, console, say
+from bench.words import counted
+
+
+def export(
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite, or a folder's name in runs/.")],
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to", help="A file that ends in .tar.gz, or a new folder.", show_default="SUITE.tar.gz"
+        ),
+    ] = None,
+    results: Results = None,
+) -> None:
+    """Pack the results of a suite, with all that is needed to check and repeat them, to send to others.
+
+    Ends with 1 where a record is left out.
+    """
+    from bench import paths
+    from bench.records import kept_suites, reading
+    from bench.records.exchange import bundles
+
+    chosen, store = kept_suites.find(suite, results or paths.default_results())
+    found = bundles.export(store, to or Path(f"{chosen.name}.tar.gz"))
+    reading.tell(found.left_out)
+    say(
+        console(),
+        f"wrote {found.place}: {counted(found.records, 'record')}, {counted(found.timings, 'timing')}",
+    )
+    if store.left_out:
+        raise typer.Exit(1)

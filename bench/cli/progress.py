@@ -1,0 +1,212 @@
+"""Showing a run while it goes: bars and time left on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from bench.records.record_files import Record
+from bench.records.store import OK
+from bench.records.timings import Timing
+
+if TYPE_CHECKING:
+    from bench.run.plan import Planned
+    from bench.run.timing.times import Measurement
+
+
+class Estimate:
+    """Time left, from the epochs and cells that have ended since the start."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.ended = 0
+        self.running: dict[str, float] = {}
+        self.began = 0.0
+
+    def start(self) -> None:
+        """A cell starts; the first one starts the clock, since loading torch is no measure."""
+        self.began = self.began or time.monotonic()
+
+    def epoch(self, planned: Planned, epoch: int) -> None:
+        """An epoch of a running cell has ended."""
+        self.running[planned.id] = (epoch + 1) / planned.cell.recipe.epochs
+
+    def end(self, planned: Planned) -> None:
+        """A cell has ended."""
+        self.running.pop(planned.id, None)
+        self.ended += 1
+
+    def text(self) -> str:
+        """For people: "about 3 min left"; empty while there is nothing to judge by, or to do."""
+        done = self.ended + sum(self.running.values())
+        if not done or self.ended == self.total:
+            return ""
+        return f"{duration((time.monotonic() - self.began) / done * (self.total - done))} left"
+
+
+def duration(seconds: float) -> str:
+    """Roughly, for people."""
+    if seconds < 90:
+        return f"about {seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"about {seconds / 60:.0f} min"
+    return f"about {seconds / 3600:.1f} h"
+
+
+def title(planned: Planned) -> str:
+    """One cell in a few words."""
+    cell = planned.cell
+    return f"{cell.dataset.name} {cell.backbone.name} T={cell.timesteps} {cell.method.name} seed {cell.seed}"
+
+
+def outcome(record: Record) -> str:
+    """How a cell ended, in a few words."""
+    if record["status"] == OK:
+        return f"{record['metrics']['test_accuracy']:.2f} % test accuracy in {record['seconds']:.1f} s"
+    why = " ".join(str(record["error"]).split())
+    return f"{record['status'].upper()}: {why} (see {record['id']}/record.json)"
+
+
+SILENCE = 60.0
+"""Seconds after which a log says how far a long training is."""
+
+
+class Lines:
+    """A line for each cell that ends, and now and then one between: for log files and pipes."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self.console = console
+        self.estimate = Estimate(total)
+        self.spoke = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def started(self, planned: Planned) -> None:
+        """Nothing to say yet."""
+        self.estimate.start()
+        self.spoke = self.spoke or time.monotonic()
+
+    def epoch(self, planned: Planned, epoch: int, val_accuracy: float) -> None:
+        """One line, if there has been none for a while."""
+        self.estimate.epoch(planned, epoch)
+        if time.monotonic() - self.spoke >= SILENCE:
+            epochs = planned.cell.recipe.epochs
+            self._say(f"{title(planned)}: epoch {epoch + 1} of {epochs}, {val_accuracy:.2f} % on validation")
+
+    def ended(self, planned: Planned, record: Record) -> None:
+        """One line."""
+        self.estimate.end(planned)
+        self._say(f"{title(planned)}: {outcome(record)}")
+
+    def timing(self, measurement: Measurement, number: int, total: int) -> None:
+        """Nothing to say yet."""
+
+    def timed(self, measurement: Measurement, timing: Timing, number: int, total: int) -> None:
+        """One line."""
+        line = f"[times {number}/{total}] {measurement.title}: {took(timing)}"
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _say(self, what: str) -> None:
+        e = self.estimate
+        left = f", {e.text()}" if e.text() else ""
+        line = f"[{e.ended}/{e.total}] {what}{left}"
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.spoke = time.monotonic()
+
+
+class Bars:
+    """A bar for the run and one for each cell at work; failures are printed above them."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self.estimate = Estimate(total)
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            transient=True,
+        )
+        self.whole = self.progress.add_task("cells", total=total, note="")
+        self.tasks: dict[str, TaskID] = {}
+        self.times: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def started(self, planned: Planned) -> None:
+        """A new bar."""
+        self.estimate.start()
+        self.tasks[planned.id] = self.progress.add_task(
+            title(planned), total=planned.cell.recipe.epochs, note="starting"
+        )
+
+    def epoch(self, planned: Planned, epoch: int, val_accuracy: float) -> None:
+        """One step of its bar."""
+        self.progress.update(
+            self.tasks[planned.id], completed=epoch + 1, note=f"{val_accuracy:.1f} % on validation"
+        )
+        self.estimate.epoch(planned, epoch)
+        self.progress.update(self.whole, note=self.estimate.text())
+
+    def ended(self, planned: Planned, record: Record) -> None:
+        """Its bar goes, the run's moves on."""
+        task = self.tasks.pop(planned.id, None)
+        if task is not None:
+            self.progress.remove_task(task)
+        if record["status"] != OK:
+            self.progress.console.print(
+                f"{title(planned)}: {outcome(record)}",
+                markup=False,
+                highlight=False,
+                style="red",
+                soft_wrap=True,
+            )
+        self.estimate.end(planned)
+        self.progress.update(self.whole, advance=1, note=self.estimate.text())
+
+    def timing(self, measurement: Measurement, number: int, total: int) -> None:
+        """One bar for all of them."""
+        if self.times is None:
+            self.progress.update(self.whole, visible=False)
+            self.times = self.progress.add_task("times", total=total, note="")
+        self.progress.update(self.times, note=measurement.title)
+
+    def timed(self, measurement: Measurement, timing: Timing, number: int, total: int) -> None:
+        """One step of the bar."""
+        assert self.times is not None
+        self.progress.update(self.times, completed=number)
+        if timing["status"] != OK:
+            line = f"{measurement.title}: {took(timing)}"
+            self.progress.console.print(line, markup=False, highlight=False, style="red", soft_wrap=True)
+
+
+def took(timing: Timing) -> str:
+    """What was timed, or why not, for people."""
+    found = timing["metrics"]
+    if timing["status"] != OK:
+        return f"{timing['status'].upper()}: {' '.join(str(timing['error']).split())}"
+    if timing["kind"] == "inference":
+        one, many = (found[f"inference_ms_p50_batch{batch}"] for batch in (1, 100))
+        return f"{one:.2f} ms for one sample, {many:.2f} ms for a hundred"
+    return f"{found['train_step_ms_p50']:.2f} ms a training step, {found['peak_memory_mb']:.0f} MB at most"
+
+
+def listener(console: Console, total: int) -> Lines | Bars:
+    """Bars on a terminal, lines elsewhere."""
+    return Bars(console, total) if console.is_terminal else Lines(console, total)

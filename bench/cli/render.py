@@ -1,0 +1,481 @@
+"""What the commands show: tables for people, and the same as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bench.cli.progress import duration
+from bench.paths import shipped_leaderboard
+from bench.records.store import OK
+from bench.show.terminal import table_width
+from bench.show.terminal_table import print_table
+from bench.suite import shipped_suites
+from bench.tables import failures
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.registry import Registry
+    from bench.run.plan import Plan, Planned
+
+NOT_DONE = {"compile": "trained without being compiled:"}
+"""How a run says that something was not done which is no measurement."""
+STATES = ("done", "failed", "missing", "stale")
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """What a run leaves for its user to see: cells by status, the table, and what to know of it."""
+
+    suite: str
+    statuses: dict[str, int]
+    accuracy: pd.DataFrame
+    notes: list[str]
+    files: list[Path]
+
+    @property
+    def unfinished(self) -> int:
+        """Cells that are not ok."""
+        return sum(n for status, n in self.statuses.items() if status != OK)
+
+    def as_json(self) -> dict[str, Any]:
+        """The same, JSON-ready."""
+        return {
+            "suite": self.suite,
+            "statuses": self.statuses,
+            "accuracy": table_as_json(self.accuracy),
+            "notes": self.notes,
+            "files": [str(path) for path in self.files],
+        }
+
+    def show(self, console: Console) -> None:
+        """The leaderboard, then the notes."""
+        show_accuracy(self.accuracy, console)
+        for note in self.notes:
+            console.print(note, markup=False, highlight=False, soft_wrap=True)
+        counts = ", ".join(f"{n} {status}" for status, n in sorted(self.statuses.items()))
+        console.print(f"cells: {counts}", highlight=False)
+        for path in self.files:
+            console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+
+
+def outcome(plan: Plan, files: Sequence[Path] = ()) -> RunOutcome:
+    """The outcome of a run that has just ended, from its records; files: written beside its tables."""
+    from bench.tables import leaderboards
+    from bench.tables.text import readable
+
+    records = plan.store.records()
+    ids = {planned.id for planned in plan.cells}
+    own = [record for record in records if record["id"] in ids]
+    kept = [
+        planned
+        for planned in plan.pending
+        if planned.record is not None and planned.record["status"] == OK and planned.record in own
+    ]
+    statuses = Counter(record["status"] for record in own)
+    if kept:
+        statuses = statuses - Counter({OK: len(kept)}) + Counter({"stale": len(kept)})
+    suite = plan.whole or plan.suite
+    accuracy = leaderboards.accuracy_table(records, suite.baseline, suite.seeds, plan.store)
+    return RunOutcome(
+        suite=plan.suite.name,
+        statuses=dict(statuses),
+        accuracy=accuracy,
+        notes=[
+            *leaderboards.design_note(records, suite.baseline, suite.seeds),
+            readable.bold_note(accuracy),
+            *against_shipped(plan),
+            *_unfinished(own),
+            *map(_kept, kept),
+            *_unmeasured(own),
+        ],
+        files=[*sorted(plan.store.leaderboards.glob("*.csv")), *files],
+    )
+
+
+def _unfinished(records: Sequence[Any]) -> list[str]:
+    """Which trainings did not work, and why."""
+    return [
+        f"{ending.status}: {ending.method} on {ending.dataset}, "
+        f"seed {', '.join(map(str, seeds))}: {ending.error or 'no reason was left'}"
+        for ending, seeds in failures.failures(records)
+    ]
+
+
+def _kept(planned: Planned) -> str:
+    cell = planned.cell
+    return (
+        f"stale: {cell.method.name} on {cell.dataset.name}, seed {cell.seed}: training it again was stopped, "
+        "so that the record of its older code is kept"
+    )
+
+
+def _unmeasured(records: Sequence[Any]) -> list[str]:
+    """What could not be looked at in trainings that worked, and why."""
+    return [
+        f"{NOT_DONE.get(each.what, f'not measured: {each.what} of')} {each.method} on {each.dataset}, "
+        f"{each.runs} run{'s' * (each.runs > 1)}: {each.why}"
+        for each in failures.unmeasured(records)
+    ]
+
+
+def against_shipped(plan: Plan) -> list[str]:
+    """How this table compares with the one that the project ships.
+
+    Nothing where it ships none, or where this one has not all of its rows and seeds.
+    """
+    from bench.tables import columns, diff
+
+    shipped = shipped_leaderboard(plan.suite.name) / "accuracy.csv"
+    mine = plan.store.leaderboards / "accuracy.csv"
+    if not shipped.is_file() or shipped.resolve() == mine.resolve():
+        return []
+    old, new = diff.read(shipped), diff.read(mine)
+    key = [*columns.KEY, "n_seeds"]
+    whole = set(old[key].itertuples(index=False, name=None)) <= set(
+        new[key].itertuples(index=False, name=None)
+    )
+    if not whole:
+        return []
+    compared = diff.compare(old, new)
+    alike = len(compared.of("identical")) == len(compared.pairs)
+    return [*compared.sentences(), *([] if alike else _made_elsewhere(plan, shipped.parent))]
+
+
+def _made_elsewhere(plan: Plan, shipped: Path) -> list[str]:
+    """A sentence where the shipped tables were made on other hardware or under another torch than these."""
+    import pandas as pd
+
+    from bench.records.store import Store
+    from bench.records.timings import hardware
+
+    def places(records: Sequence[Any]) -> dict[str, set[str]]:
+        torches = {str((r["environment"].get("packages") or {}).get("torch") or "") for r in records}
+        return {
+            "": {hardware(record["environment"]) for record in records},
+            "torch ": {torch.partition("+")[0] for torch in torches if torch},
+        }
+
+    here = places(plan.store.records())
+    # In a checkout the records lie beside the tables; a wheel has the tables alone.
+    there = places(Store(shipped.parents[1], plan.suite.name).records())
+    if not there[""] and (shipped / "latency.csv").is_file():
+        there[""] = set(pd.read_csv(shipped / "latency.csv")["hardware"])
+    apart = [
+        f"{what}{'/'.join(sorted(there[what]))} against {what}{'/'.join(sorted(of))} here"
+        for what, of in here.items()
+        if of and there[what] and of != there[what]
+    ]
+    if not apart:
+        return []
+    why = "where the last bits of a training differ, and grow into other accuracies"
+    return [f"The shipped table was made elsewhere ({', '.join(apart)}), {why}."]
+
+
+def show_accuracy(table: pd.DataFrame, console: Console) -> None:
+    """The accuracy table, one block a task, best first."""
+    from bench.tables.text import readable
+
+    shown = ("rank", "method", "kind", "accuracy", "delta", "to_best")
+    words = [readable.HEADINGS[name] for name in ("method", "kind")]
+    for block in readable.blocks(table):
+        print_table(
+            console,
+            [readable.HEADINGS[name] for name in shown],
+            [[line[name] for name in shown] for line in block.lines],
+            words=words,
+            title=block.title,
+            styles=[
+                "bold" if best else "dim" if apart else None
+                for best, apart in zip(block.bold, block.apart, strict=True)
+            ],
+        )
+
+
+def table_as_json(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a table; what is unknown is null."""
+    # pandas counts digits after the point, of which a small number needs many.
+    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=15))
+    return rows
+
+
+def to_time(plan: Plan, *, retry: bool = False) -> int | None:
+    """How many measurements a run ends with; None on a GPU that is not here.
+
+    retry: also those that failed.
+    """
+    from bench.run.timing import times
+
+    return None if _gpu_is_missing(plan) else times.expected(plan, retry=retry)
+
+
+def announcement(plan: Plan, timings: int) -> str:
+    """What a run is about to do, in a line, and what it leaves alone; timings: how many it ends with."""
+    to_run = len(plan.pending)
+    todo = f"{to_run} to run" + f", {timings} to time" * plan.suite.times
+    if not to_run and not timings:
+        todo = "nothing left to do"
+    line = (
+        f"{plan.suite.name}: {len(plan.cells)} cells, {len(plan.cells) - to_run} finished before, {todo}; "
+        f"results in {plan.store.results}"
+    )
+    return "\n".join([line, *plan.why_apart()])
+
+
+def plan_as_json(plan: Plan, *, retry: bool = False) -> dict[str, Any]:
+    """A plan, JSON-ready; times are None where they are not known.
+
+    retry: also what failed to be timed is to be timed.
+    """
+    from bench.run import forecast
+
+    left = forecast.forecast(plan)
+    return {
+        "suite": plan.suite.name,
+        "results": str(plan.store.results),
+        "counts": {state: sum(p.state == state for p in plan.cells) for state in STATES},
+        "estimated_cpu_seconds": left and left.seconds,
+        "estimated_elapsed_seconds": left and left.elapsed,
+        "trainings_at_once": left and left.at_once,
+        "estimated_from": left and left.basis,
+        "to_time": to_time(plan, retry=retry),
+        "stale": plan.why_stale(),
+        "kept_apart": plan.why_apart(),
+        "cells": [
+            {"id": p.id, "configuration": p.configuration, "state": p.state, **p.cell.model_dump(mode="json")}
+            for p in plan.cells
+        ],
+    }
+
+
+def show_plan(plan: Plan, console: Console, *, retry: bool = False) -> None:
+    """A line a configuration: its seeds by state. retry: as in `plan_as_json`."""
+    drawn = Table(box=None, pad_edge=False)
+    for column in ("dataset", "backbone", "T", "method", "variant", "seeds", "state"):
+        drawn.add_column(column, no_wrap=column == "method")
+    configurations: dict[str, list[Any]] = {}
+    for planned in plan.cells:
+        configurations.setdefault(planned.configuration, []).append(planned)
+    for group in configurations.values():
+        cell = group[0].cell
+        states = Counter(planned.state for planned in group)
+        params = plan.label(cell)
+        drawn.add_row(
+            *(
+                escape(text)
+                for text in (cell.dataset.name, cell.backbone.name, str(cell.timesteps), cell.method.name)
+            ),
+            escape(params),
+            ",".join(str(planned.cell.seed) for planned in group),
+            ", ".join(f"{states[state]} {state}" for state in STATES if states[state]),
+        )
+    console.print(drawn)
+    console.print(
+        f"\n{len(plan.cells)} cells, {len(plan.pending)} to run: {_time_left(plan)}", highlight=False
+    )
+    if _gpu_is_missing(plan):
+        console.print("planned for a GPU, and torch finds none here: run it where there is one")
+    if modes := _compile_modes(plan):
+        console.print(modes, highlight=False)
+    timings = to_time(plan, retry=retry)
+    if plan.suite.times and timings is not None:
+        console.print(f"{timings} to time after the trainings, one at a time", highlight=False)
+    for why in plan.why_stale():
+        console.print(f"stale: {why}; run repeats what was", markup=False, highlight=False)
+    for apart in plan.why_apart():
+        console.print(apart, markup=False, highlight=False)
+
+
+def _time_left(plan: Plan) -> str:
+    """For people, with what it was reckoned from."""
+    from bench.run.forecast import forecast
+
+    left = forecast(plan)
+    if left is None:
+        return "unknown until a first cell has run"
+    together = f", {duration(left.elapsed)} with up to {left.at_once} side by side" * (left.at_once > 1)
+    return f"{duration(left.seconds)} of one worker's time{together}\nestimated from {left.basis}"
+
+
+def _gpu_is_missing(plan: Plan) -> bool:
+    """Whether the plan is for a GPU, and there is none here."""
+    import torch
+
+    wanted = any(planned.cell.profile.device == "cuda" for planned in plan.cells)
+    return wanted and not torch.cuda.is_available()
+
+
+def _compile_modes(plan: Plan) -> str:
+    """How many cells train compiled, and how; nothing where none does."""
+    modes = Counter(planned.cell.profile.compile for planned in plan.cells)
+    compiled = [f"{n} by {mode}" for mode, n in sorted(modes.items()) if mode != "off"]
+    return (
+        f"compiled: {', '.join(compiled)}; the first of each kind takes a minute longer" if compiled else ""
+    )
+
+
+def rows(found: Registry, what: str) -> list[dict[str, Any]]:
+    """What `spikegrad list` lists: one flat dictionary an entry."""
+    if what == "methods":
+        return [_method_row(entry.item) for entry in sorted(found.methods.values(), key=_by_kind)]
+    if what == "datasets":
+        return [dataset_row(entry.item) for entry in _by_name(found.datasets)]
+    return [{"name": e.item.name, "description": e.item.description} for e in _by_name(found.backbones)]
+
+
+def dataset_row(dataset: Any) -> dict[str, Any]:
+    """What a dataset declares of itself."""
+    return {
+        "name": dataset.name,
+        "shape": list(dataset.shape) if dataset.shape else None,
+        "classes": dataset.classes,
+        "events": dataset.events,
+        "augmented": list(dataset.augment),
+        "params": {name: vars(setting) for name, setting in dataset.params.items()},
+        "licence": dataset.licence,
+        "source": dataset.source,
+    }
+
+
+def suite_rows() -> list[dict[str, Any]]:
+    """The shipped suites."""
+    return [
+        {
+            "name": suite.name,
+            "methods": [m.name for m in suite.methods],
+            "datasets": list(dict.fromkeys(d.name for m in suite.matrices for d in m.datasets)),
+            "backbones": list(dict.fromkeys(b.name for m in suite.matrices for b in m.backbones)),
+            "seeds": list(suite.seeds),
+            "description": suite.description,
+        }
+        for suite in shipped_suites()
+    ]
+
+
+IN_JSON_ONLY = ("formula", "paper", "link", "note", "problem", "source", "licence")
+"""What would make a table too wide to read."""
+
+
+UNKNOWN = {"shape": "from the data", "classes": "from the data"}
+"""What stands for a value that is not there, where it is more than a dash."""
+
+LESS_NEEDED = ("params", "installed", "tail", "changes", "fidelity")
+"""What a narrow terminal does without, in this order."""
+
+
+def show_rows(listed: Sequence[dict[str, Any]], console: Console) -> None:
+    """The same as a table, without what only JSON has room for."""
+    columns = [name for name in listed[0] if name not in IN_JSON_ONLY]
+    texts = {name: [_short(row[name], UNKNOWN.get(name, "–")) for row in listed] for name in columns}
+    for name in LESS_NEEDED:
+        if name in columns and table_width([[name, *texts[name]] for name in columns]) > console.width:
+            columns.remove(name)
+    drawn = Table(box=None, pad_edge=False)
+    for name in columns:
+        numeric = name in FACTS
+        drawn.add_column(
+            name,
+            no_wrap=numeric or name == "name",
+            overflow="fold",
+            justify="right" if numeric else "left",
+        )
+    for line in zip(*(texts[name] for name in columns), strict=True):
+        drawn.add_row(*map(escape, line))
+    console.print(drawn)
+    left_out = [name for name in listed[0] if name not in columns]
+    if left_out:
+        console.print(f"\n--json adds {', '.join(left_out)}", highlight=False)
+
+
+KINDS = ("adaptive", "control", "fixed", "library", "reference")
+FACTS = ("height", "fwhm", "area", "tail")
+
+
+def _by_name(table: dict[str, Any]) -> list[Any]:
+    return [table[name] for name in sorted(table)]
+
+
+def _by_kind(entry: Any) -> int:
+    """Kinds one after another; within one the order in which methods were found."""
+    return KINDS.index(entry.item.kind)
+
+
+def _method_row(method: Any) -> dict[str, Any]:
+    from bench.measures import probe
+    from bench.registry import missing_packages
+
+    missing = missing_packages(method)
+    found = probe.Facts(problem=f"{missing[0]} is not installed") if missing else probe.facts(method)
+    return {
+        "name": method.name,
+        "kind": method.kind,
+        "changes": method.changes,
+        "fidelity": method.fidelity,
+        **{fact: _rounded(getattr(found, fact)) for fact in FACTS},
+        "formula": method.formula,
+        "params": {
+            name: {"default": p.default, "search": list(p.search) if p.search else None}
+            for name, p in method.params.items()
+        },
+        "installed": not missing,
+        "paper": method.paper,
+        "link": method.link,
+        "note": method.note,
+        "problem": found.problem,
+    }
+
+
+def _rounded(number: float | None) -> float | None:
+    """To the digits that the integration knows; adding 0 makes -0 a 0."""
+    return None if number is None else round(number, 5) + 0.0
+
+
+def show_conversions(listed: Sequence[dict[str, Any]], console: Console) -> None:
+    """Which method of ours equals each library's, or why none does."""
+    drawn = Table(box=None, pad_edge=False)
+    for name in ("library", "here", "with", "largest difference"):
+        drawn.add_column(name, no_wrap=name in ("library", "here"), overflow="fold")
+    for row in listed:
+        drawn.add_row(*map(escape, conversion_texts(row)))
+    console.print(drawn)
+
+
+def conversion_texts(row: dict[str, Any]) -> tuple[str, str, str, str]:
+    """A row of `bench.measures.conversions` as four texts."""
+    params = ", ".join(f"{name} = {value:.6g}" for name, value in row["params"].items())
+    if row["difference"] is None:
+        return (
+            row["theirs"],
+            row["ours"] or "none",
+            params or row["why"],
+            "" if row["installed"] else "not installed",
+        )
+    # The last digits are those of the machine.
+    size = next((f"< {bound:g}" for bound in (1e-9, 1e-6) if row["difference"] < bound), None)
+    return row["theirs"], row["ours"], params, size or f"{row['difference']:.1g}"
+
+
+def _short(value: Any, unknown: str = "–") -> str:
+    if value is None or value == []:
+        return unknown
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, dict):
+        return ", ".join(
+            name if p["default"] in (None, "") else f"{name}={_short(p['default'])}"
+            for name, p in value.items()
+        )
+    if isinstance(value, list):
+        return ", ".join(str(v) for v in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

@@ -1,0 +1,177 @@
+"""`spikegrad verify`: trains finished cells once more and says whether their numbers come again."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.errors import BenchError
+from bench.records.store import OK
+from bench.show.terminal import DataRoot, Json, Plugins, Results, console, names_in, print_json, say
+from bench.words import counted
+
+if TYPE_CHECKING:
+    from bench.records.record_files import Record
+    from bench.run.verifying import Verification
+
+HEADS = ("method", "dataset", "seed", "recorded %", "here %", "same answers %", "verdict", "why")
+SAID = {
+    "bit for bit": "reproduced bit for bit",
+    "within tolerance": "reproduced within tolerance",
+    "not reproduced": "not reproduced",
+    "not verified": "could not be verified here",
+}
+
+
+def verify(
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite, or a folder's name in runs/.")],
+    results: Results = None,
+    sample: Annotated[
+        int | None, typer.Option("--sample", min=1, help="How many trainings to repeat.", show_default="3")
+    ] = None,
+    fraction: Annotated[
+        float | None, typer.Option("--fraction", min=0, max=1, help="Which share of them to repeat.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Repeat all of them.")] = False,
+    draw: Annotated[
+        int | None,
+        typer.Option("--draw", min=0, help="Seed of the draw, to repeat one.", show_default="by chance"),
+    ] = None,
+    data_root: DataRoot = None,
+    methods: Annotated[str | None, typer.Option("--methods", help="Only these, separated by commas.")] = None,
+    datasets: Annotated[
+        str | None, typer.Option("--datasets", help="Only these, separated by commas.")
+    ] = None,
+    plugin: Plugins = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Trainings at a time.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", min=1, help="Seconds a training may take.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train finished cells again, and say whether the numbers on record come again.
+
+    On the same processor and versions that is bit for bit; elsewhere accuracies must agree within three
+    standard errors of their difference. Ends with 1 where one does not come again, or a record is left out.
+    """
+    from bench import paths
+    from bench.cli import progress
+    from bench.records import kept_suites, reading
+    from bench.run import verifying
+
+    if sum((sample is not None, fraction is not None, every)) > 1:
+        raise BenchError("--sample, --fraction and --all each say how many: give one of them")
+    chosen, store = kept_suites.find(suite, results or paths.default_results())
+    there, left_out = store.survey()
+    reading.tell(left_out)
+    records = _only(there, "method", methods)
+    records = _only(records, "dataset", datasets)
+    finished = sum(record["status"] == OK for record in records)
+    number = sample or 3
+    if every or fraction is not None:
+        number = math.ceil(finished * (1 if fraction is None else fraction))
+    # Who edits a record must not know whether it will be drawn.
+    draw = secrets.randbelow(2**31) if draw is None else draw
+    wanted = verifying.chosen(records, verifying.Sample(number, draw))
+    if not wanted:
+        raise BenchError(f"no training of {suite} in {store.results} ended well: there is nothing to verify")
+    talk = console(stderr=True)
+    probability = verifying.chance_to_find(records, len(wanted))
+    say(
+        talk,
+        f"{chosen.name}: {counted(len(wanted), 'training')} once more, draw {draw}; "
+        f"{store.results} is only read",
+    )
+    say(
+        talk,
+        f"an edit in one of {counted(finished, 'record')} would be found "
+        f"with probability {_floor(probability)}",
+    )
+    with progress.listener(talk, len(wanted)) as listener:
+        found = verifying.verify(
+            chosen,
+            store,
+            wanted,
+            plugins=plugin or (),
+            data_root=paths.data_root(data_root),
+            jobs=jobs,
+            timeout=timeout,
+            listener=listener,
+        )
+    if as_json:
+        print_json([_json(each) for each in found])
+    else:
+        _show(found)
+    bad = any(each.verdict != "bit for bit" and each.verdict != "within tolerance" for each in found)
+    if bad or left_out:
+        raise typer.Exit(1)
+
+
+def _floor(probability: float) -> str:
+    """Two decimals, never more than it is."""
+    return f"{math.floor(100 * probability) / 100:.2f}"
+
+
+def _only(records: Sequence[Record], what: str, names: str | None) -> list[Record]:
+    if names is None:
+        return [*records]
+    wanted = names_in(names, f"--{what}s")
+    there = {record["cell"][what]["name"] for record in records}
+    if unknown := [name for name in wanted if name not in there]:
+        raise BenchError(f"--{what}s: no record of {unknown[0]!r}; there are {', '.join(sorted(there))}")
+    return [record for record in records if record["cell"][what]["name"] in wanted]
+
+
+def _show(found: Sequence[Verification]) -> None:
+    from bench.run import verifying
+    from bench.show.terminal_table import print_table
+
+    lines = [
+        [*_names(each), *_accuracies(each), _percent(each.agreement), each.verdict, each.why]
+        for each in found
+    ]
+    print_table(console(), HEADS, lines, words=("method", "dataset", "verdict", "why"))
+    counts = Counter[str](each.verdict for each in found)
+    said = [f"{counts[verdict]} {words}" for verdict, words in SAID.items() if counts[verdict]]
+    say(console(), f"{counted(len(found), 'training')}: {', '.join(said)}")
+    if tolerances := [each.tolerance for each in found if each.tolerance]:
+        say(
+            console(),
+            f"tolerance: {verifying.REASON}. That is up to {max(tolerances):.2f} points of test accuracy "
+            "here, and an edit of less is not found",
+        )
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.2f}"
+
+
+def _names(each: Verification) -> list[str]:
+    cell = each.record["cell"]
+    return [cell["method"]["name"], cell["dataset"]["name"], str(cell["seed"])]
+
+
+def _accuracies(each: Verification) -> list[str]:
+    metrics = [each.record["metrics"], each.again["metrics"] if each.again else {}]
+    return ["–" if m.get("test_accuracy") is None else f"{m['test_accuracy']:.2f}" for m in metrics]
+
+
+def _json(each: Verification) -> dict[str, Any]:
+    cell = each.record["cell"]
+    return {
+        "id": each.record["id"],
+        "method": cell["method"]["name"],
+        "dataset": cell["dataset"]["name"],
+        "seed": cell["seed"],
+        "verdict": each.verdict,
+        "tolerance": each.tolerance,
+        "same_predictions": each.agreement,
+        "why": each.why,
+        "recorded_test_accuracy": each.record["metrics"].get("test_accuracy"),
+        "test_accuracy": each.again["metrics"].get("test_accuracy") if each.again else None,
+    }

@@ -1,1 +1,0 @@
-"""Engines: they carry out a plan."""

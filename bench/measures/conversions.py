@@ -1,0 +1,48 @@
+"""Which of our methods equals a library's, at which parameters: declared there, measured here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from bench.measures.probe import Probe
+from bench.registry import Registry, missing_packages
+
+REACH = 5.0
+"""Compared for |x| up to this; beyond, in float64 too, some of the libraries' functions overflow."""
+
+
+def conversions(found: Registry) -> list[dict[str, Any]]:
+    """A row for each method that declares a twin.
+
+    difference: the largest one between the two derivatives, as autograd delivers them in float64,
+    relative to the largest value; None where there is no twin, or the library is not installed. why:
+    the reason, if no value of ours equals theirs.
+    """
+    rows = []
+    for name, entry in found.methods.items():
+        twin = entry.item.twin
+        if twin is None:
+            continue
+        installed = not missing_packages(entry.item)
+        row = {"theirs": name, "ours": twin.method, "params": dict(twin.params), "why": twin.why}
+        compared = difference(found, name) if installed and twin.method else None
+        rows.append({**row, "difference": compared, "installed": installed})
+    return rows
+
+
+def difference(found: Registry, name: str) -> float:
+    """How far a method's derivative is from its twin's, relative to its largest value.
+
+    Raises BenchError if the twin is no method, KeyError if `name` has no twin.
+    """
+    theirs = found.method(name).item
+    twin = theirs.twin
+    if twin is None:
+        raise KeyError(name)
+    # Off the round numbers: at a kink the two may choose different sides.
+    x = torch.linspace(-REACH, REACH, 4002, dtype=torch.float64)
+    ours = Probe(found.method(twin.method).item, twin.params).eval().gradient(x)
+    reference = Probe(theirs).eval().gradient(x)
+    return ((ours - reference).abs().max() / reference.abs().max()).item()

@@ -1,0 +1,126 @@
+"""The derivative of each method of a suite, drawn once and kept, so that a report needs no torch.
+
+<results>/derivatives/<suite>/ID.json: h(x) at v_th = 0.5, as autograd delivers it in the first step of a
+training. The id is a hash of the method, its parameters, and the file that defines it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import redirect_stdout
+from pathlib import Path
+from sys import stderr
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.files import write_atomic
+
+if TYPE_CHECKING:
+    from bench.registry import Registry
+
+SCHEMA = 1
+POINTS = 161
+REACH = 2.0
+"""Potentials above and below the threshold that are drawn: four thresholds."""
+DIGITS = 5
+
+
+class Of(NamedTuple):
+    """Whose derivative: a method with its parameters, as the file with this digest defines it."""
+
+    method: str
+    params: Mapping[str, float | None]
+    digest: str
+
+    @property
+    def id(self) -> str:
+        """The name of its file."""
+        content = [SCHEMA, self.method, dict(self.params), self.digest]
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+class Derivative(BaseModel):
+    """A curve. x: membrane potential minus threshold; h: None where it is not finite.
+
+    problem: why there is no curve, or why it is another at each look; else "".
+    """
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, populate_by_name=True)
+
+    of_schema: int = Field(SCHEMA, alias="schema")
+    method: str
+    params: dict[str, float | None]
+    digest: str
+    x: list[float]
+    h: list[float | None]
+    problem: str
+
+
+def wanted(records: Iterable[Mapping[str, Any]]) -> dict[str, Of]:
+    """By id, what the methods of these records are; without references, which have no surrogate."""
+    found: dict[str, Of] = {}
+    for record in records:
+        if record["method"]["kind"] != "reference" and "method" in record.get("digests", {}):
+            of = of_record(record)
+            found[of.id] = of
+    return found
+
+
+def of_record(record: Mapping[str, Any]) -> Of:
+    """Whose derivative a run trained with."""
+    method = record["cell"]["method"]
+    return Of(method["name"], method["params"], record["digests"]["method"])
+
+
+def read(results: Path, suite: str, ids: Iterable[str]) -> dict[str, Derivative]:
+    """Those that are there and whole, by id."""
+    found = {}
+    for name in ids:
+        try:
+            content = (_folder(results, suite) / f"{name}.json").read_bytes()
+            curve = Derivative.model_validate_json(content)
+        except (OSError, ValidationError):
+            continue
+        if Of(curve.method, curve.params, curve.digest).id == name and len(curve.x) == len(curve.h):
+            found[name] = curve
+    return found
+
+
+def complete(results: Path, suite: str, missing: Iterable[Of], registry: Registry) -> None:
+    """Draw and keep those whose method is installed as it was then.
+
+    Raises OSError where they cannot be kept.
+    """
+    for of in missing:
+        entry = registry.methods.get(of.method)
+        if entry is not None and entry.digest == of.digest:
+            drawn = _drawn(of, entry.item)
+            text = drawn.model_dump_json(by_alias=True) + "\n"
+            write_atomic(_folder(results, suite) / f"{of.id}.json", text.encode())
+
+
+def _drawn(of: Of, method: Any) -> Derivative:
+    import torch
+
+    from bench.measures.probe import curve
+
+    x = torch.linspace(-REACH, REACH, POINTS, dtype=torch.float64)
+    # Plugins may print.
+    with redirect_stdout(stderr):
+        h, problem = curve(method, x, of.params)
+    return Derivative(
+        method=of.method,
+        params=dict(of.params),
+        digest=of.digest,
+        x=[round(value, DIGITS) for value in x.tolist()] if h else [],
+        h=[None if value is None else round(value, DIGITS) for value in h],
+        problem=problem,
+    )
+
+
+def _folder(results: Path, suite: str) -> Path:
+    return results / "derivatives" / suite

@@ -1,0 +1,318 @@
+"""What the code of a plugin says, without how it is written down: the same after a comment or a new layout.
+
+The identity of a method, data set or backbone is a hash of those statements of its file that it depends on,
+and of the modules beside the file that these import, without comments, docstrings and what is there for
+people alone (paper, link, note, source, licence). Harness and libraries are no part of it: these have
+versions, see `bench.records.protocol`.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+FOR_PEOPLE = frozenset(("paper", "link", "note", "source", "licence"))
+"""Arguments of the decorators that change no number."""
+DECORATORS = frozenset(("method", "preset", "dataset", "backbone"))
+REACH_ALL = frozenset(("globals", "vars", "locals", "exec", "eval", "__import__", "import_module"))
+"""With these a statement may depend on any other of its module."""
+HARNESS = "bench"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of a plugin. name: its path below the folder that it was imported from."""
+
+    name: str
+    file: Path
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Code:
+    """The files of a plugin as they were read: its own first, then the modules beside it that it needs."""
+
+    sources: tuple[Source, ...]
+
+    @property
+    def file(self) -> Path:
+        """Its own file."""
+        return self.sources[0].file
+
+    @property
+    def digest(self) -> str:
+        """Of the bytes of all its files: whether they must be imported anew."""
+        hashed = hashlib.sha256()
+        for source in self.sources:
+            hashed.update(f"{source.name} {len(source.content)} ".encode())
+            hashed.update(source.content)
+        return hashed.hexdigest()[:16]
+
+    def identity(self, names: Sequence[str] = ()) -> str:
+        """Of the statements that these top-level names depend on; of the whole file where none is given."""
+        own = _parsed(self.sources[0].content)
+        beside = _closure(self.sources[0], own.imports_of(names), self.sources)[1:]
+        parts = [own.text(names), *(f"{each.name} {_parsed(each.content).text()}" for each in beside)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def read(file: Path) -> Code:
+    """The code of a plugin's file as it now is, with the modules beside it that it imports, and these import.
+
+    Modules are looked for in the file's own folder and, where that is part of a package, in the package;
+    what is installed, or on the path elsewhere, is a library. Raises OSError where the file is not there.
+    """
+    file = file.resolve()
+    own = Source(file.name, file, file.read_bytes())
+    if not _may_import_beside(own):
+        return Code((own,))
+    return Code(_closure(own, _parsed(own.content).imports_of()))
+
+
+IMPORT = re.compile(rb"(?:^|[;:])[ \t]*(?:from[ \t]+([\w.]+)|import[ \t]+([\w., \t]+))", re.MULTILINE)
+
+
+def _may_import_beside(own: Source) -> bool:
+    """Whether a line looks like the import of what lies beside the file: most files need not be parsed."""
+    folder = own.file.parent
+    if (folder / "__init__.py").is_file():
+        return True
+    beside = {entry.partition(".")[0].encode() for entry in os.listdir(folder)}
+    for one, several in IMPORT.findall(own.content.replace(b"\\\n", b" ")):
+        tops = {name.strip().partition(b".")[0] for name in (one or several).split(b",")}
+        if b"" in tops or {top.partition(b" ")[0] for top in tops} & beside:
+            return True
+    return False
+
+
+@dataclass(frozen=True)
+class _Statement:
+    """One at the top of a module. binds: names that it gives a value to; uses: names that it reads.
+
+    always: it may do more than bind names. imports: modules, as (level, dotted name). is_import: it is one.
+    """
+
+    text: str
+    binds: frozenset[str]
+    uses: frozenset[str]
+    always: bool
+    imports: tuple[tuple[int, str], ...]
+    is_import: bool = False
+
+
+@dataclass(frozen=True)
+class _Module:
+    statements: tuple[_Statement, ...]
+    one: bool  # may any statement depend on any other?
+
+    def _of(self, names: Sequence[str]) -> list[_Statement]:
+        """Those that these names depend on, in the order of the file; all where that cannot be told."""
+        bound = {name for statement in self.statements for name in statement.binds}
+        if self.one or not names or not bound.issuperset(names):
+            return list(self.statements)
+        wanted, taken = set(names), set[int]()
+        grows = True
+        while grows:
+            grows = False
+            for number, statement in enumerate(self.statements):
+                if number not in taken and (statement.always or statement.binds & wanted):
+                    taken.add(number)
+                    wanted |= statement.uses | statement.binds
+                    grows = True
+        return [statement for number, statement in enumerate(self.statements) if number in taken]
+
+    def text(self, names: Sequence[str] = ()) -> str:
+        of = self._of(names)
+        # In which order modules are imported is layout.
+        first = sorted(statement.text for statement in of if statement.is_import)
+        return "\n".join([*first, *(statement.text for statement in of if not statement.is_import)])
+
+    def imports_of(self, names: Sequence[str] = ()) -> tuple[tuple[int, str], ...]:
+        return tuple(found for statement in self._of(names) for found in statement.imports)
+
+
+@cache
+def _parsed(content: bytes) -> _Module:
+    try:
+        body = _without_docstring(ast.parse(content).body)
+        statements = tuple(part for node in body for part in _statements(node))
+    except (SyntaxError, ValueError, RecursionError):
+        # What cannot be parsed cannot be imported either.
+        text = hashlib.sha256(content).hexdigest()
+        return _Module((_Statement(text, frozenset(), frozenset(), True, ()),), True)
+    reached = {name for statement in statements for name in statement.uses}
+    return _Module(statements, bool(reached & REACH_ALL))
+
+
+def _statements(node: ast.stmt) -> Iterator[_Statement]:
+    """The statement, or each of the names that it imports by itself."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            bound = (alias.asname or alias.name).partition(".")[0]
+            text = f"import {alias.name} as {alias.asname or ''}"
+            yield _Statement(text, frozenset((bound,)), frozenset(), False, ((0, alias.name),), True)
+    elif isinstance(node, ast.ImportFrom):
+        # Where the harness has a thing is its own affair.
+        module = HARNESS if _is_harness(node) else f"{'.' * node.level}{node.module or ''}"
+        for alias in node.names if node.module != "__future__" else ():
+            bound = alias.asname or alias.name
+            text = f"from {module} import {alias.name} as {bound}"
+            uses = frozenset(("globals",) if bound == "*" else ())
+            yield _Statement(text, frozenset((bound,)), uses, False, (*_from(node, alias),), True)
+    else:
+        yield _statement(node)
+
+
+def _statement(node: ast.stmt) -> _Statement:
+    definition = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    assignment = isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign)
+    binds, uses = set[str](), set[str]()
+    imports: list[tuple[int, str]] = []
+    for part in ast.walk(node):
+        if isinstance(part, ast.Name):
+            # What a function gives names to is its own.
+            names = binds if isinstance(part.ctx, ast.Store) and not definition else uses
+            names.add(part.id)
+        elif isinstance(part, ast.Attribute):
+            owner = part.value.id if isinstance(part.value, ast.Name) else ""
+            if part.attr == "import_module" or (owner, part.attr) == ("sys", "modules"):
+                uses.add("globals")
+        elif isinstance(part, ast.Global):
+            binds |= set(part.names)
+        elif isinstance(part, ast.Import):
+            imports += [(0, alias.name) for alias in part.names]
+        elif isinstance(part, ast.ImportFrom):
+            imports += [found for alias in part.names for found in _from(part, alias)]
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        binds.add(node.name)
+    if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
+        # To set an attribute or an item changes what the name stands for.
+        binds |= {name for target in _targets(node) if (name := _base(target))}
+    always = not (definition or assignment)
+    text = json.dumps(_tree(node))
+    return _Statement(text, frozenset(binds), frozenset(uses), always, tuple(imports))
+
+
+def _is_harness(node: ast.ImportFrom) -> bool:
+    return node.level == 0 and (node.module or "").partition(".")[0] == HARNESS
+
+
+def _from(node: ast.ImportFrom, alias: ast.alias) -> Iterator[tuple[int, str]]:
+    module = node.module or ""
+    yield node.level, module
+    # What is imported from a package may be a module of it.
+    yield node.level, f"{module}.{alias.name}".strip(".")
+
+
+def _targets(node: ast.Assign | ast.AugAssign | ast.AnnAssign) -> list[ast.expr]:
+    return node.targets if isinstance(node, ast.Assign) else [node.target]
+
+
+def _base(target: ast.expr) -> str:
+    while isinstance(target, ast.Attribute | ast.Subscript | ast.Starred):
+        target = target.value
+    return target.id if isinstance(target, ast.Name) else ""
+
+
+def _tree(node: ast.AST) -> list[object]:
+    """The node as lists and texts, the same in every version of Python that can read it.
+
+    Without places, without fields that are empty, which later versions add, and without what says how a
+    text or a name was written.
+    """
+    found: list[object] = [type(node).__name__]
+    for name, value in ast.iter_fields(node):
+        if name in ("ctx", "type_comment", "kind"):
+            continue
+        if name == "body" and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            value = _without_docstring(value)
+        elif name == "keywords" and isinstance(node, ast.Call) and _is_declaration(node):
+            value = [keyword for keyword in value if keyword.arg not in FOR_PEOPLE]
+        elif name == "values" and isinstance(node, ast.JoinedStr):
+            # Python 3.12 put empty texts into formats.
+            value = [part for part in value if not (isinstance(part, ast.Constant) and part.value == "")]
+        if value not in (None, []):
+            found.append([name, _value(value)])
+    return found
+
+
+def _value(value: object) -> object:
+    if isinstance(value, ast.AST):
+        return _tree(value)
+    if isinstance(value, list):
+        return [_value(each) for each in value]
+    # The type too: 1, 1.0 and True are equal.
+    return value if isinstance(value, str) else [type(value).__name__, repr(value)]
+
+
+def _is_declaration(call: ast.Call) -> bool:
+    return isinstance(call.func, ast.Name) and call.func.id in DECORATORS
+
+
+def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
+    return [
+        statement
+        for statement in body
+        if not (
+            isinstance(statement, ast.Expr)
+            and isinstance(statement.value, ast.Constant)
+            and isinstance(statement.value.value, str)
+        )
+    ]
+
+
+def _closure(
+    own: Source, imports: Iterable[tuple[int, str]], known: Sequence[Source] = ()
+) -> tuple[Source, ...]:
+    """The file, and what its imports lead to beside it, by name. known: files that have been read."""
+    read_before = {source.file: source for source in known}
+    found = {own.file: own}
+    waiting = [(own.file, module) for module in imports]
+    while waiting:
+        importer, (level, name) = waiting.pop()
+        for path, file in _modules(importer, level, name):
+            if file not in found:
+                found[file] = read_before.get(file) or Source(path, file, file.read_bytes())
+                waiting += [(file, module) for module in _parsed(found[file].content).imports_of()]
+    first, *others = found.values()
+    return (first, *sorted(others, key=lambda source: source.name))
+
+
+def _modules(importer: Path, level: int, name: str) -> Iterator[tuple[str, Path]]:
+    """The files that an import of a dotted name runs, packages first, with their paths below its root."""
+    parts = name.split(".") if name else []
+    if level:
+        package, top = importer.parent, _above_packages(importer)
+        for _ in range(level - 1):
+            package = package.parent
+        inside = package.relative_to(top).parts if package.is_relative_to(top) else ()
+        roots, parts = [top], [*inside, *parts]
+    else:
+        roots = [importer.parent]
+        top = _above_packages(importer)
+        if parts and top != importer.parent and (top / parts[0]) in importer.parents:
+            roots.append(top)
+    if not parts or parts[0] == HARNESS:
+        return
+    for root in roots:
+        for end in range(1, len(parts) + 1):
+            place = root.joinpath(*parts[:end])
+            for file in (place / "__init__.py", place.with_suffix(".py")):
+                if file.is_file():
+                    yield file.relative_to(root).as_posix(), file.resolve()
+                    break
+
+
+def _above_packages(file: Path) -> Path:
+    """The folder that a file's outermost package lies in; its own folder, if it is in none."""
+    folder = file.parent
+    while (folder / "__init__.py").is_file() and folder != folder.parent:
+        folder = folder.parent
+    return folder

@@ -1,0 +1,182 @@
+"""A suite's results as one file to send: what it holds, how it is made, and how it is unpacked without harm.
+
+    bundle.json                  what is in it, and the machines that made it
+    runs/SUITE/suite.json        the suite
+    runs/SUITE/ID/               record.json and the files that it names
+    runs/SUITE/plugins/          the code of methods and data sets of one's own, as it ran
+    latency/SUITE/ID.json        times
+
+`spikegrad import` takes it in, and checks each record and time; it runs no code.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import re
+import tarfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BenchError
+from bench.files import write_atomic
+from bench.paths import PLUGINS
+from bench.records.evidence import BESIDE
+from bench.records.exchange.importing import LARGEST, RECORD
+from bench.records.kept_suites import FILE as SUITE
+from bench.records.store import Store
+from bench.records.timings import Timings
+
+BUNDLE_SCHEMA = 1
+ENDINGS = (".tar.gz", ".tgz")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._@-]*"
+_FILES = "|".join(map(re.escape, (RECORD, *BESIDE)))
+_SOURCE = rf"{PLUGINS}/{_NAME}(?:/[A-Za-z0-9_][A-Za-z0-9._@-]*)*\.py"
+TAKEN = re.compile(
+    rf"runs/{_NAME}/(?:{_NAME}/(?P<run>{_FILES})|(?P<suite>{SUITE})|(?P<source>{_SOURCE}))"
+    rf"|latency/{_NAME}/{_NAME}\.json"
+)
+"""The members that are unpacked; no name of theirs leads anywhere else."""
+MOST_FILES = 200_000
+MOST_BYTES = 16 * 2**30
+"""Of all members together, as they say; a bundle of more is none of ours."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What was put into a bundle; left_out: a sentence for each file that cannot be relied on."""
+
+    place: Path
+    records: int
+    timings: int
+    left_out: Sequence[str]
+
+
+def export(store: Store, to: Path) -> Bundle:
+    """Write the results of a suite into one file, or into a folder that is not there yet.
+
+    to: a name that ends in .tar.gz or .tgz is a file.
+    The same results give the same bytes. Raises BenchError where there is nothing to send, or it cannot be
+    written.
+    """
+    records, left_out = store.survey()
+    if not records:
+        raise BenchError(
+            f"no records of the suite {store.suite} in {store.results}: there is nothing to export"
+        )
+    timings, damaged = Timings(store.results, store.suite).survey()
+    contents = {
+        "bundle.json": _json(
+            {
+                "schema": BUNDLE_SCHEMA,
+                "suite": store.suite,
+                "records": len(records),
+                "timings": len(timings),
+                "environments": _distinct(record["environment"] for record in records),
+            }
+        )
+    }
+    try:
+        files = [store.runs / SUITE, *sorted((store.runs / PLUGINS).rglob("*.py"))]
+        for record in records:
+            files += [store.folder(record["id"]) / name for name in (RECORD, *record["files"])]
+        for file in files:
+            if file.exists():
+                contents[f"runs/{store.suite}/{file.relative_to(store.runs).as_posix()}"] = file.read_bytes()
+        for timing in timings:
+            name = f"latency/{store.suite}/{timing['id']}.json"
+            contents[name] = (store.results / name).read_bytes()
+        _put(contents, to)
+    except OSError as problem:
+        raise BenchError(
+            f"{problem.filename or to} cannot be read or written: {problem.strerror or problem}"
+        ) from None
+    return Bundle(to, len(records), len(timings), [*left_out, *damaged])
+
+
+def _distinct(environments: Iterator[Any] | Any) -> list[Any]:
+    return list({json.dumps(each, sort_keys=True): each for each in environments}.values())
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _put(contents: Mapping[str, bytes], to: Path) -> None:
+    if not is_file_name(to):
+        if to.exists():
+            raise BenchError(
+                f"{to} is there already: name a folder that is not, or a file that ends in .tar.gz"
+            )
+        for name, content in contents.items():
+            write_atomic(to / name, content)
+        return
+    packed = io.BytesIO()
+    # Without names and times in it, the same results are the same bytes.
+    with (
+        gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for name in sorted(contents, key=lambda name: ("/" in name, name)):
+            about = tarfile.TarInfo(name)
+            about.size, about.mode = len(contents[name]), 0o644
+            tar.addfile(about, io.BytesIO(contents[name]))
+    write_atomic(to, packed.getvalue())
+
+
+def is_file_name(path: Path) -> bool:
+    """Whether a bundle of this name is a file."""
+    return path.name.endswith(ENDINGS)
+
+
+def unpack(bundle: Path, into: Path) -> None:
+    """Put what a bundle holds into an empty folder.
+
+    Everything in a bundle is taken for hostile: only plain files of known names are unpacked, and none that
+    is larger than what a run leaves. Raises BenchError, naming the bundle and the member, where it is none of
+    ours.
+    """
+    files, total = 0, 0
+    try:
+        with tarfile.open(bundle, "r|gz") as tar:
+            for member in tar:
+                files, total = files + 1, total + member.size
+                if files > MOST_FILES or total > MOST_BYTES:
+                    raise BenchError(
+                        f"{bundle} holds more than {MOST_FILES:,} files or {MOST_BYTES:,} bytes: "
+                        "nothing of it was taken in"
+                    )
+                if member.isdir():
+                    continue
+                _check_member(bundle, member)
+                if found := TAKEN.fullmatch(member.name):
+                    kind = found["run"] or found["suite"] or (PLUGINS if found["source"] else "timing")
+                    largest = LARGEST[kind]
+                    if member.size > largest:
+                        raise _refused(bundle, member, f"has {member.size:,} bytes, and at most {largest:,}")
+                    content = tar.extractfile(member)
+                    assert content is not None
+                    write_atomic(into / member.name, content.read(member.size))
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as problem:
+        raise BenchError(f"{bundle} is no whole .tar.gz ({problem}): nothing of it was taken in") from None
+    except OSError as problem:
+        raise BenchError(
+            f"{problem.filename or bundle} cannot be read or written: {problem.strerror or problem}"
+        ) from None
+
+
+def _check_member(bundle: Path, member: tarfile.TarInfo) -> None:
+    if not member.isreg():
+        raise _refused(bundle, member, "is no plain file, and links are not followed")
+    if not member.name.isprintable():
+        raise _refused(bundle, member, "is no name of a file")
+    if member.name.startswith("/") or ".." in member.name.split("/") or "\\" in member.name:
+        raise _refused(bundle, member, "leads out of the bundle")
+
+
+def _refused(bundle: Path, member: tarfile.TarInfo, why: str) -> BenchError:
+    return BenchError(f"{bundle}: {member.name[:200]!r} {why}: nothing of it was taken in")

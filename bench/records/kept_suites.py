@@ -1,0 +1,122 @@
+"""The suite that a results folder was made with, kept beside its records: runs/SUITE/suite.json.
+
+A name stands for one matrix. Another matrix under the same name would stand in the same tables, and is
+refused; one that only has more entries goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from bench.errors import BenchError
+from bench.files import write_atomic
+from bench.records.record_files import reason
+from bench.records.store import Store
+from bench.suite import MethodSpec, Suite, Task, load_suite, suite_of_cells
+
+FILE = "suite.json"
+LISTS = ("methods", "seeds", "datasets", "backbones", "timesteps", "tasks")
+TABLES = ("recipe", "profile", "measure")
+
+
+def kept(store: Store) -> Suite | None:
+    """The suite that the folder was made with; None where none is kept. Raises BenchError."""
+    return read(store.runs / FILE)
+
+
+def read(file: Path) -> Suite | None:
+    """The suite in such a file; None where there is none. Raises BenchError."""
+    try:
+        return Suite.model_validate_json(file.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as problem:
+        raise BenchError(f"{file} cannot be read: {problem.strerror or problem}") from None
+    except ValidationError as problem:
+        raise BenchError(
+            f"{file} is damaged ({reason(problem)}): remove it, the next run of the suite writes it anew"
+        ) from None
+
+
+def keep(store: Store, suite: Suite) -> None:
+    """Keep it; what is kept already is not written again. Raises OSError."""
+    if kept(store) == suite:
+        return
+    content = suite.model_dump(mode="json", exclude_unset=True)
+    text = json.dumps(content, indent=1, sort_keys=True) + "\n"
+    write_atomic(store.runs / FILE, text.encode())
+
+
+def check(store: Store, suite: Suite) -> list[str]:
+    """What the suite has more of than the one kept, in words; nothing where none is kept.
+
+    Raises BenchError where it differs in anything else that decides what is trained.
+    """
+    before = kept(store)
+    if before is None:
+        return []
+    if differs := _differences(before, suite):
+        raise BenchError(
+            f"{store.runs} holds another suite of the name {suite.name}: {'; '.join(differs)}; "
+            "give this one another name, or another --results"
+        )
+    return [
+        f"{field} {', '.join(map(_text, more))}"
+        for field in LISTS
+        if (more := [each for each in getattr(suite, field) if each not in getattr(before, field)])
+    ]
+
+
+def find(asked: str, results: Path) -> tuple[Suite, Store]:
+    """The suite that is meant, and its records: as its file says, or else as the results folder says.
+
+    Raises BenchError where neither knows it, or where the file's suite is another than that of the records.
+    """
+    try:
+        chosen = load_suite(asked)
+    except BenchError:
+        if asked != Path(asked).name:
+            raise
+        store = Store(results, asked)
+        if (before := kept(store)) is not None:
+            return before, store
+        if not (records := store.records()):
+            raise
+        return suite_of_cells(asked, [record["cell"] for record in records]), store
+    store = Store(results, chosen.name)
+    try:
+        check(store, chosen)
+    except BenchError:
+        # A shipped suite may have changed since: its older records are still its own.
+        if asked != chosen.name or (before := kept(store)) is None:
+            raise
+        return before, store
+    return chosen, store
+
+
+def _differences(before: Suite, now: Suite) -> list[str]:
+    gone = [
+        f"its {field} had {', '.join(map(_text, lost))}"
+        for field in LISTS
+        if (lost := [each for each in getattr(before, field) if each not in getattr(now, field)])
+    ]
+    changed = [
+        f"{table}.{key} is {there!r} there and {here!r} here"
+        for table in TABLES
+        for key, there in getattr(before, table)
+        if (here := getattr(getattr(now, table), key)) != there
+    ]
+    return gone + changed
+
+
+def _text(entry: Any) -> str:
+    """An entry of a list of a suite, in a few words."""
+    if isinstance(entry, Task):
+        return f"{'+'.join(d.name for d in entry.datasets)} on {'+'.join(b.name for b in entry.backbones)}"
+    name = str(getattr(entry, "name", entry))
+    options = entry.params if isinstance(entry, MethodSpec) else {}
+    return f"{name} ({', '.join(f'{k}={v}' for k, v in options.items())})" if options else name

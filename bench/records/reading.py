@@ -1,0 +1,83 @@
+"""Everything of a suite that tables and report are made from, as it lies in a results folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BenchError, warn
+from bench.records import layer_times
+from bench.records.record_files import Record
+from bench.records.store import OK, Store
+from bench.records.timings import Timing, Timings
+
+MOST_TOLD = 20
+"""Files left out that are told one by one; a report names all."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """left_out: a sentence for each file that is not counted, which names it and says why."""
+
+    records: Sequence[Record]
+    timings: Sequence[Timing]
+    layer_times: Sequence[Mapping[str, Any]]
+    left_out: Sequence[str]
+
+    def warn(self) -> None:
+        """Tell what is left out, to stderr."""
+        tell(self.left_out)
+
+
+def tell(left_out: Sequence[str]) -> None:
+    """Tell what is left out, to stderr; of very many the first."""
+    for sentence in left_out[:MOST_TOLD]:
+        warn(sentence)
+    if (rest := len(left_out) - MOST_TOLD) > 0:
+        warn(f"and {rest} more are left out; `spikegrad report` names all of them")
+
+
+def read(store: Store, targets: Mapping[str, float] | None = None) -> Reading:
+    """What there is of a suite.
+
+    targets: by dataset, the validation accuracy in percent that `epochs_to_target` is about.
+    Raises BenchError if there are no records, or they may not be read.
+    """
+    records, damaged = store.survey()
+    timings, damaged_timings = Timings(store.results, store.suite).survey()
+    left_out = [*damaged, *damaged_timings]
+    records = [_with_target(record, store, targets or {}) for record in records]
+    found = Reading(records, timings, layer_times.read(store.results, left_out.append), left_out)
+    if not records:
+        found.warn()
+        raise BenchError(
+            f"no records of the suite {store.suite} in {store.results}: "
+            f"`spikegrad run {store.suite}` makes them"
+        )
+    return found
+
+
+def _with_target(record: Record, store: Store, targets: Mapping[str, float]) -> Record:
+    """The record with the number of epochs after which its target was reached, where there is one.
+
+    Of what is read again and again no record is changed: this is another.
+    """
+    target = targets.get(record["cell"]["dataset"]["name"])
+    file = store.folder(record["id"]) / "epochs.parquet"
+    if target is None or record["status"] != OK or not file.exists():
+        return record
+    return {**record, "metrics": {**record["metrics"], "epochs_to_target": _reached(file, target)}}
+
+
+def _reached(file: Path, target: float) -> int | None:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as parquet:
+        table = parquet.read(columns=["epoch", "val_accuracy"])
+    rows = zip(table["epoch"].to_pylist(), table["val_accuracy"].to_pylist(), strict=True)
+    return min(
+        (int(epoch) + 1 for epoch, accuracy in rows if accuracy is not None and accuracy >= target),
+        default=None,
+    )

@@ -1,0 +1,235 @@
+"""The record of one run: sealed when it is written, and checked whenever it is read.
+
+A record names the files beside it by the hashes of their content, and bears a hash of all that it says:
+`outcome_sha256`. What is read has the form that tables and displays rely on, fits its hashes, and agrees
+with itself and with those files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, ValidationError, model_validator
+from pydantic_core import from_json
+
+from bench.errors import BenchError
+from bench.records import checked
+from bench.records.evidence import BESIDE, contradiction, contradiction_beside
+from bench.records.ranges import out_of_range
+from bench.suite import RECORD_SCHEMA, Cell
+
+Record = dict[str, Any]
+ALWAYS = ("test_accuracy", "test_accuracy_last", "val_accuracy")
+"""What every training that ended well has measured."""
+SEAL = "outcome_sha256"
+"""Where a record has its hash."""
+REMEDY = "remove its folder and run the suite again"
+
+
+class Damaged(BenchError):
+    """A file that is no record, or another's: as if it were not there."""
+
+
+Number = StrictFloat | StrictInt | None
+
+
+def read_record(file: Path) -> Record:
+    """The record in a file, which agrees with what lies beside it.
+
+    Raises Damaged, naming the file, where it cannot be relied on, and BenchError where it may not be read.
+    """
+    try:
+        content = file.read_bytes()
+        record = of_bytes(file, content)
+        # Texts, since thousands of paths take longer to make than files to read.
+        folder = os.path.dirname(file)
+        beside = {name: _content(f"{folder}/{name}") for name in record["files"]}
+        more = [name for name in BESIDE if name not in beside and os.path.lexists(f"{folder}/{name}")]
+    except OSError as problem:
+        where = problem.filename or file
+        raise BenchError(f"{where} cannot be read: {problem.strerror or problem}") from None
+    if more:
+        raise Damaged(f"{folder}/{more[0]} is none of the files that its record names: remove it")
+    check(file, record, content, beside)
+    return record
+
+
+def _content(file: str) -> bytes:
+    try:
+        with open(file, "rb", buffering=0) as opened:
+            return opened.read()
+    except FileNotFoundError:
+        raise Damaged(f"{file} is not there, and its record names it: {REMEDY}") from None
+
+
+def of_bytes(file: Path, content: bytes) -> Record:
+    """The record that a file holds, of the right form; raises Damaged, naming the file."""
+    try:
+        record = parsed(content)
+        if isinstance(record, dict) and record.get("schema", RECORD_SCHEMA) != RECORD_SCHEMA:
+            raise Damaged(_other_schema(file, record["schema"]))
+        _Form.model_validate(record)
+    except (ValueError, RecursionError) as problem:
+        raise Damaged(f"{file} is damaged ({reason(problem)}): {REMEDY}") from None
+    assert isinstance(record, dict)
+    return record
+
+
+def check(file: Path, record: Record, content: bytes, beside: Mapping[str, bytes]) -> None:
+    """Check that a record agrees with itself, its hash, and what lies beside it.
+
+    content: of its file. beside: of the files that it names. Raises Damaged, naming the file, the two values
+    that differ, and what to do.
+    """
+    for name, expected in record["files"].items():
+        if (found := _sha256(beside[name])) != expected:
+            raise Damaged(
+                f"{file.with_name(name)} has the hash {found[:12]}… and its record says {expected[:12]}…: "
+                f"it was edited or damaged; {REMEDY}"
+            )
+    # With the hashes in it, this text says all of what is compared.
+    text = _sha256(content)
+    if checked.known(text):
+        return
+    wrong = contradiction(record) or _broken_seal(record)
+    try:
+        wrong = wrong or contradiction_beside(record, beside)
+    except Exception as problem:
+        # Each layer of the reader has errors of its own.
+        wrong = f"a file beside it is damaged, {reason(problem)}"
+    if wrong:
+        raise Damaged(f"{file} contradicts itself ({wrong}): it was edited or damaged; {REMEDY}")
+    checked.remember(text)
+
+
+def sealed(record: Mapping[str, Any], contents: Mapping[str, bytes]) -> Record:
+    """The record as it is written: with the hashes of the files beside it, by name, and its own."""
+    whole = {**record, "files": {name: _sha256(content) for name, content in contents.items()}}
+    whole.pop(SEAL, None)
+    return {**whole, SEAL: outcome_hash(whole)}
+
+
+def outcome_hash(record: Mapping[str, Any]) -> str:
+    """SHA-256 of all that a record says but this, as JSON with sorted keys and no spaces."""
+    said = {name: value for name, value in record.items() if name != SEAL}
+    text = json.dumps(said, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _broken_seal(record: Record) -> str:
+    found = outcome_hash(record)
+    return "" if found == record[SEAL] else f"its {SEAL} is {record[SEAL][:12]}… and it has {found[:12]}…"
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _other_schema(file: Path, schema: Any) -> str:
+    later = isinstance(schema, int) and schema > RECORD_SCHEMA
+    way = "a later version of spikegrad-bench wrote it, install that one" if later else "run its suite again"
+    return f"{file} has the record schema {schema!r} and this version reads {RECORD_SCHEMA}: {way}"
+
+
+def parsed(content: bytes) -> Any:
+    """What the text says, or ValueError or RecursionError; NaN and infinity are no JSON."""
+    try:
+        # It takes less than half the time of `json`; what it does not take, `json` has the last word on.
+        return from_json(content, allow_inf_nan=False)
+    except ValueError:
+        return json.loads(content.decode("utf-8"), parse_constant=_refuse)
+
+
+def reason(problem: Exception) -> str:
+    """The first line of what was wrong."""
+    if isinstance(problem, ValidationError):
+        error = problem.errors()[0]
+        where, what = ".".join(map(str, error["loc"])), error["msg"].removeprefix("Value error, ")
+        return ": ".join(filter(None, (where, what)))
+    lines = str(problem).splitlines()
+    return lines[0] if lines else type(problem).__name__
+
+
+class _Open(BaseModel):
+    """A part of a record; it has more, which is not copied."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class _Method(_Open):
+    kind: str
+    changes: str
+    fidelity: str
+
+
+class _Gpu(_Open):
+    name: str
+
+
+class _Machine(_Open):
+    cpu: str
+    threads: StrictInt
+    gpu: _Gpu | None
+
+
+class _Form(_Open):
+    """What is relied on."""
+
+    of_schema: StrictInt = Field(alias="schema")
+    id: str
+    configuration: str
+    cell: dict[str, Any]
+    variant: str
+    method: _Method
+    status: Literal["ok", "failed", "diverged", "oom", "timeout", "interrupted", "skipped"]
+    metrics: dict[str, Number | list[Number]]
+    seconds: StrictFloat | StrictInt
+    environment: _Machine
+    digests: dict[str, str]
+    data: dict[str, Any] | None = None
+    error: str | None = None
+    traceback: list[str] | None = None
+    unmeasured: dict[str, str] = {}
+    suite: str = ""
+    ended: str = ""
+    files: dict[Literal["epochs.parquet", "layers.parquet", "predictions.parquet"], str]
+    outcome_sha256: str
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        _check_cell(self.cell)
+        curve = self.metrics.get("anytime_accuracy")
+        if isinstance(curve, list) and len(curve) != self.cell["timesteps"]:
+            raise ValueError(f"anytime_accuracy has {len(curve)} steps, not {self.cell['timesteps']}")
+        if wrong := out_of_range(self.metrics):
+            raise ValueError(wrong)
+        if self.status == "ok" and (lacks := [name for name in ALWAYS if self.metrics.get(name) is None]):
+            raise ValueError(f"{lacks[0]} is missing, though the run ended well")
+        return self
+
+
+_good_cells: set[str] = set()
+"""Cells found good, without their seeds: to check one takes longer than the rest of a record."""
+
+
+def _check_cell(cell: dict[str, Any]) -> None:
+    """Raises ValueError where it is no cell."""
+    seed = cell.get("seed")
+    alike = repr({**cell, "seed": None})
+    # A seed that is no whole number from 0, or is too large, is left to the whole check.
+    if alike in _good_cells and type(seed) is int and 0 <= seed < 2**31:
+        return
+    try:
+        Cell.model_validate(cell)
+    except ValidationError as problem:
+        raise ValueError(f"cell.{reason(problem)}") from None
+    _good_cells.add(alike)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")

@@ -1,0 +1,46 @@
+"""How the code that records were made with differs from what is installed here."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.records.record_files import Record
+from bench.words import counted
+
+
+def code_notes(records: Sequence[Record]) -> list[str]:
+    """A sentence for each file of code that some of the records were not made with, as it is installed here.
+
+    Needs torch, to find what is installed; where there is none, that is said.
+    """
+    if importlib.util.find_spec("torch") is None:
+        return [
+            "whether they were made with the code that is installed here was not checked: torch is not there"
+        ]
+    from bench import registry
+    from bench.records import protocol
+
+    found = registry.load()
+    here: dict[str, Mapping[str, Any]] = {
+        "method": found.methods,
+        "dataset": found.datasets,
+        "backbone": found.backbones,
+    }
+    other = Counter[str]()
+    for record in records:
+        for what, entries in here.items():
+            name = record["cell"][what]["name"]
+            if name not in entries:
+                other[f"the {what} {name} is not installed here"] += 1
+            elif entries[name].digest != record["digests"].get(what):
+                other[f"the {what} {name} is another version here"] += 1
+        for what, now in (("harness", protocol.harness()), ("libraries", protocol.libraries())):
+            if (then := record["digests"].get(what)) != now:
+                other[f"made with {then or f'unknown {what}'}, and here is {now}"] += 1
+    return [
+        f"{counted(number, 'record')}: {how}; such records stay rows of their own"
+        for how, number in sorted(other.items())
+    ]

@@ -1,0 +1,61 @@
+"""Where method, data set and network of a training came from, and copies of what is nobody's but the user's.
+
+<results>/runs/<suite>/plugins/<identity>/: the files of a plugin as they were when the first training with
+this identity ran. What is shipped is in the project's own history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bench.files import write_atomic
+from bench.paths import PLUGINS
+from bench.records.code_identity import Code
+from bench.registry import Entry, Registry
+from bench.run.environment import repository
+from bench.suite import Cell
+
+
+def origins(cell: Cell, found: Registry) -> dict[str, dict[str, Any]]:
+    """What a record says of method, dataset and backbone: file, identity, shipped, commit and dirty.
+
+    commit: of the git repository that a plugin's file is kept in, dirty: whether its files differed from it;
+    both None where there is none. Of what is shipped the environment names the commit.
+    """
+    return {what: _origin(entry) for what, entry in _entries(cell, found)}
+
+
+def keep(runs: Path, cell: Cell, found: Registry) -> None:
+    """Copy the files of a cell's plugins below the runs of its suite, once. Raises OSError."""
+    for _, entry in _entries(cell, found):
+        if entry.shipped or entry.code is None:
+            continue
+        folder = runs / PLUGINS / entry.identity
+        for source in entry.code.sources:
+            if not (folder / source.name).exists():
+                write_atomic(folder / source.name, source.content)
+
+
+def _entries(cell: Cell, found: Registry) -> Iterator[tuple[str, Entry[Any]]]:
+    yield "method", found.method(cell.method.name)
+    yield "dataset", found.dataset(cell.dataset.name)
+    yield "backbone", found.backbone(cell.backbone.name)
+
+
+def _origin(entry: Entry[Any]) -> dict[str, Any]:
+    at = None if entry.shipped or entry.code is None else _kept_in(entry.code)
+    return {
+        "file": entry.file.name,
+        "identity": entry.identity,
+        "shipped": entry.shipped,
+        "commit": at and at["commit"],
+        "dirty": at and at["dirty"],
+    }
+
+
+@cache
+def _kept_in(code: Code) -> dict[str, Any] | None:
+    return repository(code.file.parent, [str(source.file) for source in code.sources])

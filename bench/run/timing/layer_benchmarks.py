@@ -1,0 +1,75 @@
+"""What pytest-benchmark times of each layer: forward, backward, and both.
+
+Not a test of the project: `bench.run.timing.layer_session` runs this file in a process of its own, with the
+plugin `CaseList` that says what is timed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from math import ceil
+from typing import Any
+
+import pytest
+
+from bench.run.timing.timed_layers import TimedLayer
+
+LEAST, MOST = 5, 1000
+"""Rounds."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A case after the other, all three parts of it together."""
+    cases = metafunc.config.pluginmanager.getplugin("cases").cases
+    metafunc.parametrize("layer", cases, ids=str, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def layer(request: pytest.FixtureRequest) -> TimedLayer:
+    """The layer of a case, compiled where that is asked for, and warmed up."""
+    found: TimedLayer = request.config.pluginmanager.getplugin("cases").layer(request.param)
+    for _ in range(2):
+        found.clear()
+        found.step()
+    return found
+
+
+Timed = Callable[..., None]
+
+
+@pytest.fixture
+def timed(benchmark: Any, request: pytest.FixtureRequest, layer: TimedLayer) -> Timed:
+    """timed(action, before): time the action as often as there is time for, and say what it was."""
+    cases = request.config.pluginmanager.getplugin("cases")
+
+    def run(action: Callable[[], None], before: Callable[[], None]) -> None:
+        part = request.node.originalname.removeprefix("test_")
+        benchmark.extra_info.update(cases.describe(request.node.callspec.params["layer"], layer, part))
+        # Parameters of a benchmark are for reading: numbers and names.
+        benchmark.params = cases.plain(request.node.callspec.params["layer"])
+        before()
+        began = time.perf_counter()
+        action()
+        took = max(time.perf_counter() - began, 1e-6)
+        rounds = min(MOST, max(LEAST, ceil(cases.seconds / took)))
+        benchmark.pedantic(action, setup=before, rounds=rounds, iterations=1)
+
+    return run
+
+
+def test_forward(timed: Timed, layer: TimedLayer) -> None:
+    """The T steps, in training: what a backward pass needs is kept."""
+    timed(layer.forward, layer.clear)
+
+
+def test_backward(timed: Timed, layer: TimedLayer) -> None:
+    """The gradients of the currents and of what the layer learns."""
+    if not layer.learns:
+        pytest.skip("no gradient")
+    timed(layer.backward, layer.before_backward)
+
+
+def test_step(timed: Timed, layer: TimedLayer) -> None:
+    """There and back."""
+    timed(layer.step, layer.clear)

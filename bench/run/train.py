@@ -1,0 +1,428 @@
+"""One cell in, its metrics out: the training protocol, the same for every method.
+
+Accuracies are in percent. Test data is looked at once, after training has ended: for the weights
+after the last epoch, and for those of the best validation epoch (the first of equals). Only a recipe
+that asks for the best test epoch looks at it earlier; what it finds is one more number and no more.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bench.data.batches import Batches, as_input
+from bench.data.loading import Facts, Prepared, Split
+from bench.measures import training_gradients
+from bench.measures.gradients import RELU
+from bench.measures.looks import Looks
+from bench.model import compiling
+from bench.model.backbone import Network, build_network
+from bench.model.layers import NeuronOptions
+from bench.model.precision import FULL, Precision
+from bench.randomness import derive, drawing_from
+from bench.records.anytime import timesteps_to_99
+from bench.records.predictions import Predictions, of_numbers
+from bench.registry import Registry
+from bench.suite import Cell, Profile, Recipe
+from bench.surrogate import Method, SearchContext, Surrogate, overrides
+
+EVALUATION_BATCH = 256
+"""The most samples of a batch in evaluation."""
+SEARCH_BUDGET = 200
+"""Batches a method's `search` may take before one epoch, at most a tenth of the epoch's number."""
+
+COMPILING = "compile"
+"""Under which key an outcome says why a training was not compiled."""
+
+Notify = Callable[[int, float], None]
+
+
+class Diverged(Exception):
+    """The loss became NaN or infinite: an outcome of the method, not a fault of the harness."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished training leaves: the metrics of its record, two long tables, and predictions.
+
+    epochs: a row per epoch. layers: a row per look at the gradients, spiking layer and time step; see
+    `bench.measures.gradients`. unmeasured: what could not be looked at, with the reason. predictions: for the
+    test set, of the weights that `test_accuracy` is about.
+    """
+
+    metrics: dict[str, Any]
+    epochs: list[dict[str, Any]]
+    layers: list[dict[str, Any]]
+    unmeasured: dict[str, str]
+    predictions: Predictions
+
+
+def build(cell: Cell, registry: Registry, known: Facts, instead: Method | None = None) -> Network:
+    """The network of a cell with its initial weights, on the CPU, in the cell's dtype.
+
+    known: the facts of its data. instead: a method, at its defaults, in place of the cell's; the
+    initial weights are the same.
+    Raises BenchError where method, backbone and data do not fit.
+    """
+    b = cell.backbone
+    options = NeuronOptions(b.neuron, b.norm, b.reset, b.detach_reset, b.threshold, b.decay)
+    torch.manual_seed(derive(cell.seed, "weights"))
+    network = build_network(
+        registry.backbone(b.name).item,
+        instead or registry.method(cell.method.name).item,
+        {} if instead else cell.method.params,
+        options,
+        shape=known.shape,
+        classes=known.classes,
+        width=b.width,
+        timesteps=cell.timesteps,
+        epochs=cell.recipe.epochs,
+        seed=derive(cell.seed, "method") % 2**40,
+    )
+    if cell.profile.channels_last is True:
+        network = network.to(memory_format=torch.channels_last)
+    return network.to(getattr(torch, cell.profile.dtype))
+
+
+def train(cell: Cell, registry: Registry, data: Prepared, notify: Notify) -> Outcome:
+    """Train and evaluate one cell; notify(epoch, val_accuracy) is called after every epoch.
+
+    Raises Diverged; whatever a method raises comes through.
+    """
+    set_profile(cell.profile)
+    network = build(cell, registry, data).to(cell.profile.device)
+    # Some methods draw from these: the second seed of a process draws what it draws alone.
+    random.seed(derive(cell.seed, "python"))
+    np.random.seed(derive(cell.seed, "numpy") % 2**32)
+    trainer = _Trainer(cell, data, network)
+    compile_seconds = trainer.compile()
+    looks = Looks(
+        cell,
+        data,
+        network,
+        lambda: build(cell, registry, data, RELU).to(cell.profile.device),
+        trainer.precision,
+    )
+    looks.before()
+    history: list[dict[str, Any]] = []
+    best_accuracy, best_epoch, best_state = -1.0, -1, copy.deepcopy(network.state_dict())
+    tested: list[float] = []
+    for epoch in range(cell.recipe.epochs):
+        history.append({"epoch": epoch, **trainer.epoch(epoch)})
+        looks.trained(epoch, trainer.gradients)
+        accuracy = history[-1]["val_accuracy"]
+        if accuracy > best_accuracy:
+            best_accuracy, best_epoch, best_state = accuracy, epoch, copy.deepcopy(network.state_dict())
+        if cell.recipe.best_test_epoch:
+            # What is seen of the test data decides nothing: an output that is NaN there is no accuracy.
+            with suppress(Diverged):
+                tested.append(trainer.accuracies(data.test)[-1])
+        looks.after(epoch)
+        notify(epoch, accuracy)
+    last = trainer.accuracies(data.test)
+    network.load_state_dict(best_state)
+    best, predicted = trainer.evaluation(data.test)
+    looks.at_cost(lambda: trainer.accuracies(data.test))
+    metrics = {
+        "test_accuracy": best[-1],
+        "test_accuracy_last": last[-1],
+        "test_accuracy_best_epoch": max(tested, default=None),
+        "val_accuracy": best_accuracy,
+        "best_epoch": best_epoch,
+        "anytime_accuracy": best,
+        "timesteps_to_99": timesteps_to_99(best),
+        "train_loss": history[-1]["train_loss"],
+        "train_seconds": round(sum(row["train_seconds"] for row in history), 3),
+        "search_seconds": round(sum(row["search_seconds"] for row in history), 3),
+        "compile_seconds": round(compile_seconds, 3),
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "spiking_layers": len(network.sites),
+        "train_samples": len(data.train),
+        "val_samples": len(data.val),
+        "test_samples": len(data.test),
+        **looks.metrics(),
+    }
+    unmeasured = looks.unmeasured | ({COMPILING: trainer.not_compiled} if trainer.not_compiled else {})
+    return Outcome(metrics, history, looks.layers, unmeasured, predicted)
+
+
+class _Trainer:
+    """The state of one training between epochs.
+
+    not_compiled: why it is not compiled where it should be. gradients: the sizes of weights and their
+    gradients in the first batch of the last epoch.
+    """
+
+    def __init__(self, cell: Cell, data: Prepared, network: Network) -> None:
+        self.cell = cell
+        self.data = data
+        self.network = network
+        self.device = torch.device(cell.profile.device)
+        self.batches = {id(s): Batches(s, self.device) for s in (data.train, data.val, data.test)}
+        self.kind: type[Surrogate] = type(network.surrogates[0])
+        self.steps = len(_chunks(torch.arange(len(data.train)), cell.recipe.batch_size))
+        self.precision = Precision(cell.profile)
+        self.optimizers = optimizers(network, cell.recipe)
+        self.scheduler = _scheduler(cell.recipe, self.optimizers[0], self.steps)
+        self.by_epoch = cell.recipe.schedule == "cosine-epochs"
+        self.not_compiled = ""
+        self.gradients: dict[str, tuple[float, float]] = {}
+
+    def compile(self) -> float:
+        """Compile the training as the profile says; the seconds that it took."""
+        mode = self.cell.profile.compile
+        if mode == "auto":
+            raise ValueError('compile = "auto" stands for another mode, which a plan chooses')
+        if mode == "off":
+            return 0.0
+        with drawing_from(derive(self.cell.seed, "compile"), self.device):
+            x, y = next(self._batches(0, "order"))
+            seconds, self.not_compiled = compiling.prepare(
+                self.network, mode, x, y, trained_on, self.precision
+            )
+        return seconds
+
+    def epoch(self, epoch: int) -> dict[str, Any]:
+        """Train one epoch and validate; the epoch's row."""
+        progress = epoch / max(1, self.cell.recipe.epochs - 1)
+        for surrogate in self.network.surrogates:
+            surrogate.on_epoch(progress)
+        began = time.perf_counter()
+        self._search(epoch, progress)
+        if self.device.type == "cuda" and overrides(self.kind, "search"):
+            torch.cuda.synchronize(self.device)
+        searched = time.perf_counter()
+        rate = float(self.optimizers[0].param_groups[0]["lr"])
+        loss = self._pass(epoch)
+        trained = time.perf_counter()
+        if not math.isfinite(loss):
+            raise Diverged(
+                f"the training loss became {loss} in epoch {epoch + 1} of {self.cell.recipe.epochs}"
+            )
+        self._check_weights(epoch)
+        return {
+            "learning_rate": rate,
+            "train_loss": loss,
+            "val_accuracy": self.accuracies(self.data.val)[-1],
+            "search_seconds": searched - began,
+            "train_seconds": trained - began,
+        }
+
+    def _pass(self, epoch: int) -> float:
+        self.network.train()
+        total = torch.zeros((), dtype=torch.float64)
+        for number, (x, y) in enumerate(self._batches(epoch, "order")):
+            loss = self._step(x, y, first=number == 0)
+            if self.scheduler is not None and not self.by_epoch:
+                self.scheduler.step()
+            total = total.to(loss.device) + loss * len(y)
+        if self.scheduler is not None and self.by_epoch:
+            self.scheduler.step()
+        return float(total) / len(self.data.train)
+
+    def _step(self, x: Tensor, y: Tensor, *, first: bool) -> Tensor:
+        """One step on a batch; first: of its epoch, in which the gradients are looked at."""
+
+        def look() -> None:
+            self.gradients = training_gradients.sizes(self.network, self.precision.scale)
+            if compiling.is_compiled(self.network):
+                training_gradients.check_alive(
+                    self.network, self.gradients, lambda twin: trained_on(twin, x, y), self.precision
+                )
+
+        arguments = (self.network, self.optimizers, x, y, self.precision, look if first else None)
+        try:
+            return step(*arguments)
+        except Exception as problem:
+            if not (compiling.is_compiled(self.network) and compiling.gave_up(problem)):
+                raise
+            self.not_compiled = compiling.give_up(self.network, problem)
+        return step(*arguments)
+
+    def _check_weights(self, epoch: int) -> None:
+        # A spike is 0 or 1 whatever its input: NaN weights do not show in the loss.
+        for name, weight in self.network.named_parameters():
+            if not torch.isfinite(weight).all():
+                raise Diverged(
+                    f"{name} became NaN or infinite in epoch {epoch + 1} of {self.cell.recipe.epochs}"
+                )
+
+    def _search(self, epoch: int, progress: float) -> None:
+        if not overrides(self.kind, "search"):
+            return
+        budget = min(SEARCH_BUDGET, max(1, self.steps // 10))
+
+        def batches() -> Iterator[tuple[Tensor, Tensor]]:
+            stream = self._batches(epoch, "search")
+            for _, (x, y) in zip(range(budget), stream, strict=False):
+                yield x, y
+
+        context = SearchContext(
+            self.network.train(),
+            batches,
+            lambda z, y: functional.cross_entropy(z.mean(0), y),
+            progress,
+            budget,
+        )
+        with compiling.eager(self.network), self.precision.forward():
+            self.kind.search(self.network.surrogates, context)
+
+    def _batches(self, epoch: int, purpose: str) -> Iterator[tuple[Tensor, Tensor]]:
+        split, seed = self.data.train, self.cell.seed
+        generator = torch.Generator().manual_seed(derive(seed, purpose, epoch))
+        order = torch.randperm(len(split), generator=generator)
+        # "auto" is refused where a dataset has none; "standard" may be nothing.
+        augment = self.data.dataset.augment.get(self.cell.recipe.augment)
+        for x, y, ids in self.batches[id(split)].of(_chunks(order, self.cell.recipe.batch_size)):
+            if augment is not None:
+                x = augment(x, ids, epoch, seed)
+            yield as_input(x, self.data.dataset, self.cell.profile), y
+
+    def accuracies(self, split: Split) -> list[float]:
+        """Percent correct when the output is averaged over the first t steps, t = 1..T."""
+        return self.evaluation(split)[0]
+
+    def evaluation(self, split: Split) -> tuple[list[float], Predictions]:
+        """The accuracies, and what the output over all steps says of each sample, in the split's own order.
+
+        Leaves no trace: some libraries' functions draw from torch's global generator in evaluation
+        too, and how often there was one must not change the training.
+        """
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.no_grad(), torch.random.fork_rng(devices):
+            torch.manual_seed(derive(self.cell.seed, "evaluation"))
+            return self._evaluation(split)
+
+    def _evaluation(self, split: Split) -> tuple[list[float], Predictions]:
+        self.network.eval()
+        labels, predicted = list[Tensor](), list[Tensor]()
+        # Without gradients four times the batch needs less memory than the training step.
+        size = min(EVALUATION_BATCH, 4 * self.cell.recipe.batch_size)
+        chunks = torch.arange(len(split)).split(size)
+        for x, y, _ in self.batches[id(split)].of(chunks):
+            # On a GPU cumsum has no deterministic form; these are few numbers. [T, B, K]
+            with self.precision.forward():
+                logits = self.network(as_input(x, self.data.dataset, self.cell.profile)).cpu()
+            # Sums over time of 16 bits would round.
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+            if not torch.isfinite(logits).all():
+                raise Diverged("the network's output became NaN or infinite in evaluation")
+            # Dividing by t would not change which logit is largest.
+            predicted.append(logits.cumsum(0).argmax(-1))
+            labels.append(y.cpu())
+        label, over_time = torch.cat(labels), torch.cat(predicted, 1)
+        correct = (over_time == label).sum(1)
+        accuracies = [100 * int(c) / len(split) for c in correct]
+        return accuracies, of_numbers(label.numpy(), over_time[-1].numpy(), self.data.classes)
+
+
+def optimizers(network: Network, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """The recipe's optimizer, then those of the method for the parameters that it claims."""
+    own = type(network.surrogates[0]).optimizers(network.surrogates)
+    taken = {id(p) for o in own for group in o.param_groups for p in group["params"]}
+    return [_optimizer(recipe, [p for p in network.parameters() if id(p) not in taken]), *own]
+
+
+def step(
+    network: Network,
+    optimizers: Sequence[torch.optim.Optimizer],
+    x: Tensor,
+    y: Tensor,
+    precision: Precision = FULL,
+    look: Callable[[], None] | None = None,
+) -> Tensor:
+    """One training step on a batch; the loss of the task, without the method's penalty, detached.
+
+    look: called when gradients are there and weights have not moved.
+    """
+    for optimizer in optimizers:
+        optimizer.zero_grad(set_to_none=True)
+    with precision.forward():
+        loss = task_loss(network, x, y)
+        whole = loss + penalty(network)
+    precision.backward(whole)
+    if look is not None:
+        look()
+    precision.update(optimizers)
+    return loss.detach()
+
+
+def task_loss(network: Network, x: Tensor, y: Tensor) -> Tensor:
+    """The loss of the task on a batch."""
+    return functional.cross_entropy(network(x).mean(0), y)
+
+
+def trained_on(network: Network, x: Tensor, y: Tensor) -> Tensor:
+    """The loss that a training step goes down: the task's, and the method's penalty."""
+    return task_loss(network, x, y) + penalty(network)
+
+
+def penalty(network: Network) -> Tensor | float:
+    """The extra loss that the method asks for, summed over layers; 0.0 where it asks for none."""
+    total: Tensor | float = 0.0
+    for site, surrogate in zip(network.sites, network.surrogates, strict=True):
+        statistics = site.neuron.statistics
+        added = None if statistics is None else surrogate.penalty(statistics)
+        if added is not None:
+            total = total + added
+    return total
+
+
+def _chunks(order: Tensor, size: int) -> list[Tensor]:
+    """Batches of `size`, the last one smaller, but never of one: batch statistics need two samples."""
+    batches = list(order.split(size))
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches
+
+
+def set_profile(profile: Profile) -> None:
+    """Make this process compute as the profile says: threads, determinism, TF32."""
+    torch.set_num_threads(profile.threads)
+    # What cuBLAS wants for reproducible products; read when CUDA starts in this process.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(profile.deterministic)
+    # It would fill whatever is allocated with NaN first, to find reads of what was never written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cuda.matmul.allow_tf32 = profile.tf32
+    torch.backends.cudnn.allow_tf32 = profile.tf32
+
+
+def _optimizer(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            recipe.learning_rate,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            fused=True,
+        )
+    return torch.optim.AdamW(parameters, recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+
+
+def _scheduler(
+    recipe: Recipe, optimizer: torch.optim.Optimizer, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler | None:
+    total = recipe.epochs * steps
+    if recipe.schedule == "one-cycle":
+        # By default it moves the momentum too, whatever the recipe says.
+        return torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, recipe.learning_rate, total_steps=total, cycle_momentum=False
+        )
+    if recipe.schedule == "cosine":
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
+    if recipe.schedule == "cosine-epochs":
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.epochs)
+    return None

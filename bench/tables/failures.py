@@ -1,0 +1,64 @@
+"""Trainings that did not work, and what could not be measured of those that did: alike ones together."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from bench.records.store import OK
+from bench.tables.columns import text
+
+Record = Mapping[str, Any]
+
+
+class Ending(NamedTuple):
+    """How runs of a method on a task ended. error: one line."""
+
+    status: str
+    method: str
+    dataset: str
+    backbone: str
+    timesteps: int
+    variant: str
+    error: str
+
+
+class Failure(NamedTuple):
+    """Runs that ended alike."""
+
+    ending: Ending
+    seeds: tuple[int, ...]
+
+
+class Unmeasured(NamedTuple):
+    """What a number of runs lack. what: the part, as "gradients" or "compile"; why: one line."""
+
+    what: str
+    method: str
+    dataset: str
+    why: str
+    runs: int
+
+
+def failures(records: Iterable[Record]) -> list[Failure]:
+    """Of each way to end, sorted."""
+    seeds: dict[Ending, list[int]] = defaultdict(list)
+    for record in records:
+        if record["status"] != OK:
+            cell = record["cell"]
+            names = (cell["method"]["name"], cell["dataset"]["name"], cell["backbone"]["name"])
+            error = text("error", record["error"])
+            ending = Ending(record["status"], *names, cell["timesteps"], record["variant"], error)
+            seeds[ending].append(cell["seed"])
+    return [Failure(ending, tuple(sorted(own))) for ending, own in sorted(seeds.items())]
+
+
+def unmeasured(records: Iterable[Record]) -> list[Unmeasured]:
+    """Of each part, method and reason, sorted."""
+    runs: Counter[tuple[str, str, str, str]] = Counter()
+    for record in records:
+        for what, why in record.get("unmeasured", {}).items():
+            cell = record["cell"]
+            runs[what, cell["method"]["name"], cell["dataset"]["name"], " ".join(str(why).split())] += 1
+    return [Unmeasured(*what, number) for what, number in sorted(runs.items())]

@@ -1,0 +1,100 @@
+"""Accuracies that papers report, from results/published/accuracy.csv: what, where it was read, and how."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from bench.errors import BenchError
+from bench.paths import published_accuracies
+from bench.records.record_files import reason
+
+ChosenBy = Literal["best test epoch", "last epoch", "validation"]
+
+
+class Published(BaseModel):
+    """One published test accuracy, in percent; of its protocol what is known, None where it is not.
+
+    method, dataset, backbone: by their names here, where they are here. runs: behind the number.
+    source_kind: "primary" where its authors say it, "secondary" where it was read elsewhere, as in the
+    table of another paper. From epochs to reset: of the recipe and the neuron, named as in a suite.
+    validation: whether part of the training data was kept out of training for it. chosen_by: how the epoch
+    was chosen whose accuracy it is. differs: what is known to differ from this benchmark, whatever the
+    suite. note: what else one should know.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    method: str = Field(min_length=1)
+    year: int = Field(ge=1990, le=2100)
+    dataset: str = Field(min_length=1)
+    backbone: str = Field(min_length=1)
+    timesteps: int = Field(ge=1)
+    accuracy: float = Field(gt=0, le=100)
+    accuracy_sd: float | None = Field(ge=0)
+    runs: int | None = Field(ge=1)
+    source: str = Field(min_length=1)
+    source_kind: Literal["primary", "secondary"]
+    epochs: int | None = Field(ge=1)
+    batch_size: int | None = Field(ge=1)
+    optimizer: str | None
+    learning_rate: float | None = Field(gt=0)
+    momentum: float | None = Field(ge=0)
+    weight_decay: float | None = Field(ge=0)
+    schedule: str | None
+    augment: str | None
+    neuron: str | None
+    reset: str | None
+    validation: Literal["none", "held out"] | None
+    chosen_by: ChosenBy | None
+    differs: str | None
+    note: str | None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _empty_is_unknown(cls, value: Any) -> Any:
+        return value.strip() or None if isinstance(value, str) else value
+
+    @property
+    def task(self) -> tuple[str, str, int]:
+        """Dataset, backbone, time steps, as in `bench.tables.rows.Row`."""
+        return self.dataset, self.backbone, self.timesteps
+
+
+def read(file: Path | None = None) -> list[Published]:
+    """Every published number of a file, by default of the shipped one, in its order.
+
+    Raises BenchError where the file cannot be read, or a line of it cannot be relied on.
+    """
+    file = file or published_accuracies()
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        why = getattr(problem, "strerror", None) or problem
+        raise BenchError(f"the published numbers in {file} cannot be read: {why}; {_REMEDY}") from None
+    return _parsed(text, file)
+
+
+_REMEDY = "put the shipped file back, as by installing again"
+
+
+def _parsed(text: str, file: Path) -> list[Published]:
+    lines = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    found = dict[tuple[Any, ...], Published]()
+    try:
+        if (heads := [*(lines.fieldnames or ())]) != [*Published.model_fields]:
+            raise ValueError(f"its columns are {', '.join(heads) or 'missing'}")
+        for line in lines:
+            one = Published.model_validate(line)
+            key = (one.method, *one.task, one.source)
+            if key in found:
+                raise ValueError(f"{one.method} on {one.dataset} stands there twice from {one.source}")
+            found[key] = one
+    except (csv.Error, ValidationError, ValueError, TypeError) as problem:
+        where = f"{file}, line {lines.line_num}" if lines.line_num else str(file)
+        raise BenchError(f"{where} is no published number ({reason(problem)}): {_REMEDY}") from None
+    return [*found.values()]

@@ -1,0 +1,149 @@
+"""Published beside measured: what the papers report, what the same method gave here, and what differs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+
+from bench.records.store import FAILED
+from bench.suite import Recipe
+from bench.tables import published, statistics
+from bench.tables.columns import DECLARED, KEY, PUBLISHED, Line, frame, named
+from bench.tables.published import Published
+from bench.tables.rows import Record, Row, rows
+
+PUBLISHED_COLUMNS = (
+    *(*KEY, *DECLARED, "published", "published_sd", "runs", "year", "source", "source_kind"),
+    *("measure", "measured_mean", "measured_sd", "n_seeds", "gap", "same_protocol", "differs", "note"),
+)
+RECIPE = {
+    "epochs": "epochs",
+    "batch_size": "batch size",
+    "optimizer": "optimizer",
+    "learning_rate": "learning rate",
+    "momentum": "momentum",
+    "weight_decay": "weight decay",
+    "schedule": "schedule",
+    "augment": "augmentation",
+}
+NEURON = {"neuron": "neuron", "reset": "reset"}
+CHOSEN_BY = {
+    "test_accuracy_best_epoch": "best test epoch",
+    "test_accuracy_last": "last epoch",
+    "test_accuracy": "validation",
+}
+"""How the epoch was chosen that an accuracy is of."""
+NO_DIFFERENCE = ("cuda", "torch", "backbone.neuron", "backbone.reset", *Recipe.model_fields)
+"""Words of a variant that change no protocol, or are compared by themselves."""
+
+
+def published_table(records: Iterable[Record], numbers: Sequence[Published] | None = None) -> pd.DataFrame:
+    """A row for each row of the accuracy table and number published of its method in its task.
+
+    Below them, with nothing measured, the numbers in tasks of the records that no row is there for.
+    numbers: the shipped ones, if none are given. Raises BenchError where these cannot be read.
+    """
+    return published_of(rows(records), numbers)
+
+
+def published_of(of: Sequence[Row], numbers: Sequence[Published] | None = None) -> pd.DataFrame:
+    """`published_table` of records that are sorted into rows."""
+    numbers = published.read() if numbers is None else numbers
+    lines = [line for number in numbers for line in _lines(number, of)]
+    return frame(sorted(lines, key=_place), PUBLISHED_COLUMNS)
+
+
+def _place(line: Line) -> tuple[Any, ...]:
+    measured = bool(line["measure"])
+    return (*(line[name] for name in KEY[:3]), not measured, *(line[name] for name in (*KEY[3:], "source")))
+
+
+def _lines(number: Published, of: Sequence[Row]) -> Iterator[Line]:
+    there = [row for row in of if row.task == number.task]
+    same = [row for row in there if row.method == number.method]
+    for row in same:
+        yield row.identity() | _stated(number) | _compared(number, row)
+    if there and not same:
+        key = named(KEY, (*number.task, number.method, ""))
+        unknown = dict.fromkeys((*DECLARED, "measure", "same_protocol", "differs"), "")
+        yield key | unknown | _stated(number)
+
+
+def _stated(number: Published) -> Line:
+    there = {name: getattr(number, name) for name in ("runs", "year", "source", "source_kind")}
+    sds = {"published": number.accuracy, "published_sd": number.accuracy_sd}
+    return there | sds | {"note": number.note or ""}
+
+
+def _compared(number: Published, row: Row) -> Line:
+    measure = _measure(number, row)
+    values = row.values(measure)
+    mean = statistics.mean(values)
+    gap = mean - number.accuracy
+    differs, unknown = _differences(number, row, measure), _unknown(number, row)
+    told = [*differs, *([f"unknown: {', '.join(unknown)}"] if unknown else [])]
+    return {
+        **named(PUBLISHED[2:], (mean, statistics.sd(values), gap)),
+        "measure": measure,
+        "n_seeds": values.size,
+        # Of runs that all failed there is nothing to compare.
+        "same_protocol": "" if math.isnan(mean) else "no" if differs else "unknown" if unknown else "yes",
+        "differs": "; ".join(told),
+    }
+
+
+def _measure(number: Published, row: Row) -> str:
+    """The accuracy that is of the published kind, as far as that is known and the runs have noted it."""
+    noted = bool(row.measured("test_accuracy_best_epoch"))
+    if number.chosen_by in ("last epoch", "validation"):
+        return next(name for name, how in CHOSEN_BY.items() if how == number.chosen_by)
+    return "test_accuracy_best_epoch" if noted else "test_accuracy"
+
+
+def _differences(number: Published, row: Row, measure: str) -> list[str]:
+    """What is known to differ, ours first."""
+    ours = _ours(row)
+    pairs = [(words, ours.get(name), getattr(number, name)) for name, words in (RECIPE | NEURON).items()]
+    pairs.append(("epoch chosen by", CHOSEN_BY[measure], number.chosen_by))
+    apart = [f"{what} {here} against {there}" for what, here, there in pairs if _known_apart(here, there)]
+    if number.validation == "none":
+        apart.append("part of the training data is kept for validation here")
+    own = [word for word in row.words if not word.startswith("#") and word.split("=")[0] not in NO_DIFFERENCE]
+    apart += [f"{word} here" for word in own]
+    if failed := row.count(*FAILED):
+        apart.append(f"without {failed} failed of {len(row.records)} runs")
+    return [*apart, *([number.differs] if number.differs else [])]
+
+
+def _known_apart(here: object, there: object) -> bool:
+    return here is not None and there is not None and here != there
+
+
+def _unknown(number: Published, row: Row) -> list[str]:
+    """What is not known: of the paper, or of the method here."""
+    recipe, neuron = (
+        [words for name, words in names.items() if getattr(number, name) is None]
+        for names in (RECIPE, NEURON)
+    )
+    found = ["recipe"] if len(recipe) == len(RECIPE) else recipe
+    found += neuron
+    if number.validation is None:
+        found.append("validation data")
+    if number.chosen_by is None:
+        found.append("choice of the epoch")
+    if row.records[0]["method"]["fidelity"] == "reconstructed":
+        found.append("parts of the method's rule")
+    return found
+
+
+def _ours(row: Row) -> dict[str, Any]:
+    """Recipe and neuron of a row, by the names of a suite."""
+    cell = row.records[0]["cell"]
+    recipe: dict[str, Any] = dict(cell.get("recipe", {}))
+    if recipe.get("optimizer") == "adamw":
+        # It has none.
+        recipe["momentum"] = None
+    return recipe | {name: cell["backbone"].get(name) for name in NEURON}

@@ -1,0 +1,230 @@
+"""Records as the rows of a table: one configuration a row, over its seeds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from bench.errors import BenchError
+from bench.records.store import FAILED, OK
+from bench.tables.columns import DECLARED, KEY, Line, named
+from bench.tables.statistics import Values
+from bench.variants import DEFAULT, own_words, training_words, words
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One configuration: its records, sorted by seed, of which each has another."""
+
+    task: tuple[str, str, int]
+    method: str
+    variant: str
+    configuration: str
+    records: Sequence[Record]
+    checksum: str | None
+
+    @cached_property
+    def setting(self) -> str:
+        """All that a fair comparison of methods holds fixed: recipe, network, profile, their code.
+
+        Not whether training was compiled, which moves last bits: some methods cannot be.
+        """
+        cell, digests = self.records[0]["cell"], self.records[0].get("digests", {})
+        fixed = {name: value for name, value in cell.items() if name not in ("method", "seed")}
+        if "profile" in fixed:
+            fixed["profile"] = {k: v for k, v in fixed["profile"].items() if k != "compile"}
+        code = {name: value for name, value in digests.items() if name != "method"}
+        return json.dumps([fixed, code], sort_keys=True)
+
+    @property
+    def words(self) -> list[str]:
+        """The parts of the variant; none for the default."""
+        return words(self.variant)
+
+    @property
+    def seeds(self) -> set[int]:
+        """Of all records, whatever became of them."""
+        return {record["cell"]["seed"] for record in self.records}
+
+    def count(self, *statuses: str) -> int:
+        return sum(record["status"] in statuses for record in self.records)
+
+    @property
+    def incomplete(self) -> int:
+        return len(self.records) - self.count(OK, *FAILED)
+
+    @property
+    def reference(self) -> bool:
+        return bool(self.records[0]["method"]["kind"] == "reference")
+
+    @cached_property
+    def worked(self) -> dict[int, Mapping[str, Any]]:
+        """Seed to metrics, over the runs that are ok."""
+        return {r["cell"]["seed"]: r["metrics"] for r in self.records if r["status"] == OK}
+
+    def measured(self, metric: str) -> dict[int, float]:
+        """Seed to value, over the runs that are ok and measured it."""
+        found = {seed: metrics.get(metric) for seed, metrics in self.worked.items()}
+        return {seed: float(value) for seed, value in found.items() if value is not None}
+
+    def values(self, metric: str) -> Values:
+        """What is `measured`, by seed."""
+        found = [metrics.get(metric) for metrics in self.worked.values()]
+        return np.array([value for value in found if value is not None], float)
+
+    def pairs(self, other: Row, metric: str = "test_accuracy") -> tuple[Values, Values]:
+        """A metric of both rows on the seeds where both measured it; none if their data differ."""
+        mine, theirs = self.measured(metric), other.measured(metric)
+        seeds = sorted(mine.keys() & theirs.keys()) if self.checksum == other.checksum else []
+        return np.array([mine[s] for s in seeds], float), np.array([theirs[s] for s in seeds], float)
+
+    def scores(self, chance: float) -> Values:
+        """Test accuracy by seed, failed runs at chance; none of a run that circumstances stopped."""
+        of = {record["cell"]["seed"]: chance for record in self.records if record["status"] in FAILED}
+        of |= self.measured("test_accuracy")
+        return np.array([of[seed] for seed in sorted(of)], float)
+
+    def score(self, chance: float) -> float:
+        """Mean test accuracy with failed runs at chance."""
+        # The last bits depend on the order of summation, and would break ties.
+        return round(float(np.mean(self.scores(chance))), 9)
+
+    def within(self, seeds: set[int]) -> Row:
+        """The row over these seeds alone; as it is where it has none of them."""
+        if self.seeds <= seeds or not self.seeds & seeds:
+            return self
+        return replace(self, records=[r for r in self.records if r["cell"]["seed"] in seeds])
+
+    def identity(self) -> Line:
+        """Its key, and what its method declares."""
+        declared = {name: self.records[0]["method"][name] for name in DECLARED}
+        return named(KEY, (*self.task, self.method, self.variant)) | declared
+
+
+def settings(of: Iterable[Row]) -> Iterator[list[Row]]:
+    """The rows of each task and setting, which alone may be compared with each other."""
+
+    def where(row: Row) -> tuple[Any, ...]:
+        return (*row.task, row.setting)
+
+    for _, comparable in groupby(sorted(of, key=where), key=where):
+        yield list(comparable)
+
+
+def base(of: Sequence[Row], baseline: str) -> Row | None:
+    """The row that the others of one setting are compared with; None where there is none.
+
+    baseline: a method, whose default parameters are meant, or METHOD:VARIANT, as in rectangle:width=0.5.
+    """
+    named = {(row.method, own_words(row.variant)): row for row in reversed(of)}
+    method, _, own = baseline.rpartition(":")
+    # The names of some methods have a colon too.
+    return named.get((baseline, DEFAULT)) or named.get((method, own))
+
+
+def judged(
+    of: Sequence[Row], baseline: str, asked: Iterable[int] | None = None
+) -> tuple[list[Row], set[int]]:
+    """The rows of one setting over the seeds that decide, and these seeds.
+
+    They are the baseline's, or those of all rows where it has none here, as far as the suite asks for them
+    (asked): a seed that was added to some rows judges nothing.
+    """
+    against = base(of, baseline)
+    seeds = against.seeds if against else set[int]().union(*(row.seeds for row in of))
+    if asked is not None:
+        seeds = seeds & {*asked} or seeds
+    return [row.within(seeds) for row in of], seeds
+
+
+def rows(records: Iterable[Record]) -> list[Row]:
+    """A row per configuration, sorted by key.
+
+    Where rows of one task were trained differently, or by two versions of the protocol or of torch, all rows
+    of the task say how, as in learning_rate=0.03 or torch=2.14. What no word tells apart is told apart by
+    the beginning of a hash. Records made before and after a change of the code that they depend on are two
+    configurations.
+    """
+    by_code: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
+    for record in records:
+        by_code[record["configuration"], *sorted(record.get("digests", {}).items())].append(record)
+    by_key: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in _in_words([_row(_configuration(found[0]), found) for found in by_code.values()]):
+        by_key[(*row.task, row.method, row.variant)].append(row)
+    apart = [row for same in by_key.values() for row in (_told_apart(same) if len(same) > 1 else same)]
+    return sorted(apart, key=lambda row: (*row.task, row.method, row.variant))
+
+
+def _configuration(record: Record) -> str:
+    if "digests" not in record:
+        return str(record["configuration"])
+    code = json.dumps([record["configuration"], record["digests"]], sort_keys=True)
+    return hashlib.sha256(code.encode()).hexdigest()[:16]
+
+
+def _row(configuration: str, records: list[Record]) -> Row:
+    records = sorted(records, key=lambda record: record["cell"]["seed"])
+    cell = records[0]["cell"]
+    task = (cell["dataset"]["name"], cell["backbone"]["name"], cell["timesteps"])
+    name = f"configuration {configuration} ({cell['method']['name']} on {cell['dataset']['name']})"
+    seeds = [record["cell"]["seed"] for record in records]
+    if twice := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
+        raise BenchError(f"{name} has two records of seed {twice[0]}: keep one of them")
+    checksums = sorted({found for record in records if (found := data(record, "checksum"))})
+    if len(checksums) > 1:
+        raise BenchError(f"{name} has records of different data ({', '.join(checksums)}): keep those of one")
+    checksum = checksums[0] if checksums else None
+    return Row(task, cell["method"]["name"], records[0]["variant"], configuration, records, checksum)
+
+
+def _in_words(rows: Sequence[Row]) -> Iterator[Row]:
+    """The same rows; in a task whose rows were not all trained alike, each says how it was.
+
+    Else a table would show rows as rivals that are not compared with each other.
+    """
+    by_task: dict[tuple[str, str, int], list[Row]] = defaultdict(list)
+    for row in rows:
+        by_task[row.task].append(row)
+    for same in by_task.values():
+        trained = {row: _trained(row.records[0]) for row in same}
+        keys = dict.fromkeys(key for words in trained.values() for key in words)
+        differ = [key for key in keys if len({words.get(key) for words in trained.values()}) > 1]
+        for row in same:
+            said = [trained[row][key] for key in differ if key in trained[row]]
+            yield replace(row, variant=" ".join([*row.words, *said])) if said else row
+
+
+def _trained(record: Record) -> dict[str, str]:
+    """The words that say how a record was trained, by key; last those of the protocol and of torch."""
+    digests = record.get("digests", {})
+    versions = {key: digests[key].replace(" ", "=") for key in ("harness", "libraries") if key in digests}
+    return training_words(record["cell"]) | versions
+
+
+def _told_apart(rows: list[Row]) -> list[Row]:
+    """The same rows of one name, each with as many digits of its configuration as it takes, and four."""
+    lengths = range(4, max(len(row.configuration) for row in rows) + 1)
+    digits = next(n for n in lengths if len({row.configuration[:n] for row in rows}) == len(rows))
+    return [replace(row, variant=f"{row.variant} #{row.configuration[:digits]}") for row in rows]
+
+
+def chance(records: Iterable[Record]) -> float:
+    """Percent right by guessing; NaN where no record got as far as knowing its classes."""
+    classes = max((data(record, "classes") or 0 for record in records), default=0)
+    return 100 / classes if classes else math.nan
+
+
+def data(record: Record, fact: str) -> Any:
+    """A fact about the data; None where the run failed before it had any."""
+    return (record.get("data") or {}).get(fact)

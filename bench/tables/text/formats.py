@@ -1,0 +1,49 @@
+"""A table of a suite as a text to paste: Markdown or LaTeX, with captions."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from typing import Literal
+
+import pandas as pd
+
+from bench.tables.rows import Record
+from bench.tables.text import latex, readable, render_tables
+from bench.tables.text.captions import Captions
+from bench.tables.text.readable import Block
+
+Form = Literal["markdown", "latex"]
+
+
+def to_paste(
+    form: Form,
+    which: str,
+    table: pd.DataFrame,
+    *,
+    suite: str,
+    records: Iterable[Record],
+    baseline: str,
+    command: Iterable[str],
+    seeds: Iterable[int] | None = None,
+) -> str:
+    """The table `which` of a suite in this form, a block a task.
+
+    records: those that it was made of. command: what makes this text, for a comment.
+    """
+    captions = Captions(suite, records, baseline, seeds)
+
+    def caption(block: Block) -> str:
+        return captions.of(which, block)
+
+    if form == "markdown":
+        return readable.markdown_of(_blocks(which, table, readable.HEADINGS), caption)
+    found = _blocks(which, table, readable.PAPER_HEADINGS)
+    return latex.fragment(which, suite, found, caption, shlex.join(command))
+
+
+def _blocks(which: str, table: pd.DataFrame, heads: dict[str, str]) -> Iterable[Block]:
+    if which == "accuracy":
+        return readable.blocks(table, heads)
+    # What was not measured at all is no table.
+    return [found for found in render_tables.blocks(which, table) if found.heads.keys() - {"method", "kind"}]

@@ -1,0 +1,229 @@
+"""Tables for people, as texts, a block a task: what terminal, Markdown and LaTeX share; and Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bench.tables.columns import COUNTS, DECLARED, DELTAS, EXTRA, OF_IMAGES, RANKS, TASK, TO_BEST, text
+from bench.tables.leaderboards import VERDICTS
+from bench.variants import is_option, words
+
+HEADINGS = {
+    "rank": "rank",
+    "method": "method",
+    "kind": "kind",
+    "changes": "changes",
+    "fidelity": "fidelity",
+    "accuracy": "test accuracy %",
+    "delta": "Δ to baseline",
+    "to_best": "Δ to best",
+    "best": "indistinguishable from best",
+}
+PAPER_HEADINGS = {
+    "method": "method",
+    "changes": "changes",
+    "fidelity": "fidelity",
+    "mean": "test accuracy (%)",
+    "n": "n",
+    "delta": "Δ to baseline",
+    "p": "p",
+}
+"""What of it stands in a paper: in the order of ranks, with bold in the place of a verdict."""
+WORDS = frozenset(
+    (
+        *("method", "other_method", "other_variant", "kind", "changes", "fidelity", "best", "equivalent"),
+        *("status", "id", "error"),
+        *("source", "source_kind", "same_protocol", "differs", "note"),
+    )
+)
+"""Columns of words, and not of numbers alone."""
+MARKDOWN_SIGNS = re.compile(r"[\\`*_<>|~$&]")
+
+
+@dataclass(frozen=True)
+class Block:
+    """The rows of one task of a table, as texts.
+
+    heads: the headings of the columns that are shown; lines: the texts of each row by column; rows: what
+    they are made from. bold: by line, the column whose number is among the best, or none. apart: by line,
+    whether it is not ranked among the others.
+    """
+
+    title: str
+    heads: Mapping[str, str]
+    lines: list[dict[str, str]]
+    rows: pd.DataFrame
+    bold: Sequence[str | None] = ()
+    apart: Sequence[bool] = ()
+
+
+def blocks(table: pd.DataFrame, heads: Mapping[str, str] = HEADINGS) -> Iterator[Block]:
+    """The tasks of an accuracy table, in its order; networks and data of other options are other tasks."""
+    column = "accuracy" if "accuracy" in heads else "mean"
+    for title, rows in tasks(table):
+        found = rows.to_dict("records")
+        bold = [column if best else None for best in best_of(found)]
+        apart = [pd.isna(line["rank"]) for line in found]
+        yield Block(title, heads, [_readable(line) for line in found], rows, bold, apart)
+
+
+def tasks(table: pd.DataFrame, *within: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Title and rows of each task of any table, and within it of each value of these columns.
+
+    What the variants of all rows share stands once, in the title, and `method` names what is a row's own;
+    `alone` is the method's name without it.
+    Rows without a variant, of methods that were not run, stand with the first network of their task.
+    """
+    options = _options(table)
+    for place, rows in table.groupby([*TASK, options, *within]):
+        dataset, backbone, timesteps, _, *rest = map(str, place)
+        parts = [words(variant) for variant in rows["variant"]]
+        run = [of for of, variant in zip(parts, rows["variant"], strict=True) if variant] or [[]]
+        shared = [word for word in run[0] if all(word in other for other in run)]
+        own = [" ".join(word for word in of if word not in shared) for of in parts]
+        names = zip(rows["method"], own, strict=True)
+        named = rows.assign(
+            method=[f"{method} ({of})" if of else method for method, of in names], alone=rows["method"]
+        )
+        yield " · ".join([dataset, backbone, f"T = {timesteps}", *shared, *rest]), named
+
+
+def _options(table: pd.DataFrame) -> pd.Series[Any]:
+    """The options of each row's network, data and machine, in one text."""
+    found, of_task = list[str](), dict[tuple[Any, ...], str]()
+    places = [*table[[*TASK]].itertuples(index=False, name=None)]
+    for place, variant in zip(places, table["variant"], strict=True):
+        found.append(" ".join(filter(is_option, words(variant))))
+        if variant:
+            of_task.setdefault(place, found[-1])
+    there = zip(places, table["variant"], found, strict=True)
+    return pd.Series(
+        [own if v else of_task.get(place, "") for place, v, own in there], table.index, dtype=object
+    )
+
+
+def best_of(rows: Sequence[Mapping[Any, Any]]) -> list[bool]:
+    """Which rows of a task are the set that cannot be told from the best: none where that is all of them.
+
+    Nor is one with failed seeds.
+    """
+    verdicts = [text(VERDICTS[0], row[VERDICTS[0]]) for row in rows]
+    told = "no" in verdicts
+    return [told and said == "yes" and not row["n_failed"] for said, row in zip(verdicts, rows, strict=True)]
+
+
+def bold_note(rows: pd.DataFrame) -> str:
+    """What bold means in a table of these rows of an accuracy table, or why nothing is."""
+    verdicts = {*rows["indistinguishable_from_best"].fillna("")}
+    if verdicts <= {""}:
+        return "Nothing is bold: with fewer than 3 seeds in common nothing is tested."
+    least = sorted({*rows["detectable"].dropna().round(2)})
+    points = " or ".join(f"{each:.2f}" for each in least) or "unknown"
+    if "no" not in verdicts:
+        return (
+            "Nothing is bold: no method can be told from another; this design detects differences of "
+            f"{points} points."
+        )
+    return (
+        "Bold: what cannot be told from the best, where anything can: the interval of its difference to the "
+        "best covers zero, which is no proof that they are equal."
+    )
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """An accuracy table as GitHub Markdown: one pipe table a task."""
+    return markdown_of(blocks(table))
+
+
+def markdown_of(found: Iterable[Block], caption: Callable[[Block], str] = lambda _: "") -> str:
+    """Blocks of any table as GitHub Markdown, each below its title and its caption."""
+    return "\n".join(_pipe_table(block, caption(block)) for block in found)
+
+
+def _pipe_table(block: Block, caption: str) -> str:
+    rows = [
+        [*block.heads.values()],
+        ["---"] * len(block.heads),
+        *([_markdown_cell(block, i, column) for column in block.heads] for i in range(len(block.lines))),
+    ]
+    below = f"\n{escaped(caption)}\n" * bool(caption)
+    title = f"### {escaped(block.title)}\n{below}"
+    return "\n".join([title, *(f"| {' | '.join(row)} |" for row in rows), ""])
+
+
+def _markdown_cell(block: Block, i: int, column: str) -> str:
+    cell = block.lines[i][column]
+    if column in WORDS:
+        return escaped(cell)
+    number, *rest = cell.split(" ", 1)
+    return " ".join([f"**{number}**", *rest]) if block.bold and block.bold[i] == column else cell
+
+
+def escaped(words: str) -> str:
+    """Words that show as they are."""
+    return MARKDOWN_SIGNS.sub(r"\\\g<0>", words)
+
+
+def _readable(line: Mapping[Any, Any]) -> dict[str, str]:
+    mean, n = _accuracy(line), _behind(line)
+    return {
+        "rank": _rank(line),
+        "method": str(line["method"]),
+        **{fact: str(line[fact]) for fact in DECLARED},
+        "accuracy": f"{mean} (n = {n})",
+        "mean": mean,
+        "n": n,
+        "delta": _delta(line, DELTAS),
+        "to_best": _delta(line, TO_BEST),
+        "p": _p(line["p_adjusted"]),
+        "best": text(VERDICTS[0], line[VERDICTS[0]]),
+    }
+
+
+def _rank(line: Mapping[Any, Any]) -> str:
+    """`2–5`: the ranks that it may have, where that is tested."""
+    rank, low, high = (text(name, line[name]) for name in RANKS)
+    return rank if low == "" else low if low == high else f"{low}–{high}"
+
+
+def _accuracy(line: Mapping[Any, Any]) -> str:
+    """`98.30 ± 0.41`: the mean, and half the interval over seeds and images, or over seeds alone."""
+    ends = next(
+        (
+            (line[low], line[high])
+            for low, high in (OF_IMAGES, ("test_accuracy_ci_low", "test_accuracy_ci_high"))
+            if not pd.isna(line[low])
+        ),
+        None,
+    )
+    half = "" if ends is None else f" ± {(ends[1] - ends[0]) / 2:.2f}"
+    return f"{_points(line['test_accuracy_mean'])}{half}"
+
+
+def _behind(line: Mapping[Any, Any]) -> str:
+    """`3, 1 failed`: the runs that stand behind a mean, and those that do not."""
+    n, *others = (line[count] for count in (*COUNTS, EXTRA))
+    said = zip(others, ("failed", "incomplete", "more"), strict=True)
+    return ", ".join([f"{n}", *(f"{number} {what}" for number, what in said if number)])
+
+
+def _delta(line: Mapping[Any, Any], names: Sequence[str]) -> str:
+    """`+0.28 [-0.10, +0.66]`, or what is known of it."""
+    delta, low, high = (line[name] for name in names)
+    if pd.isna(low):
+        return _points(delta, "+")
+    return f"{_points(delta, '+')} [{_points(low, '+')}, {_points(high, '+')}]"
+
+
+def _p(value: Any) -> str:
+    """`0.034`; `<0.001`."""
+    return "–" if pd.isna(value) else "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _points(value: float, sign: str = "") -> str:
+    return "–" if pd.isna(value) else f"{round(value, 2) + 0:{sign}.2f}"

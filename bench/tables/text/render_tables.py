@@ -1,0 +1,211 @@
+"""The other tables for people: a few columns with units, a block a task; the files have all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from statistics import median
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from scipy.special import stdtrit
+
+from bench.show.terminal import say
+from bench.show.terminal_table import print_table
+from bench.tables.columns import DECIMALS, text
+from bench.tables.statistics import LEVEL
+from bench.tables.text.readable import WORDS, Block, tasks
+from bench.variants import full_name
+
+SHOWN: Mapping[str, Mapping[str, str]] = {
+    "pairs": {
+        "method": "method",
+        "other_method": "less",
+        "other_variant": "its variant",
+        "difference": "difference",
+        "ci_low": "from",
+        "ci_high": "to",
+        "p_adjusted": "p, adjusted",
+        "equivalent": "within 1 point",
+        "images_ci_low": "with images, from",
+        "images_ci_high": "to",
+        "agreement": "agreement",
+    },
+    "overall": {
+        "method": "method",
+        "kind": "kind",
+        "n_tasks": "tasks",
+        "n_tasks_missing": "tasks missing",
+        "share_ok": "share of runs ok",
+        "iqm": "interquartile mean %",
+        "iqm_ci_low": "from",
+        "iqm_ci_high": "to",
+        "average_rank": "average rank",
+        "probability_of_improvement": "better than baseline",
+        "pareto_optimal": "Pareto-optimal",
+    },
+    "gradients": {
+        "method": "method",
+        "kind": "kind",
+        "available_fraction_mean": "available fraction",
+        "participation_mean": "participation",
+        "gain_mean": "gain",
+        "vanishing_slope_mean": "slope, decades a layer",
+        "vanishing_slope_excess_before_mean": "before, over ReLU's",
+        "dead_layers_mean": "dead layers",
+        "silent_fraction_mean": "silent neurons",
+        "descent_gain_1e-2_mean": "descent gain, step of 1 %",
+    },
+    "latency": {
+        "method": "method",
+        "kind": "kind",
+        "inference_ms_p50_batch1": "inference of 1, ms",
+        "inference_ms_p50_batch100": "of 100, ms",
+        "throughput": "samples/s",
+        "train_step_ms_p50": "training step, ms",
+        "peak_memory_mb": "peak memory, MB",
+        "layer_forward_ms_p50": "layer forward, ms",
+        "layer_backward_ms_p50": "backward, ms",
+        "layer_step_ms_p50": "both, ms",
+        "train_seconds_mean": "training, s",
+        "error": "error",
+    },
+    "cost": {
+        "method": "method",
+        "kind": "kind",
+        "test_accuracy_mean": "test accuracy %",
+        "spikes_per_sample_mean": "spikes",
+        "sops_per_sample_mean": "synaptic operations",
+        "macs_per_sample_mean": "MACs",
+        "energy_uj_mean": "energy, µJ (estimate)",
+    },
+    "anytime": {
+        "method": "method",
+        "kind": "kind",
+        "t": "after t steps",
+        "anytime_accuracy_mean": "accuracy %",
+        "timesteps_to_99_mean": "steps to 99 % of the last",
+    },
+    "runs": {
+        "method": "method",
+        "seed": "seed",
+        "status": "status",
+        "test_accuracy": "test accuracy %",
+        "val_accuracy": "validation %",
+        "id": "id",
+        "error": "error",
+    },
+    "published": {
+        "method": "method",
+        "year": "year",
+        "published": "published %",
+        "published_sd": "its sd",
+        "source_kind": "source",
+        "measured_mean": "measured %",
+        "n_seeds": "n",
+        "gap": "gap, points",
+        "same_protocol": "same protocol",
+        "differs": "what differs",
+    },
+}
+WHY_NOT = {
+    "gradients": '[measure] of the suite says probe = "off" and descent = false, or no run has worked',
+    "latency": "no run has worked",
+    "cost": "no run has worked",
+    "anytime": "no run has worked",
+}
+EMPTY = {"published": "No published number is known for a task of this suite."}
+"""What is said of a table without rows, where that may surprise."""
+MOST_DIGITS = 5
+"""After the point; smaller numbers are written with a power of ten."""
+SPREADS = {
+    f"{name}_mean": f"{name}_sd"
+    for name in (
+        *("spikes_per_sample", "sops_per_sample", "macs_per_sample", "energy_uj"),
+        *("anytime_accuracy", "measured"),
+    )
+}
+"""Means that are shown with half their interval, and where the sd over `n_seeds` runs stands."""
+
+
+def show(which: str, table: pd.DataFrame, console: Console) -> None:
+    """One of the tables of SHOWN on the terminal."""
+    if table.empty and which in EMPTY:
+        say(console, EMPTY[which])
+    for block in blocks(which, table):
+        if not block.heads.keys() - {"method", "kind"}:
+            say(console, f"{block.title}: nothing was measured; {WHY_NOT[which]}\n")
+            continue
+        lines = [[line[name] for name in block.heads] for line in block.lines]
+        words = [head for name, head in block.heads.items() if name in WORDS]
+        print_table(console, [*block.heads.values()], lines, words=words, title=block.title)
+
+
+def blocks(which: str, table: pd.DataFrame) -> Iterator[Block]:
+    """The tasks of one of the tables of SHOWN, without columns that are empty everywhere."""
+    for title, rows in _parts(which, table):
+        there = {name: head for name, head in SHOWN[which].items() if any(text(name, v) for v in rows[name])}
+        texts = [_column(name, rows) for name in there]
+        lines = [dict(zip(there, cells, strict=True)) for cells in zip(*texts, strict=True)]
+        yield Block(title, there, lines, rows)
+
+
+def _parts(which: str, table: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
+    if which != "overall":
+        return tasks(table, *(["hardware"] if which == "latency" else []))
+    return [("all tasks", table.assign(method=full_names(table)))] if len(table) else []
+
+
+def full_names(overall: pd.DataFrame) -> list[str]:
+    """The methods of the table over all tasks, with their parameters."""
+    return [full_name(*of) for of in zip(overall["method"], overall["variant"], strict=True)]
+
+
+def _column(name: str, rows: pd.DataFrame) -> list[str]:
+    """A column for people; a mean that has a spread with half its 95 % t-interval over `n_seeds` runs."""
+    values = rows[name].tolist()
+    if SPREADS.get(name) not in rows:
+        digits = 2 if name in DECIMALS else _digits(values)
+        return [_short(name, value, digits) for value in values]
+    counts, spreads = rows["n_seeds"].astype("Float64"), rows[SPREADS[name]]
+    halves = [_half(n, sd) for n, sd in zip(counts, spreads, strict=True)]
+    digits = 2 if name in DECIMALS else _digits_of_halves([half for half in halves if half > 0])
+    texts = [_short(name, value, digits) for value in values]
+    return [
+        text if math.isnan(half) else f"{text} ± {half:,.{digits or 0}f}"
+        for text, half in zip(texts, halves, strict=True)
+    ]
+
+
+def _half(n: Any, spread: Any) -> float:
+    """Half the 95 % t-interval of a mean of n values with this sd; NaN where there is none."""
+    if pd.isna(n) or pd.isna(spread) or n < 2:
+        return math.nan
+    return float(stdtrit(n - 1, (1 + LEVEL) / 2)) * float(spread) / math.sqrt(n)
+
+
+def _digits_of_halves(halves: list[float]) -> int | None:
+    """Digits after the point with which half of the intervals have two that count, or more."""
+    return max(0, 1 - math.floor(math.log10(median(halves)))) if halves else None
+
+
+def _digits(values: list[Any]) -> int | None:
+    """Digits after the point that suit a whole column; None where each number needs its own.
+
+    Four that count of the largest, as long as two are left of the smallest.
+    """
+    sizes = [abs(v) for v in values if isinstance(v, float) and not math.isnan(v) and v]
+    if not sizes or all(size == round(size) for size in sizes) or max(sizes) >= 1e4:
+        return None
+    digits = max(0, 3 - math.floor(math.log10(max(sizes))))
+    return digits if digits <= MOST_DIGITS and min(sizes) >= 10 ** (1 - digits) else None
+
+
+def _short(column: str, value: object, digits: int | None = None) -> str:
+    """For people: so many digits after the point, or four that count."""
+    if isinstance(value, float) and not pd.isna(value):
+        if digits is not None:
+            return f"{round(value, digits) + 0:{'+' * (column == 'gap')},.{digits}f}"
+        return f"{value + 0:,.0f}" if abs(value) >= 1e4 else f"{value + 0:.4g}"
+    return text(column, value) or "–"

@@ -1,0 +1,114 @@
+"""What is shown while a run goes."""
+
+import io
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from bench.cli import progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Time that passes when told to."""
+    now = SimpleNamespace(seconds=1000.0)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now.seconds)
+    return now
+
+
+def planned(name="a", epochs=10):
+    names = {part: SimpleNamespace(name=part) for part in ("dataset", "backbone", "method")}
+    cell = SimpleNamespace(**names, timesteps=2, seed=0, recipe=SimpleNamespace(epochs=epochs))
+    return SimpleNamespace(id=name, cell=cell)
+
+
+def ok(accuracy=98.7654):
+    return {"status": "ok", "metrics": {"test_accuracy": accuracy}, "seconds": 5.06}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(3, "about 3 s"), (150, "about 2 min"), (3600 * 2.25, "about 2.2 h")]
+)
+def test_durations_are_for_people(seconds, text):
+    assert progress.duration(seconds) == text
+
+
+def test_the_estimate_counts_epochs_too_and_starts_with_the_first_cell(clock):
+    estimate = progress.Estimate(4)
+    clock.seconds += 100  # loading torch
+    assert estimate.text() == ""
+    estimate.start()
+    clock.seconds += 10
+    estimate.epoch(planned("a"), 4)
+    # half a cell in 10 s: 3.5 cells to go
+    assert estimate.text() == "about 70 s left"
+    clock.seconds += 10
+    estimate.end(planned("a"))
+    assert estimate.text() == "about 60 s left"
+
+
+STEP = {"train_step_ms_p50": 12.345, "peak_memory_mb": 61.7, "compile_s": 0.0}
+PASS = {"inference_ms_p50_batch1": 1.234, "inference_ms_p50_batch100": 56.789}
+TIMINGS = [
+    {"status": "ok", "kind": "inference", "metrics": PASS},
+    {"status": "ok", "kind": "training", "metrics": STEP},
+    {"status": "failed", "kind": "training", "metrics": {}, "error": "no\nluck [here]"},
+]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_times_on_a_console(terminal):
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=terminal, width=160)
+    with progress.listener(console, 0) as listener:
+        for number, timing in enumerate(TIMINGS, 1):
+            what = SimpleNamespace(title=f"what {number}")
+            listener.timing(what, number, 3)
+            listener.timed(what, timing, number, 3)
+    shown = stream.getvalue()
+    assert "what 3: FAILED: no luck [here]" in shown
+    if terminal:
+        assert "3/3" in shown and "12.35 ms" not in shown
+    else:
+        assert shown.splitlines() == [
+            "[times 1/3] what 1: 1.23 ms for one sample, 56.79 ms for a hundred",
+            "[times 2/3] what 2: 12.35 ms a training step, 62 MB at most",
+            "[times 3/3] what 3: FAILED: no luck [here]",
+        ]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_run_on_a_console(clock, terminal):
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=terminal, width=160)
+    with progress.listener(console, 2) as listener:
+        assert isinstance(listener, progress.Bars if terminal else progress.Lines)
+        for name, record in (
+            ("a", ok()),
+            ("b", {"status": "failed", "error": "no\nluck [here]", "id": "abc"}),
+        ):
+            listener.started(planned(name))
+            clock.seconds += 10
+            listener.epoch(planned(name), 0, 50.0)
+            listener.ended(planned(name), record)
+    shown = stream.getvalue()
+    assert "dataset backbone T=2 method seed 0: FAILED: no luck [here] (see abc/record.json)" in shown
+    if not terminal:
+        assert shown.splitlines()[0] == (
+            "[1/2] dataset backbone T=2 method seed 0: 98.77 % test accuracy in 5.1 s, about 10 s left"
+        )
+
+
+def test_a_log_hears_of_long_trainings_once_a_minute(clock):
+    stream = io.StringIO()
+    with progress.listener(Console(file=stream, width=160), 1) as listener:
+        listener.started(planned())
+        for epoch in range(9):
+            clock.seconds += 25
+            listener.epoch(planned(), epoch, 50 + epoch)
+    assert [line.split("epoch ")[1] for line in stream.getvalue().splitlines()] == [
+        "3 of 10, 52.00 % on validation, about 3 min left",
+        "6 of 10, 55.00 % on validation, about 2 min left",
+        "9 of 10, 58.00 % on validation, about 25 s left",
+    ]

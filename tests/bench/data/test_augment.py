@@ -1,0 +1,207 @@
+"""Augmentation against plain loops and against torchvision, and its one law: a sample is on its own."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchvision.transforms.v2 import AutoAugment, AutoAugmentPolicy
+from waits import META, waits
+
+from bench.data import augment
+from bench.data.augment import autoaugment, compose, crop, flip, roll
+from bench.errors import BenchError
+from bench.randomness import uniform
+
+PUBLISHED = compose(crop(4), flip(), autoaugment())
+EVENTS = compose(flip(), roll(5))
+torchvisions = AutoAugment(AutoAugmentPolicy.CIFAR10)
+PAIRS = [[(name, p, number or 0) for name, p, number in pair] for pair in torchvisions._policies]
+
+
+def pictures(count: int, side: int = 32, channels: int = 3) -> torch.Tensor:
+    """Smooth pictures with a bright or dark part, so that every operation has something to change."""
+    rng = np.random.default_rng(1)
+    y, x = np.mgrid[0:side, 0:side] / side
+    low, high = rng.uniform(0, 120, (2, count, channels, 1, 1))
+    wave = np.sin(rng.uniform(2, 9, (count, channels, 1, 1)) * (x + rng.uniform(0, 1, (count, 1, 1, 1)) * y))
+    grey = low + high * (1 + wave) / 2 + rng.uniform(0, 8, (count, channels, side, side))
+    return torch.from_numpy(grey.astype(np.uint8))
+
+
+# --- AutoAugment ---
+
+
+def test_policy_is_torchvisions():
+    assert [list(pair) for pair in augment.POLICY] == PAIRS
+
+
+def slow_autoaugment(image, numbers):
+    """One picture and one operation at a time, with torchvision's own table, magnitudes and functions."""
+    pick, *rest = numbers
+    for place, (name, probability, number) in enumerate(torchvisions._policies[int(pick * 25)]):
+        magnitudes_of, signed = torchvisions._AUGMENTATION_SPACE[name]
+        magnitudes = magnitudes_of(10, *image.shape[-2:])
+        if rest[place] < probability:
+            magnitude = 0.0 if magnitudes is None else float(magnitudes[number])
+            if signed and rest[2 + place] < 0.5:
+                magnitude *= -1
+            image = torchvisions._apply_image_or_video_transform(
+                image, name, magnitude, torchvisions.interpolation, torchvisions._fill
+            )
+    return image
+
+
+def every_operation(done):
+    """Draws of all pairs and signs; of a pair the operations with 0 in `done`."""
+    # Probabilities are at most 0.9, so that 0 does an operation and 0.99 leaves it out.
+    return [
+        [(pair + 0.5) / 25, *(0.99 * d for d in done), first, second]
+        for pair in range(25)
+        for first in (0.2, 0.7)
+        for second in (0.2, 0.7)
+    ]
+
+
+@pytest.mark.parametrize(("side", "channels"), [(28, 1), (32, 3), (64, 3)])
+@pytest.mark.parametrize("done", [(0, 1), (1, 0), (0, 0)], ids=["first", "second", "both"])
+def test_every_operation_and_sign_is_torchvisions_bit_for_bit(side, channels, done):
+    u = every_operation(done)
+    x = pictures(len(u), side, channels)
+    changed = autoaugment().change(x, torch.tensor(u))
+    assert changed.dtype == torch.uint8
+    expected = torch.stack([slow_autoaugment(*each) for each in zip(x, u, strict=True)])
+    assert torch.equal(changed, expected)
+    assert (changed != x).flatten(1).any(1).sum() > len(x) / 2
+
+
+@pytest.mark.parametrize(("side", "channels"), [(28, 1), (32, 3), (2, 3)])
+@pytest.mark.parametrize("done", [(0, 1), (0, 0)], ids=["first", "both"])
+def test_a_whole_batch_is_changed_as_its_parts_are(monkeypatch, side, channels, done):
+    u = torch.tensor(every_operation(done))
+    x = pictures(len(u), side, channels)
+    in_parts = autoaugment().change(x, u)
+    monkeypatch.setattr(augment, "_whole", lambda x: True)
+    assert torch.equal(autoaugment().change(x, u), in_parts)
+
+
+@pytest.mark.parametrize("change", [PUBLISHED, EVENTS], ids=["published", "events"])
+def test_no_batch_but_the_first_waits_for_the_device(change):
+    x, ids = pictures(20).to(META), torch.arange(20, device=META)
+    change(x, ids, 1, 2)
+    with waits() as found:
+        change(x, ids, 1, 2)
+    assert found == []
+
+
+def test_draws_at_a_boundary_decide_as_numbers_of_64_bits_do():
+    """u is a multiple of 2**-24: float32 would round u * 25 up to the next pair, or a probability down."""
+    steps = [n for pair in range(1, 26) for n in (-(-pair * 2**24 // 25) - 1, pair * 2**24 // 25)]
+    edges = [n for p in range(1, 10) for n in (p * 2**24 // 10, p * 2**24 // 10 + 1)]
+    u = [[min(s, 2**24 - 1) / 2**24, e / 2**24, e / 2**24, 0.7, 0.7] for s in steps for e in edges]
+    x = pictures(1, 4).expand(len(u), -1, -1, -1)
+    expected = torch.stack([slow_autoaugment(*each) for each in zip(x, u, strict=True)])
+    assert torch.equal(autoaugment().change(x, torch.tensor(u)), expected)
+
+
+def test_draws_decide_as_in_a_plain_loop():
+    x, ids = pictures(150), torch.arange(70, 220)
+    draws = uniform(5, 3, ids, draws=5).tolist()
+    expected = torch.stack([slow_autoaugment(*each) for each in zip(x, draws, strict=True)])
+    assert torch.equal(compose(autoaugment())(x, ids, 3, 5), expected)
+
+
+def test_one_colour_and_black_stay_finite():
+    x = torch.stack([torch.full((3, 32, 32), v, dtype=torch.uint8) for v in (0, 7, 255)] * 40)
+    draws = uniform(0, 0, torch.arange(len(x)), draws=5).tolist()
+    expected = torch.stack([slow_autoaugment(*each) for each in zip(x, draws, strict=True)])
+    assert torch.equal(compose(autoaugment())(x, torch.arange(len(x)), 0, 0), expected)
+
+
+@pytest.mark.parametrize(
+    ("x", "told"),
+    [
+        (torch.zeros(2, 3, 32, 32), r"torch.float32 \[2, 3, 32, 32\]"),
+        (torch.zeros(2, 4, 2, 9, 9, dtype=torch.uint8), r"\[2, 4, 2, 9, 9\]"),
+        (torch.zeros(2, 2, 9, 9, dtype=torch.uint8), r"\[2, 2, 9, 9\]"),
+    ],
+    ids=["float", "events", "two-channels"],
+)
+def test_autoaugment_is_for_uint8_pictures(x, told):
+    with pytest.raises(BenchError, match=told):
+        compose(autoaugment())(x, torch.arange(2), 0, 0)
+
+
+# --- crop, flip, roll ---
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.float32], ids=str)
+@pytest.mark.parametrize("shape", [(3, 12, 9), (4, 2, 12, 9)], ids=["picture", "events"])
+def test_crop_flip_and_roll_equal_a_plain_loop(shape, dtype):
+    x = torch.from_numpy(np.random.default_rng(2).integers(1, 256, (40, *shape))).to(dtype)
+    ids = torch.arange(100, 140)
+    changed = compose(crop(3), flip(), roll(2))(x, ids, 3, 5)
+    assert changed.dtype == dtype and changed.shape == x.shape
+    draws = uniform(5, 3, ids, draws=5).tolist()
+    for image, (a, b, c, d, e), after in zip(x.numpy(), draws, changed, strict=True):
+        top, left = int(a * 7), int(b * 7)
+        around = [(0, 0)] * (len(shape) - 2) + [(3, 3), (3, 3)]
+        expected = np.pad(image, around)[..., top : top + 12, left : left + 9]
+        expected = expected[..., ::-1] if c < 0.5 else expected
+        np.testing.assert_array_equal(after, np.roll(expected, (int(d * 5) - 2, int(e * 5) - 2), (-2, -1)))
+
+
+def test_roll_moves_every_way_as_often():
+    """121 moves of 100 samples each; 5 standard deviations of tolerance."""
+    x = torch.zeros(12100, 1, 16, 16, dtype=torch.uint8)
+    x[:, :, 8, 8] = 1
+    where = compose(roll(5))(x, torch.arange(len(x)), 0, 0).flatten(1).argmax(1)
+    places, counts = where.unique(return_counts=True)
+    assert places.tolist() == [16 * row + column for row in range(3, 14) for column in range(3, 14)]
+    assert (counts - 100).abs().max() < 50
+
+
+# --- composition ---
+
+
+def test_steps_have_draws_of_their_own():
+    """Were the draws shared, two mirrors would always undo each other and two crops move alike."""
+    x = pictures(400)
+    mirrored_once = (compose(flip(), flip())(x, torch.arange(400), 0, 0) != x).flatten(1).any(1)
+    assert 0.4 < mirrored_once.float().mean() < 0.6
+    dot = torch.zeros(400, 1, 33, 33, dtype=torch.uint8)
+    dot[:, :, 16, 16] = 1
+    place = compose(roll(4), roll(4))(dot, torch.arange(400), 0, 0).flatten(1).argmax(1)
+    row, column = place // 33, place % 33
+    assert (row % 2).any() and (column % 2).any()
+
+
+@settings(max_examples=25)
+@given(order=st.permutations(range(24)), size=st.integers(1, 24), seed=st.integers(0, 2**62))
+@pytest.mark.parametrize(
+    ("change", "x"),
+    [(PUBLISHED, pictures(24)), (EVENTS, pictures(24 * 4, 10).view(24, 4, 3, 10, 10))],
+    ids=["published", "events"],
+)
+def test_neighbours_in_the_batch_do_not_matter(change, x, order, size, seed):
+    ids, part = torch.arange(24) * 1000, order[:size]
+    assert torch.equal(change(x[part], ids[part], 1, seed), change(x, ids, 1, seed)[part])
+
+
+@pytest.mark.parametrize("change", [PUBLISHED, EVENTS], ids=["published", "events"])
+def test_epoch_and_seed_and_id_each_matter(change):
+    x, ids = pictures(8), torch.arange(8)
+    before = x.clone()
+    first = change(x, ids, 0, 0)
+    assert torch.equal(first, change(x, ids, 0, 0)) and torch.equal(x, before)
+    for other in ((ids, 1, 0), (ids, 0, 1), (ids + 8, 0, 0)):
+        assert not torch.equal(first, change(x, *other))
+
+
+@pytest.mark.needs_gpu
+@pytest.mark.parametrize("change", [PUBLISHED, EVENTS], ids=["published", "events"])
+def test_a_gpu_changes_every_picture_alike(change):
+    """But for a few values: the GPU may round a blend of two pictures differently."""
+    x, ids = pictures(100), torch.arange(100)
+    after = change(x.cuda(), ids.cuda(), 1, 2).cpu()
+    assert (after != change(x, ids, 1, 2)).float().mean() < 0.001

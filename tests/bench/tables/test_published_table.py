@@ -1,0 +1,212 @@
+"""Published beside measured: which rows there are, what is compared, and what is said to differ."""
+
+import random
+import statistics
+
+import pandas as pd
+import pytest
+from written_records import FAIR, GOOD, POOR, runs
+
+from bench.tables import leaderboards
+from bench.tables.columns import csv
+from bench.tables.published import Published
+from bench.tables.published_table import published_table
+from bench.tables.text import readable, render_tables
+
+TASK = ("cifar10", "resnet19", 2)
+RECIPE = {
+    "epochs": 150,
+    "batch_size": 100,
+    "optimizer": "sgd",
+    "learning_rate": 0.1,
+    "momentum": 0.9,
+    "weight_decay": 1e-4,
+    "schedule": "cosine-epochs",
+    "augment": "auto",
+}
+KNOWN = {
+    **RECIPE,
+    "neuron": "plif",
+    "reset": "zero",
+    "validation": "held out",
+    "chosen_by": "validation",
+}
+UNKNOWN = dict.fromkeys((*KNOWN, "differs", "note", "accuracy_sd", "runs"))
+
+
+def number(method="rectangle", **more):
+    there = {"method": method, "year": 2025, "accuracy": 96.0, "source": "A paper", "source_kind": "primary"}
+    place = dict(zip(("dataset", "backbone", "timesteps"), TASK, strict=True))
+    return Published.model_validate(UNKNOWN | there | place | more)
+
+
+def trained(
+    method="rectangle", outcomes=GOOD, variant="backbone.neuron=plif", best=None, task=TASK, **recipe
+):
+    """Records with a recipe, and a network of the kind that the paper has."""
+    records = runs(method, outcomes, variant, task=task)
+    for record in records:
+        record["cell"]["recipe"] = RECIPE | recipe
+        record["cell"]["backbone"] |= {"neuron": "plif", "reset": "zero"}
+        if best is not None and record["status"] == "ok":
+            record["metrics"]["test_accuracy_best_epoch"] = record["metrics"]["test_accuracy"] + best
+    return records
+
+
+def one(records, published):
+    (line,) = published_table(records, [published]).to_dict("records")
+    return line
+
+
+def test_mean_sd_and_gap_are_those_of_a_plain_loop():
+    line = one(trained(), number())
+    assert line["measured_mean"] == pytest.approx(statistics.fmean(GOOD))
+    assert line["measured_sd"] == pytest.approx(statistics.stdev(GOOD))
+    assert line["gap"] == pytest.approx(statistics.fmean(GOOD) - 96)
+    assert (line["n_seeds"], line["measure"]) == (5, "test_accuracy")
+
+
+def test_the_best_test_epoch_is_compared_where_it_was_noted():
+    line = one(trained(best=0.5), number())
+    assert line["measure"] == "test_accuracy_best_epoch"
+    assert line["measured_mean"] == pytest.approx(statistics.fmean(GOOD) + 0.5)
+    assert one(trained(best=0.5), number(chosen_by="validation"))["measure"] == "test_accuracy"
+    last = one(trained(best=0.5), number(chosen_by="last epoch"))
+    assert last["measured_mean"] == pytest.approx(statistics.fmean(GOOD) - 0.5)
+
+
+def test_a_protocol_is_the_same_only_where_all_of_it_is_known_and_equal():
+    line = one(trained(), number(**KNOWN))
+    assert (line["same_protocol"], line["differs"]) == ("yes", "")
+
+
+@pytest.mark.parametrize("name", sorted(KNOWN))
+def test_what_is_not_known_of_the_paper_is_named(name):
+    line = one(trained(), number(**KNOWN | {name: None}))
+    assert line["same_protocol"] == "unknown"
+    assert line["differs"].startswith("unknown: ") and "," not in line["differs"]
+
+
+def test_of_a_paper_of_which_nothing_is_known_that_is_said_shortly():
+    told = one(trained(), number())["differs"]
+    assert told == "unknown: recipe, neuron, reset, validation data, choice of the epoch"
+
+
+@pytest.mark.parametrize(
+    ("paper", "told"),
+    [
+        ({"epochs": 300}, "epochs 150 against 300"),
+        ({"optimizer": "adamw"}, "optimizer sgd against adamw"),
+        ({"learning_rate": 0.05}, "learning rate 0.1 against 0.05"),
+        ({"neuron": "lif"}, "neuron plif against lif"),
+        ({"reset": "subtract"}, "reset zero against subtract"),
+        ({"chosen_by": "best test epoch"}, "epoch chosen by validation against best test epoch"),
+        ({"validation": "none"}, "part of the training data is kept for validation here"),
+        ({"differs": "label smoothing in the paper"}, "label smoothing in the paper"),
+    ],
+)
+def test_what_differs_from_the_paper_is_named(paper, told):
+    line = one(trained(), number(**KNOWN | paper))
+    assert (line["same_protocol"], line["differs"]) == ("no", told)
+
+
+@pytest.mark.parametrize(
+    ("variant", "told"),
+    [
+        ("backbone.neuron=plif subset=1000", "subset=1000 here"),
+        ("backbone.neuron=plif backbone.width=0.5", "backbone.width=0.5 here"),
+        ("width=0.5 backbone.neuron=plif", "width=0.5 here"),
+        ("backbone.neuron=plif cuda", ""),
+        ("backbone.neuron=plif cuda autocast=bfloat16", "autocast=bfloat16 here"),
+    ],
+)
+def test_what_differs_from_the_defaults_here_is_named(variant, told):
+    line = one(trained(variant=variant), number(**KNOWN))
+    assert (line["differs"], line["same_protocol"]) == (told, "no" if told else "yes")
+
+
+def test_a_recipe_that_tells_rows_apart_is_compared_by_itself():
+    short = runs("rectangle", FAIR, "backbone.neuron=plif", task=TASK, configuration="f" * 16)
+    for record in short:
+        record["cell"]["recipe"] = RECIPE | {"epochs": 10}
+        record["cell"]["backbone"] |= {"neuron": "plif", "reset": "zero"}
+    table = published_table([*trained(), *short], [number(**KNOWN)])
+    assert sorted(table["differs"]) == ["", "epochs 10 against 150"]
+    assert {variant.split()[-1] for variant in table["variant"]} == {"epochs=150", "epochs=10"}
+
+
+def test_failed_runs_are_told_and_are_in_no_mean():
+    line = one(trained(outcomes=(98.0, "failed", 97.0)), number(**KNOWN))
+    assert (line["n_seeds"], line["measured_mean"]) == (2, 97.5)
+    assert line["differs"] == "without 1 failed of 3 runs"
+    none = one(trained(outcomes=("failed", "diverged")), number(**KNOWN))
+    assert pd.isna(none["gap"]) and (none["n_seeds"], none["same_protocol"]) == (0, "")
+
+
+def test_a_method_that_is_reconstructed_is_never_surely_the_published_one():
+    records = trained()
+    for record in records:
+        record["method"]["fidelity"] = "reconstructed"
+    line = one(records, number(**KNOWN))
+    assert (line["same_protocol"], line["differs"]) == ("unknown", "unknown: parts of the method's rule")
+
+
+def test_rows_are_those_of_equal_method_dataset_backbone_and_time_steps():
+    records = [*trained(), *trained("mpd-agl"), *trained(task=("cifar10", "resnet19", 4))]
+    elsewhere = {"backbone": "resnet18"}, {"dataset": "cifar100"}, {"timesteps": 6}
+    numbers = [number(), number("psg"), *(number(**place) for place in elsewhere)]
+    table = published_table(records, numbers)
+    found = list(table[["timesteps", "method", "variant", "n_seeds"]].itertuples(index=False, name=None))
+    assert found[0] == (2, "rectangle", "backbone.neuron=plif", 5)
+    assert found[1][:3] == (2, "psg", "") and pd.isna(found[1][3])
+    assert len(found) == 2
+
+
+def test_every_variant_and_every_source_has_a_row():
+    records = [*trained(), *trained(variant="width=2 backbone.neuron=plif", outcomes=POOR)]
+    table = published_table(records, [number(), number(source="B", source_kind="secondary", accuracy=95)])
+    assert list(zip(table["variant"], table["source"], strict=True)) == [
+        ("backbone.neuron=plif", "A paper"),
+        ("backbone.neuron=plif", "B"),
+        ("width=2 backbone.neuron=plif", "A paper"),
+        ("width=2 backbone.neuron=plif", "B"),
+    ]
+
+
+def test_records_without_a_recipe_differ_in_nothing_that_is_known():
+    assert one(runs("rectangle", GOOD, task=TASK), number(epochs=300))["same_protocol"] == "unknown"
+
+
+def test_data_that_nobody_published_on_give_the_header_alone():
+    assert csv(leaderboards.tables(runs("rectangle", GOOD))["published"]).count("\n") == 1
+
+
+def test_the_order_of_records_and_numbers_changes_no_byte():
+    records = [*trained(), *trained("mpd-agl", FAIR), *trained("lsg", POOR)]
+    numbers = [number(m, source=s) for m in ("rectangle", "lsg", "psg", "trsg") for s in ("A", "B")]
+    first = csv(published_table(records, numbers))
+    random.Random(0).shuffle(records)
+    random.Random(1).shuffle(numbers)
+    assert csv(published_table(records, numbers)) == first
+
+
+def test_the_shipped_numbers_stand_beside_a_paper_suites_rows():
+    table = leaderboards.tables([*trained(best=1.0), *trained("mpd-agl", best=1.0)])["published"]
+    mine = table.set_index("method").loc["mpd-agl"]
+    assert (mine["published"], mine["source_kind"], mine["same_protocol"]) == (96.18, "secondary", "no")
+    assert "epochs" not in mine["differs"]
+    missing = table[table["variant"] == ""]
+    assert {"lsg", "ds-atgo"} <= set(missing["method"])
+    assert missing[["measured_mean", "gap", "n_seeds"]].isna().all(axis=None)
+
+
+def test_what_was_not_run_stands_in_the_block_of_its_task():
+    records = [*trained(), *trained(variant="width=2 backbone.neuron=plif")]
+    text = readable.markdown_of(
+        render_tables.blocks("published", published_table(records, [number(), number("psg")]))
+    )
+    assert text.count("### ") == 1
+    assert text.startswith("### cifar10 · resnet19 · T = 2 · backbone.neuron=plif\n")
+    assert "| psg | 2025 | 96.00 | primary | – | – | – | – | – |" in text
+    assert "| rectangle (width=2) |" in text
+    assert "98.32 ± 0.48 | 5 | +2.32 | unknown |" in text

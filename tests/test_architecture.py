@@ -1,0 +1,70 @@
+"""Imports among the packages go one way, and what reads results needs no torch: docs/architecture.md."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ORDER = """
+bench.errors bench.files bench.paths bench.randomness bench.shapes bench.words
+bench.suite
+bench.variants
+bench.surrogate bench.primitives
+bench.data
+bench.model
+bench.records
+bench.registry
+bench.measures
+bench.run
+bench.show
+bench.tables
+bench.report
+bench.check
+bench.api
+bench.cli
+"""
+"""From the ground up: a package may import from the lines above its own."""
+LEVELS = {name: level for level, line in enumerate(ORDER.strip().splitlines()) for name in line.split()}
+WITHOUT_TORCH = ("bench.records", "bench.tables", "bench.show", "bench.report", "bench.api", "bench.cli")
+
+
+def modules():
+    for file in sorted((ROOT / "bench").rglob("*.py")):
+        name = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        yield name, file
+
+
+def imported(file):
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "bench":
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}"
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "bench")
+
+
+def unit(name):
+    """The package or top-level module that a dotted name belongs to."""
+    return ".".join(name.split(".")[:2])
+
+
+def test_every_module_has_its_place():
+    units = {unit(name) for name, _ in modules()} - {"bench", "bench.__main__"}
+    assert units == LEVELS.keys()
+    top = [*(ROOT / "bench").glob("*.py")]
+    assert len(top) <= 14, [file.name for file in top]
+    packages = {file.parent for file in (ROOT / "bench").glob("*/*.py")}
+    assert len(packages) <= 10, packages
+
+
+@pytest.mark.parametrize("package", sorted(LEVELS))
+def test_imports_go_one_way(package):
+    wrong = [
+        f"{name} imports {target}"
+        for name, file in modules()
+        if unit(name) == package
+        for target in imported(file)
+        if unit(target) != package and LEVELS.get(unit(target), -1) >= LEVELS[package]
+    ]
+    assert wrong == []

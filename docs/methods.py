@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import registry
-from bench.cli import render
+from bench.cli import gallery, render
 from bench.measures import conversions
 from bench.registry import Registry
-from bench.show import gallery
 
 DOCS = Path(__file__).resolve().parent
 HEADINGS = {

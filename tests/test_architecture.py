@@ -1,6 +1,10 @@
 """Imports among the packages go one way, and what reads results needs no torch: docs/architecture.md."""
 
 import ast
+import re
+import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,7 +30,7 @@ bench.cli
 """
 """From the ground up: a package may import from the lines above its own."""
 LEVELS = {name: level for level, line in enumerate(ORDER.strip().splitlines()) for name in line.split()}
-WITHOUT_TORCH = ("bench.records", "bench.tables", "bench.show", "bench.report", "bench.api", "bench.cli")
+WITHOUT_TORCH = ("bench.records", "bench.tables", "bench.show", "bench.report", "bench.api", "bench.cli.app")
 
 
 def modules():
@@ -68,3 +72,28 @@ def test_imports_go_one_way(package):
         if unit(target) != package and LEVELS.get(unit(target), -1) >= LEVELS[package]
     ]
     assert wrong == []
+
+
+def test_what_reads_results_needs_no_torch():
+    names = [name for name, _ in modules() if name.startswith(WITHOUT_TORCH)]
+    assert len(names) > 50
+    code = f"import importlib, sys\nfor name in {names!r}:\n    importlib.import_module(name)\n"
+    code += "    assert 'torch' not in sys.modules, name"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_page_shows_the_packages_as_they_are():
+    script = runpy.run_path(str(ROOT / "docs" / "architecture.py"))
+    assert script["section"]() in (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), (
+        "python docs/architecture.py"
+    )
+
+
+def test_the_page_names_what_there_is():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    known = {name for name, _ in modules()}
+    for name in set(re.findall(r"`(bench(?:\.[a-z_]+)+)`", text)):
+        assert name in known or name.rpartition(".")[0] in known, name
+    for file in set(re.findall(r"`(bench/[a-z_/]+\.py)`", text)):
+        assert (ROOT / file).is_file(), file

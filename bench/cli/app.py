@@ -236,7 +236,7 @@ def _list_more(plugin: list[Path] | None, conversions: bool, figure: Path | None
     found = registry.load(tuple(plugin or ()))
     warn_broken(console(stderr=True), found)
     if figure is not None:
-        from bench.show import gallery
+        from bench.cli import gallery
 
         with redirect_stdout(sys.stderr):
             gallery.save(found, figure)

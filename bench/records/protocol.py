@@ -2,7 +2,8 @@
 
 A result says which version it was made with. Results of two versions are never averaged or compared, and a
 plan repeats those of another version. What is no number (a comment, a name, a message, speed) is no part of
-it. docs/protocol.md says when to raise the version; tests/bench/records/test_protocol.py notices where that is due.
+it. docs/protocol.md says when to raise the version; tests/bench/records/test_protocol.py notices where that
+is due.
 """
 
 from __future__ import annotations

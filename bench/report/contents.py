@@ -145,7 +145,7 @@ def _blocks(
                     Cell(said["accuracy"], number(entry.line["test_accuracy_mean"]).value),
                     Cell(said["delta"], number(entry.line["delta_vs_baseline"]).value),
                     Cell(said["to_best"], number(entry.line["delta_to_best"]).value),
-                    number(entry.line["p_adjusted"], ".3f"),
+                    Cell(said["p"], number(entry.line["p_adjusted"]).value),
                     Cell(said["best"] or "–"),
                     *(Cell(said[name]) for name in ("kind", "changes", "fidelity")),
                     number(cost.get("energy_uj_mean")),

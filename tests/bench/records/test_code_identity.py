@@ -82,7 +82,8 @@ def test_other_pythons_agree(tmp_path, minor):
     file.write_text(SAMPLE)
     # The rest of the package may need what is not installed there.
     code = "import sys, types; package = types.ModuleType('bench'); package.__path__ = [sys.argv[2]]\n"
-    code += "sys.modules['bench'] = package\nfrom pathlib import Path\nfrom bench.records import code_identity\n"
+    code += "sys.modules['bench'] = package\nfrom pathlib import Path\n"
+    code += "from bench.records import code_identity\n"
     code += "print(code_identity.read(Path(sys.argv[1])).identity())"
     done = subprocess.run([python, "-c", code, file, ROOT / "bench"], capture_output=True, text=True)
     assert (done.stdout.strip(), done.stderr) == (EXPECTED, "")

@@ -5,8 +5,8 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from bench import registry
+from bench.cli import gallery
 from bench.errors import BenchError
-from bench.show import gallery
 
 FOUND = registry.load()
 

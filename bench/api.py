@@ -87,8 +87,8 @@ def run(
         again=again,
         times=times,
     )
-    execute(plan, jobs=jobs, timeout=timeout, retry=retry, listener=listener or Silent())
-    return leaderboard(suite, results=results)
+    made = execute(plan, jobs=jobs, timeout=timeout, retry=retry, listener=listener or Silent())
+    return made["accuracy"]
 
 
 def make_plan(
@@ -150,8 +150,8 @@ def execute(
     timeout: float | None = None,
     retry: bool = False,
     listener: RunListener,
-) -> None:
-    """Run the pending cells of a plan, time what is to be timed, and write the suite's tables.
+) -> dict[str, pd.DataFrame]:
+    """Run the pending cells of a plan, measure latency, write the suite's tables, and return them by name.
 
     retry: timings that failed are made again. Raises BenchError if the results folder is taken or not
     writable, Stopped if writing fails.
@@ -180,7 +180,7 @@ def execute(
             if plan.store.records():
                 write_tables(plan.store, plan.whole or plan.suite)
             raise
-        write_tables(plan.store, plan.whole or plan.suite)
+        return write_tables(plan.store, plan.whole or plan.suite)
 
 
 def _keep_suite(plan: Plan) -> None:

@@ -137,9 +137,9 @@ def run(
     to_time = render.to_time(plan, retry=retry) or 0
     say(talk, render.announcement(plan, to_time))
     with progress.listener(talk, len(plan.pending)) as listener:
-        api.execute(plan, jobs=jobs, timeout=timeout, retry=retry, listener=listener)
+        made = api.execute(plan, jobs=jobs, timeout=timeout, retry=retry, listener=listener)
     page = api.report_of_run(plan, anything_new=bool(plan.pending or to_time))
-    outcome = render.outcome(plan, [page] if page else [])
+    outcome = render.outcome(plan, made["accuracy"], [page] if page else [])
     if as_json:
         print_json(outcome.as_json())
     else:

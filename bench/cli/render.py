@@ -68,8 +68,11 @@ class RunOutcome:
             console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
 
 
-def outcome(plan: Plan, files: Sequence[Path] = ()) -> RunOutcome:
-    """The outcome of a run that has just ended, from its records; files: written beside its tables."""
+def outcome(plan: Plan, accuracy: pd.DataFrame, files: Sequence[Path] = ()) -> RunOutcome:
+    """The outcome of a run that has just ended.
+
+    accuracy: the table made of its records. files: written in addition to the tables.
+    """
     from bench.tables import leaderboards
     from bench.tables.text import readable
 
@@ -85,7 +88,6 @@ def outcome(plan: Plan, files: Sequence[Path] = ()) -> RunOutcome:
     if kept:
         statuses = statuses - Counter({OK: len(kept)}) + Counter({"stale": len(kept)})
     suite = plan.whole or plan.suite
-    accuracy = leaderboards.accuracy_table(records, suite.baseline, suite.seeds, plan.store)
     return RunOutcome(
         suite=plan.suite.name,
         statuses=dict(statuses),

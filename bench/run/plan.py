@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bench import registry
 from bench.data import loading
@@ -144,6 +145,7 @@ def make_plan(
     planned: list[Planned] = []
     workloads = Workloads(found)
     known: dict[tuple[DatasetSpec, int], loading.Facts] = {}
+    built = {_fit(r["cell"]) for r in store.records() if r["status"] == OK}
     for matrix in suite.matrices:
         for spec, b, t in product(matrix.datasets, matrix.backbones, matrix.timesteps):
             dataset = found.dataset(spec.name).item
@@ -162,7 +164,8 @@ def make_plan(
             if key not in known and dataset.shape is not None and dataset.classes is not None:
                 # Before anything is read: what cannot fit need not be loaded.
                 first = Cell(method=_complete(found, _methods(suite, found)[0], b), seed=0, **fixed)
-                _check_fit(first, loading.Facts("", dataset.shape, dataset.classes, ""), found)
+                if _fit(first.model_dump(mode="json")) not in built:
+                    _check_fit(first, loading.Facts("", dataset.shape, dataset.classes, ""), found)
             if key not in known:
                 known[key] = facts(dataset, d, t, data_root)
             for m in _methods(suite, found):
@@ -286,6 +289,11 @@ def _settled(cell: Cell, known: loading.Facts, found: registry.Registry, workloa
 
 def _with_profile(cell: Cell, **changes: object) -> Cell:
     return cell.model_copy(update={"profile": cell.profile.model_copy(update=changes)})
+
+
+def _fit(cell: Mapping[str, Any]) -> str:
+    """What decides whether data and network fit, whatever the method, in one text."""
+    return json.dumps([cell["dataset"], cell["backbone"], cell["timesteps"]], sort_keys=True)
 
 
 def _check_fit(cell: Cell, known: loading.Facts, found: registry.Registry) -> None:

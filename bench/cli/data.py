@@ -28,12 +28,17 @@ if TYPE_CHECKING:
     from bench.data.holdings import Holding
     from bench.registry import Registry
 
-app = typer.Typer(help="List, fetch and check datasets.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 Timesteps = Annotated[int, typer.Option("--timesteps", min=1, help="Time steps; only events depend on it.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter; repeatable.")
 ]
+
+
+@app.callback()
+def data() -> None:
+    """List, fetch and check datasets."""
 
 
 @app.command("list")

@@ -1,0 +1,169 @@
+"""`spikegrad run` and `spikegrad plan`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from bench import api
+from bench.cli import progress, render
+from bench.errors import BenchError
+from bench.records import reading
+from bench.show.terminal import DataRoot, Json, Results, console, names_in, print_json, say, warn_broken
+
+if TYPE_CHECKING:
+    from bench.run.plan import Plan
+
+SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A shipped suite, or a path to a TOML file.")]
+Methods = Annotated[str | None, typer.Option("--methods", help="Only these, separated by commas.")]
+Datasets = Annotated[str | None, typer.Option("--datasets", help="Only these, separated by commas.")]
+Seeds = Annotated[str | None, typer.Option("--seeds", help="Only these, separated by commas.")]
+Add = Annotated[
+    bool,
+    typer.Option("--add", help="Let --methods, --datasets and --seeds name what the suite does not have."),
+]
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin", help="A Python file, or a folder of them; repeatable. Its methods join the suite."
+    ),
+]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"] | None, typer.Option("--device", help="Instead of the suite's own.")
+]
+Retry = Annotated[bool, typer.Option("--retry", help="Run cells again that have failed or diverged.")]
+Again = Annotated[
+    bool, typer.Option("--again", help="Repeat what was made with another minor version of torch.")
+]
+Times = Annotated[
+    bool | None,
+    typer.Option(
+        "--times/--no-times",
+        help="Time inference and training steps after the trainings, or not (default: as the suite says).",
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", min=1, help="Trainings at a time (default: as cores and memory allow)."),
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option("--timeout", min=1, help="Seconds a cell may take, instead of the suite's own."),
+]
+
+
+def run(
+    suite: SuiteName,
+    results: Results = None,
+    data_root: DataRoot = None,
+    methods: Methods = None,
+    datasets: Datasets = None,
+    seeds: Seeds = None,
+    add: Add = False,
+    plugin: Plugins = None,
+    device: Device = None,
+    jobs: Jobs = None,
+    timeout: Timeout = None,
+    retry: Retry = False,
+    again: Again = False,
+    times: Times = None,
+    as_json: Json = False,
+) -> None:
+    """Run what is missing of a suite; show progress; write and show the leaderboard."""
+    plan = _plan(
+        suite, results, data_root, methods, datasets, seeds, add, plugin, device, retry, again, times
+    )
+    talk = console(stderr=True)
+    warn_broken(talk, plan.found)
+    to_time = render.to_time(plan, retry=retry) or 0
+    say(talk, render.announcement(plan, to_time))
+    with progress.listener(talk, len(plan.pending)) as listener:
+        made = api.execute(plan, jobs=jobs, timeout=timeout, retry=retry, listener=listener)
+    page = api.report_of_run(plan, anything_new=bool(plan.pending or to_time))
+    outcome = render.outcome(plan, made["accuracy"], [page] if page else [])
+    if as_json:
+        print_json(outcome.as_json())
+    else:
+        outcome.show(console())
+    lost = [broken for broken in plan.found.broken if plugin and broken.given]
+    if lost:
+        # Again, where it is seen: what was asked for is not in the table.
+        warn_broken(talk, plan.found)
+    if outcome.unfinished or lost:
+        raise typer.Exit(1)
+
+
+def plan(
+    suite: SuiteName,
+    results: Results = None,
+    data_root: DataRoot = None,
+    methods: Methods = None,
+    datasets: Datasets = None,
+    seeds: Seeds = None,
+    add: Add = False,
+    plugin: Plugins = None,
+    device: Device = None,
+    retry: Retry = False,
+    again: Again = False,
+    as_json: Json = False,
+) -> None:
+    """Show the cells of a suite, which are done, and how long the rest may take; train nothing."""
+    made = _plan(
+        suite, results, data_root, methods, datasets, seeds, add, plugin, device, retry, again, elsewhere=True
+    )
+    warn_broken(console(stderr=True), made.found)
+    reading.tell(made.store.survey()[1])
+    if as_json:
+        print_json(render.plan_as_json(made, retry=retry))
+    else:
+        render.show_plan(made, console(), retry=retry)
+
+
+def _plan(
+    suite: str,
+    results: Path | None,
+    data_root: Path | None,
+    methods: str | None,
+    datasets: str | None,
+    seeds: str | None,
+    add: bool,
+    plugin: list[Path] | None,
+    device: str | None,
+    retry: bool,
+    again: bool = False,
+    times: bool | None = None,
+    *,
+    elsewhere: bool = False,
+) -> Plan:
+
+    return api.make_plan(
+        suite,
+        results=results,
+        data_root=data_root,
+        methods=_names(methods),
+        datasets=_names(datasets),
+        seeds=_numbers(seeds),
+        add=add,
+        plugins=plugin or (),
+        device=device,
+        retry=retry,
+        again=again,
+        times=times,
+        elsewhere=elsewhere,
+    )
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else names_in(text)
+
+
+def _numbers(text: str | None) -> list[int] | None:
+    names = _names(text)
+    if names is None:
+        return None
+    wrong = [name for name in names if not name.isdecimal()]
+    if wrong:
+        raise BenchError(f"--seeds: {wrong[0]!r} is not a seed; give whole numbers from 0, as in 0,1,2")
+    return [int(name) for name in names]

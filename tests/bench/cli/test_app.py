@@ -1,0 +1,48 @@
+"""Commands are imported when they are called, and listed without being imported."""
+
+import inspect
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+from bench.cli import app
+
+
+@pytest.mark.parametrize("name", app.COMMANDS)
+def test_a_command_is_what_its_line_says(name):
+    module, _, function = app.COMMANDS[name].partition(":")
+    found = getattr(import_module(f"bench.cli.{module}"), function)
+    first = inspect.getdoc(found).split("\n\n")[0]
+    assert app._first_line(module, function) == first and first.endswith(".")
+
+
+def loaded(*arguments):
+    code = (
+        "import sys, atexit\nfrom bench.cli import app\n"
+        f"sys.argv = ['spikegrad', *{arguments!r}]\n"
+        "own = lambda: sorted(name for name in sys.modules if name.startswith('bench.'))\n"
+        "atexit.register(lambda: print('LOADED', *own()))\n"
+        "app.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return done.stdout.rpartition("LOADED")[2].split(), done
+
+
+def test_the_list_of_commands_imports_none_of_them():
+    modules, done = loaded("--help")
+    assert done.returncode == 0
+    assert all(f" {name} " in done.stdout for name in app.COMMANDS)
+    assert set(modules) == {"bench.cli", "bench.cli.app", "bench.errors", "bench.show", "bench.show.terminal"}
+
+
+def test_a_command_imports_no_other():
+    modules, done = loaded("export", "--help")
+    assert done.returncode == 0 and "--to" in done.stdout
+    assert "bench.cli.export" in modules and "bench.cli.run" not in modules
+
+
+def test_a_name_that_is_not_one_is_refused_with_the_closest():
+    _, done = loaded("leaderbord")
+    assert done.returncode == 2 and "Did you mean 'leaderboard'?" in done.stderr

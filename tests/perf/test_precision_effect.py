@@ -68,7 +68,7 @@ def test_effect(digits, measuring, ledger, in_turn):
         trainer = train._Trainer(made, digits, train.build(made, FOUND, digits))
         trainers[name] = lambda trainer=trainer: trainer._pass(0)
     times = in_turn(trainers, rounds=ROUNDS, warm=1)
-    what = "mpd-agl in quick's convnet on digits"
+    what = "mpd-agl in a narrow convnet on digits"
     for name, found in accuracies.items():
         mean, spread = sum(found) / len(found), (min(found), max(found))
         note = f"mean of {len(found)} seeds, smallest and largest"

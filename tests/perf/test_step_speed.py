@@ -104,7 +104,7 @@ def test_forward_pass(case, in_turn, ledger, layouts, device, measuring):
             ledger.add(Measured.spread(times.ratio(subject.name, RELU.name), "x", against=RELU.name, **about))
 
 
-@pytest.mark.benchmark(group="training step of quick's convnet on digits")
+@pytest.mark.benchmark(group="training step of a narrow convnet on digits")
 @pytest.mark.parametrize("method", ["ann-relu", "rectangle", "mpd-agl"])
 def test_step(benchmark, method):
     suite = load_suite(NARROW_SUITE)
@@ -121,7 +121,7 @@ def test_backbone(benchmark, backbone):
     assert torch.isfinite(benchmark(training_step(network, torch.rand(8, 3, 32, 32))))
 
 
-@pytest.mark.benchmark(group="training step of quick's convnet, T = 4: what is before the first spike")
+@pytest.mark.benchmark(group="training step of a narrow convnet, T = 4: what is before the first spike")
 @pytest.mark.parametrize("computed", ["once", "at every step"])
 def test_still_pictures(benchmark, computed):
     network = network_of("convnet", "rectangle", (1, 8, 8), 0.5, timesteps=4)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from bench import variants
 from bench.records.record_files import Record
 from bench.records.store import OK
 from bench.records.timings import Timing
@@ -58,9 +59,16 @@ def duration(seconds: float) -> str:
 
 
 def title(planned: Planned) -> str:
-    """One cell in a few words."""
-    cell = planned.cell
-    return f"{cell.dataset.name} {cell.backbone.name} T={cell.timesteps} {cell.method.name} seed {cell.seed}"
+    """One cell in a few words: what differs from the defaults stands behind what it belongs to."""
+    cell, words = planned.cell, variants.words(planned.variant)
+
+    def of(name: str, prefix: str) -> str:
+        own = [word.removeprefix(prefix) for word in words if word.startswith(prefix)]
+        return f"{name} ({' '.join(own)})" if own else name
+
+    data, network = of(cell.dataset.name, "dataset."), of(cell.backbone.name, "backbone.")
+    method = variants.full_name(cell.method.name, variants.own_words(planned.variant))
+    return f"{data} {network} T={cell.timesteps} {method} seed {cell.seed}"
 
 
 def outcome(record: Record) -> str:

@@ -42,6 +42,7 @@ class Planned:
     known: loading.Facts
     state: State
     record: Record | None
+    variant: str
 
     def changed(self, found: registry.Registry) -> list[str]:
         """What has changed since its record was made: method, dataset, backbone or harness."""
@@ -84,9 +85,7 @@ class Plan:
 
     def label(self, cell: Cell) -> str:
         """What of a cell differs from the defaults; see `bench.suite.variant`."""
-        method = self.found.method(cell.method.name).item
-        dataset = self.found.dataset(cell.dataset.name).item
-        return variant(cell, method.defaults(cell.backbone.threshold), dataset.settle({}))
+        return label(cell, self.found)
 
     def why_stale(self) -> list[str]:
         """A sentence for each reason for which cells are trained again."""
@@ -180,6 +179,13 @@ def make_plan(
     # A method may be listed twice: by "all" and by name, or with a default written out.
     unique = {p.id: p for p in planned}
     return Plan(suite, store, tuple(unique.values()), found, tuple(plugins), data_root, workloads)
+
+
+def label(cell: Cell, found: registry.Registry) -> str:
+    """What of a cell differs from the defaults; see `bench.suite.variant`."""
+    method = found.method(cell.method.name).item
+    dataset = found.dataset(cell.dataset.name).item
+    return variant(cell, method.defaults(cell.backbone.threshold), dataset.settle({}))
 
 
 LIBRARIES = "libraries"
@@ -329,4 +335,6 @@ def _state(
         state = "failed"
     else:
         state = "missing"
-    return Planned(cell, cell_id, cell.configuration(known.checksum), known, state, record)
+    return Planned(
+        cell, cell_id, cell.configuration(known.checksum), known, state, record, label(cell, found)
+    )

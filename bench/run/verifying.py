@@ -172,7 +172,15 @@ def _planned(record: Record, found: registry.Registry, data_root: Path) -> Plann
         raise BenchError(
             f"its data has the checksum {expected}, and here {cell.dataset.name} has {known.checksum}"
         )
-    return Planned(cell, cell.id(known.checksum), cell.configuration(known.checksum), known, "missing", None)
+    return Planned(
+        cell,
+        cell.id(known.checksum),
+        cell.configuration(known.checksum),
+        known,
+        "missing",
+        None,
+        record["variant"],
+    )
 
 
 def _compared(record: Record, store: Store, apart: Store, cell: str) -> Verification:

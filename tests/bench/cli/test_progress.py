@@ -17,14 +17,27 @@ def clock(monkeypatch):
     return now
 
 
-def planned(name="a", epochs=10):
+def planned(name="a", epochs=10, variant="default"):
     names = {part: SimpleNamespace(name=part) for part in ("dataset", "backbone", "method")}
     cell = SimpleNamespace(**names, timesteps=2, seed=0, recipe=SimpleNamespace(epochs=epochs))
-    return SimpleNamespace(id=name, cell=cell)
+    return SimpleNamespace(id=name, cell=cell, variant=variant)
 
 
 def ok(accuracy=98.7654):
     return {"status": "ok", "metrics": {"test_accuracy": accuracy}, "seconds": 5.06}
+
+
+@pytest.mark.parametrize(
+    ("variant", "text"),
+    [
+        ("default", "dataset backbone T=2 method seed 0"),
+        ("width=0.5", "dataset backbone T=2 method (width=0.5) seed 0"),
+        ("backbone.width=2 backbone.neuron=plif", "dataset backbone (width=2 neuron=plif) T=2 method seed 0"),
+        ("kappa=2 dataset.alpha=1 subset=9", "dataset (alpha=1) backbone T=2 method (kappa=2) seed 0"),
+    ],
+)
+def test_a_title_tells_cells_apart(variant, text):
+    assert progress.title(planned(variant=variant)) == text
 
 
 @pytest.mark.parametrize(

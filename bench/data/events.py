@@ -31,7 +31,9 @@ FIELDS = ("p", "y", "x")
 
 def slices(default: str) -> Setting:
     """The setting `slices`: how recordings are cut into frames."""
-    return Setting(default, choices=("time", "count"), help="frames of equal time, or of equally many events")
+    return Setting(
+        default, choices=("time", "count"), help="frames of equal duration, or with equal numbers of events"
+    )
 
 
 def to_frames(events: Array, timesteps: int, sensor: Sequence[int], slices: str) -> Array:

@@ -29,8 +29,8 @@ from bench.errors import BenchError
 MICROSECONDS = 1_000_000
 PARAMS = {
     # The value in the examples of SHD's authors (https://github.com/fzenke/spytorch, tutorial 4).
-    "duration": Setting(1.4, low=0.001, high=3600.0, help="seconds shared out among the time steps"),
-    "pool": Setting(1, low=1, help="neighbouring units summed into one; divides their number"),
+    "duration": Setting(1.4, low=0.001, high=3600.0, help="seconds, divided evenly into the time steps"),
+    "pool": Setting(1, low=1, help="neighbouring units to sum into one; must divide the number of units"),
 }
 """Parameters of every dataset that is read here."""
 

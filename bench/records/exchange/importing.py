@@ -1,8 +1,8 @@
 """Imports and validates records from other machines, and puts them next to the local ones, unchanged.
 
-Imports record.json of each run with the files that it names, and the timings. Every file arrives completely
-or not at all. Local records are not replaced, except for runs that circumstances stopped, or if you ask to
-keep theirs.
+Imports record.json of each run with the files that it names, and the timings. Every file is imported
+completely or not at all. Local records are not replaced, except for runs that circumstances stopped, or if
+you ask to keep theirs.
 """
 
 from __future__ import annotations

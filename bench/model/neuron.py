@@ -132,7 +132,7 @@ class SpikingNeuron(nn.Module):
         return self.unroll(current, noise)
 
     def _fires_alone(self) -> bool:
-        """Whether only the threshold decides the output, and nothing else is observed.
+        """Whether the output depends on the threshold alone, and no observer needs the other values.
 
         True in evaluation without gradients, unless a method overrides `spike` or `emit`, which can depend on
         what `params` computed.

@@ -22,6 +22,6 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         from importlib import import_module
 
-        # Not `from bench import leaderboard`: a submodule has that name too.
+        # Resolved in bench.api: `run` is also the name of a subpackage.
         return getattr(import_module("bench.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""`python -m bench` is the command `spikegrad`."""
+"""Run the command `spikegrad` as `python -m bench`."""
 
 from bench.cli.app import main
 

@@ -1,4 +1,4 @@
-"""The benchmark from Python: what the command line does, without its rendering."""
+"""The Python interface: what the command line does, without its rendering."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ if TYPE_CHECKING:
     from bench.tables.text.formats import Form
 
     class RunListener(Listener, TimesListener, Protocol):
-        """Who is told of a whole run."""
+        """Receives the progress of a whole run."""
 
 
 class Silent:
-    """A listener that says nothing."""
+    """A listener that ignores everything."""
 
     def started(self, planned: Planned) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def epoch(self, planned: Planned, epoch: int, val_accuracy: float) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def ended(self, planned: Planned, record: Record) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def timing(self, measurement: Measurement, number: int, total: int) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def timed(self, measurement: Measurement, timing: Timing, number: int, total: int) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
 
 def run(
@@ -68,10 +68,10 @@ def run(
     times: bool | None = None,
     listener: RunListener | None = None,
 ) -> pd.DataFrame:
-    """Run what is missing of a suite, write its tables, and return the accuracy table.
+    """Run the missing part of a suite, write its tables, and return the accuracy table.
 
-    Arguments are those of `spikegrad run`. Raises BenchError where nothing was started, its
-    subclass Stopped where a run that had begun could not go on.
+    The arguments are those of `spikegrad run`. Raises BenchError if nothing was started, and its subclass
+    Stopped if a run that had started could not continue.
     """
     plan = make_plan(
         suite,
@@ -109,9 +109,10 @@ def make_plan(
 ) -> Plan:
     """What `run` would do; starts and writes nothing.
 
-    times: whether latency is to be measured, instead of what the suite says. elsewhere: it is to be looked
-    at and not to be run, so that a GPU that it asks for need not be here.
-    Raises BenchError at the first thing that is wrong.
+    times: whether to measure latency, overriding the suite.
+    elsewhere: the plan is only displayed, so a GPU that it needs does not have to be present.
+
+    Raises BenchError at the first error.
     """
     files = tuple(Path(p) for p in plugins)
     chosen = load_suite(suite)
@@ -124,11 +125,11 @@ def make_plan(
     root = find_data_root(Path(data_root) if data_root is not None else None)
     if root.exists() and not root.is_dir():
         raise BenchError(f"the data root {root} is not a folder: give the folder that holds the data sets")
-    # Only now, when the cheap mistakes are out of the way: this imports torch.
+    # Only now, after the cheap checks: this imports torch.
     from bench import registry
     from bench.run import plan
 
-    # A method given on the command line is there to be compared: it joins the suite's own.
+    # A method given on the command line is there to be compared, so it joins the suite's own.
     given = [name for name, entry in registry.load(files).methods.items() if entry.given] if files else []
     made = plan.make_plan(
         chosen.joined(given).only(methods=methods, datasets=datasets, seeds=seeds, add=add),
@@ -153,8 +154,9 @@ def execute(
 ) -> dict[str, pd.DataFrame]:
     """Run the pending cells of a plan, measure latency, write the suite's tables, and return them by name.
 
-    retry: timings that failed are made again. Raises BenchError if the results folder is taken or not
-    writable, Stopped if writing fails.
+    retry: repeat timings that failed.
+
+    Raises BenchError if the results folder is locked or not writable, Stopped if writing fails.
     """
     from bench.run.engines import local
     from bench.run.timing import serial, times
@@ -196,7 +198,7 @@ def _keep_suite(plan: Plan) -> None:
 
 
 def _draw(plan: Plan) -> None:
-    """Keep the derivatives of the methods that have run, for reports. It is no result: a failure is told."""
+    """Store the derivatives of the methods that have run, for reports. A failure only causes a warning."""
     store = plan.store
     want = derivatives.wanted(store.records())
     there = derivatives.read(store.results, store.suite, want)
@@ -208,7 +210,7 @@ def _draw(plan: Plan) -> None:
 
 
 def leaderboard(suite: str, *, results: Path | str | None = None) -> pd.DataFrame:
-    """Write the tables of a suite anew, from its records alone, and return the accuracy table.
+    """Regenerate the tables of a suite from its records, and return the accuracy table.
 
     Raises BenchError if there are no records.
     """
@@ -216,7 +218,7 @@ def leaderboard(suite: str, *, results: Path | str | None = None) -> pd.DataFram
 
 
 def tables(suite: str, *, results: Path | str | None = None) -> dict[str, pd.DataFrame]:
-    """Write the tables of a suite anew, and return all of them by name.
+    """Regenerate the tables of a suite, and return all of them by name.
 
     Raises BenchError if there are no records.
     """
@@ -230,7 +232,7 @@ def to_paste(
     *,
     results: Path | str | None = None,
 ) -> str:
-    """Write the tables of a suite anew, and return one of them as a text to paste, with captions.
+    """Regenerate the tables of a suite, and return one of them as text to paste, with captions.
 
     Raises BenchError if there are no records.
     """
@@ -249,7 +251,7 @@ def paste(
     *,
     results: Path | str | None,
 ) -> str:
-    """A table that has been made, as a text with captions. suite: as it was asked for."""
+    """A table as text to paste, with captions. suite: the name as the user gave it."""
     from bench.tables.text import formats
 
     command = ["leaderboard", suite, *(["--results", str(results)] if results else []), "--table", name]
@@ -266,9 +268,9 @@ def paste(
 
 
 def against(store: Store, chosen: Suite, baseline: str) -> Suite:
-    """The suite, with its rows compared with another: METHOD, or METHOD:VARIANT.
+    """The suite, with another row as the baseline: METHOD, or METHOD:VARIANT.
 
-    Raises BenchError where no row has that name.
+    Raises BenchError if no row has that name.
     """
     from bench.tables.rows import rows
     from bench.variants import DEFAULT, own_words
@@ -290,7 +292,7 @@ def stored(suite: str, results: Path | str | None) -> tuple[Store, Suite]:
 
 
 def report(suite: str, *, results: Path | str | None = None) -> Path:
-    """Write the report of a suite, one HTML file, from its records alone; where it is.
+    """Write the report of a suite, one HTML file, from its records alone; returns its path.
 
     Raises BenchError if there are no records, or the file cannot be written.
     """
@@ -301,9 +303,9 @@ def report(suite: str, *, results: Path | str | None = None) -> Path:
 
 
 def report_of_run(plan: Plan, *, anything_new: bool) -> Path | None:
-    """The report after a run, written anew if there is anything new in it; where it is.
+    """The path of the report after a run, regenerated if there is anything new.
 
-    None where it cannot be written, which is told: the run itself is done.
+    If it cannot be written, warns and returns None: the run itself is done.
     """
     from bench.report import page
 
@@ -318,10 +320,10 @@ def report_of_run(plan: Plan, *, anything_new: bool) -> Path | None:
 
 
 def write_tables(store: Store, suite: Suite, *, save: bool = True) -> dict[str, pd.DataFrame]:
-    """Write the CSV files of a suite; the tables by name. save: where not, they are made and not written.
+    """Write the CSV files of a suite and return the tables by name. save: if False, do not write them.
 
-    Warns of each record and timing that is left out because it is damaged.
-    Raises BenchError if there are no records, Stopped if the files cannot be written.
+    Warns about each record and timing that is left out because it is damaged. Raises BenchError if there are
+    no records, Stopped if the files cannot be written.
     """
     from bench.tables import leaderboards
 
@@ -337,7 +339,7 @@ def write_tables(store: Store, suite: Suite, *, save: bool = True) -> dict[str, 
     except Stopped:
         raise
     except BenchError as problem:
-        # The trainings have been made, and are kept.
+        # The training runs are finished and kept.
         raise Stopped(str(problem)) from None
     except OSError as problem:
         why = problem.strerror or problem

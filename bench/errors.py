@@ -1,27 +1,27 @@
-"""The one error that is meant for the user's eyes, and warnings, which are meant for them too."""
+"""User-facing errors and warnings."""
 
 import sys
 
 
 class BenchError(Exception):
-    """Something the user can put right: one sentence that says what, where, and what to do.
+    """An error that the user can fix: one sentence that says what, where, and what to do.
 
-    The command line prints it without a traceback and ends with exit code 2. Anything else that
-    is raised is a fault of the code that raised it, and keeps its traceback.
+    The command line prints it without a traceback and exits with code 2. Any other exception is a bug in the
+    code that raised it, and keeps its traceback.
     """
 
 
 class Stopped(BenchError):
-    """The same, but after work had begun: exit code 1, and what had finished is kept."""
+    """An error after work had started: exit code 1; everything finished is kept."""
 
 
 class WrongGradient(Exception):
-    """The training has no gradient where the same network, eager, has one: a fault of this harness.
+    """Training has no gradient where the same network, run eagerly, has one: a bug in the harness or torch.
 
-    Or of torch; in any case of no method. What it ends is no result.
+    It is never the method's fault, so a run that ends with it is no result.
     """
 
 
 def warn(sentence: str) -> None:
-    """What is wrong and does not stop what is being done, to stderr."""
+    """Print a problem that does not stop the current work to stderr."""
     print(f"warning: {sentence}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees the old one or the new one, never half of either."""
+"""Atomic file writes: a reader sees the old file or the new one, never a partial one."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Put `content` at `path`; on any error nothing has changed and nothing is left behind.
+    """Write `content` to `path`; on any error nothing changes and nothing is left behind.
 
-    Raises OSError, as on a full disk.
+    Raises OSError, for example if the disk is full.
     """
     write_together({path: content})
 
 
 def write_together(contents: Mapping[Path, bytes]) -> None:
-    """Put several files in their places, in the order given; on an error in writing nothing has changed.
+    """Write several files, which appear in the given order; if writing fails, nothing changes.
 
-    All are on disk before the first takes its place, so that a reader sees some of the old and some of the
-    new for no longer than it takes to rename them. Raises OSError, as on a full disk.
+    All are on disk before the first is renamed, so a reader sees a mix of old and new files only during the
+    renames. Raises OSError, for example if the disk is full.
     """
     temporary: dict[Path, Path] = {}
     try:
@@ -32,7 +32,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            # mkstemp makes files private; results are as readable as any other file of the user's.
+            # mkstemp creates private files; results get the user's default permissions.
             temporary[path].chmod(0o666 & ~umask())
         for path, written in temporary.items():
             written.replace(path)
@@ -43,7 +43,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
 
 
 def umask() -> int:
-    """The permissions that this process takes away from new files."""
+    """The permission bits that this process removes from new files."""
     current = os.umask(0)
     os.umask(current)
     return current

@@ -1,4 +1,4 @@
-"""Where things are: what the project ships, and what belongs to the user."""
+"""Paths of shipped files and of the user's own."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ CHECKOUT = None if (PACKAGE / "plugins").is_dir() else PACKAGE.parent
 
 
 LAYERS = "layers"
-"""Stands in the place of a suite's name where times of layers of neurons are kept."""
+"""Takes the place of a suite name in paths of neuron-layer timings."""
 PLUGINS = "plugins"
-"""Stands in the place of a run's id where the files of plugins are kept."""
+"""Takes the place of a run id in paths of plugin files."""
 
 
 def plugin_folder(kind: str) -> Path:
@@ -28,7 +28,7 @@ def shipped_leaderboard(suite: str) -> Path:
 
 
 def published_accuracies() -> Path:
-    """The shipped file of accuracies that papers report."""
+    """The shipped file of accuracies reported in papers."""
     root = CHECKOUT / "results" if CHECKOUT else PACKAGE / "plugins"
     return root / "published" / "accuracy.csv"
 
@@ -39,12 +39,12 @@ def suites_folder() -> Path:
 
 
 def default_results() -> Path:
-    """results/local in the current folder: never the shipped results."""
+    """results/local in the current folder; never the shipped results."""
     return Path("results") / "local"
 
 
 def data_root(given: Path | None) -> Path:
-    """--data-root, else SPIKEGRAD_DATA, else ~/.cache/spikegrad."""
+    """--data-root, otherwise SPIKEGRAD_DATA, otherwise ~/.cache/spikegrad."""
     if given is not None:
         return given
     return Path(os.environ.get("SPIKEGRAD_DATA") or Path.home() / ".cache" / "spikegrad")

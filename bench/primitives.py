@@ -1,9 +1,9 @@
 """Primitives H(x) of the surrogate derivatives: smooth steps, H' = h.
 
-Needed where a parameter of the shape is learned: the gradient of H reaches the parameter as well as
-x (`bench.surrogate.learned_spike`). Names, parameters and sources are those of `bench.shapes`. A step
-goes from 0 to the area of h: 1 unless the shape says otherwise, and what is left of it with `height`.
-Where h has no area, H(0) = 1/2 or 0.
+Needed if a parameter of the shape is learned: the gradient of H reaches the parameter as well as x
+(`bench.surrogate.learned_spike`). Names, parameters and sources are those of `bench.shapes`. A step goes from
+0 to the area of h: 1 unless the shape says otherwise, or the resulting area if `height` is set. If h has no
+area, H(0) is 1/2 or 0.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def _tanh(value: Number) -> Number:
 
 def _mirrored(x: Tensor, beyond: Callable[[Tensor], Tensor]) -> Tensor:
     """The step with the area `beyond(distance)` on each side of 0, 1/2 at 0."""
-    # Not by |x|, whose slope is 0 at 0 to autograd: this distance's is 1, and so h(0) is not lost.
+    # Not with |x|: autograd takes its slope at 0 as 0, which would lose h(0). This distance has slope 1.
     side = torch.where(x < 0, -1, 1).to(x.dtype)
     outside = beyond(side * x)
     return torch.where(x < 0, outside, 1 - outside)

@@ -1,8 +1,8 @@
-"""Random numbers that belong to a sample: a hash of (seed, epoch, id), not a stream.
+"""Random numbers tied to a sample: a hash of (seed, epoch, id), not a stream.
 
-A generator gives a sample whatever number comes next, so that the same image is augmented
-differently in another batch, another order or after a resume. Here each number is computed from
-what it is for, for a whole batch at once, the same on every machine and device.
+A generator returns whatever number comes next, so the same image would be augmented differently in another
+batch, in another order or after a resume. Here each number is computed from its purpose, for a whole batch at
+once, and is the same on every machine and device.
 
 Shapes: B samples in a batch, D draws per sample.
 """
@@ -24,16 +24,16 @@ GOLDEN = 0x9E3779B97F4A7C15
 
 
 def derive(seed: int, *purpose: str | int) -> int:
-    """A seed for one purpose of one cell: streams of different purposes never overlap in use."""
+    """A seed for one purpose of one cell; streams for different purposes do not overlap in practice."""
     text = ":".join(str(part) for part in (seed, *purpose))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
 
 
 @contextmanager
 def drawing_from(seed: int, device: torch.device) -> Iterator[None]:
-    """A block in which all generators, Python's and numpy's too, start from a seed.
+    """Within this block, all generators, including Python's and numpy's, start from a seed.
 
-    After it they are where they were.
+    On exit they return to their previous state.
     """
     python, numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -50,12 +50,12 @@ def drawing_from(seed: int, device: torch.device) -> Iterator[None]:
 def uniform(seed: int, epoch: int, ids: Tensor, draws: int) -> Tensor:
     """Numbers in [0, 1), float32 [B, D], on the device of `ids` (int64 [B]).
 
-    A pure function of (seed, epoch, id, draw): what else is in the batch changes nothing.
-    They are multiples of 2**-24, so floor(u * n) is below n for every whole n up to 2**24.
+    A pure function of (seed, epoch, id, draw), independent of the rest of the batch. Numbers are multiples of
+    2**-24, so floor(u * n) is below n for every whole n up to 2**24.
 
-    splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014)
-    gives random access to its stream; here each level seeds the next: the seed's stream is indexed
-    by epoch, that number's stream by id, and that one's by draw.
+    splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014) gives
+    random access to its stream. Here each level seeds the next: the seed's stream is indexed by epoch, that
+    number's stream by id, and that one's by draw.
     """
     sample_keys = _output(torch.full_like(ids, _epoch_key(seed, epoch)), ids)
     bits = _output(sample_keys[:, None], torch.arange(draws, device=ids.device))
@@ -64,13 +64,13 @@ def uniform(seed: int, epoch: int, ids: Tensor, draws: int) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _epoch_key(seed: int, epoch: int) -> int:
-    """What the samples of an epoch share: it is the same for all its batches."""
+    """The key of an epoch, shared by all its samples."""
     return int(_output(torch.tensor(_signed(seed)), torch.tensor(epoch)))
 
 
 def _output(seeds: Tensor, index: Tensor) -> Tensor:
-    """Number `index`, counted from 0, of the splitmix64 streams that start at `seeds` (int64)."""
-    # Signed products wrap modulo 2**64 as unsigned ones do; only the shifts below differ.
+    """Output `index`, counted from 0, of the splitmix64 streams that start at `seeds` (int64)."""
+    # Signed products wrap modulo 2**64 like unsigned ones; only the shifts below differ.
     z = seeds + (index + 1) * _signed(GOLDEN)
     z = (z ^ _shift_right(z, 30)) * _signed(0xBF58476D1CE4E5B9)
     z = (z ^ _shift_right(z, 27)) * _signed(0x94D049BB133111EB)
@@ -78,7 +78,7 @@ def _output(seeds: Tensor, index: Tensor) -> Tensor:
 
 
 def _shift_right(z: Tensor, by: int) -> Tensor:
-    """Shift that fills with zeros: torch's own copies the sign."""
+    """Logical right shift, filling with zeros: torch's own copies the sign."""
     return (z >> by) & ((1 << (64 - by)) - 1)
 
 

@@ -1,9 +1,8 @@
 """Finds methods, datasets and backbones by name.
 
-Places, in this order: the folders methods/ and datasets/ of the checkout (or where the wheel put
-them) and bench/model/backbones/; files and folders given by --plugin; entry points of installed
-packages. A file is loaded by its path, never by a package name: a top-level package `datasets`
-would collide with a well-known library.
+Searched in this order: the folders methods/ and datasets/ of the checkout (or their location in the wheel)
+and bench/model/backbones/; files and folders given by --plugin; entry points of installed packages. Files are
+loaded by path, never by package name: a top-level package `datasets` would collide with a well-known library.
 """
 
 from __future__ import annotations
@@ -38,10 +37,12 @@ ENTRY_POINT_GROUPS = ("spikegrad_bench.methods", "spikegrad_bench.datasets", "sp
 
 @dataclass(frozen=True)
 class Entry(Generic[Declared]):
-    """Something found, and the file that it stands in.
+    """A declared item, and the file that contains it.
 
-    code: that file, and what it imports beside it. names: those of the file's top level that stand for it.
-    given: it came by --plugin. shipped: it is the project's own.
+    code: that file, and the neighbouring files that it imports.
+    names: the top-level names in that file that refer to the item.
+    given: whether it came from --plugin.
+    shipped: whether it is part of this project.
     """
 
     item: Declared
@@ -53,23 +54,23 @@ class Entry(Generic[Declared]):
 
     @cached_property
     def identity(self) -> str:
-        """What its code says, see `bench.records.code_identity`; "" where it is in no file."""
+        """The identity of its code, see `bench.records.code_identity`; "" if it is not in a file."""
         return self.code.identity(self.names) if self.code else ""
 
     @property
     def versions(self) -> Mapping[str, str]:
-        """Of the libraries that it calls, by name: those that a method requires."""
+        """Versions of the libraries that a method requires, by name."""
         return protocol.releases(self.item.requires) if isinstance(self.item, Method) else {}
 
     @property
     def digest(self) -> str:
-        """What a result of it depends on: its code, and the libraries that it calls."""
+        """What its results depend on: its code, and the libraries that it calls."""
         return " ".join([self.identity, *(f"{name} {v}" for name, v in self.versions.items())])
 
 
 @dataclass(frozen=True)
 class Broken:
-    """A plugin that could not be imported, and why, in one line; given: it came by --plugin."""
+    """A plugin that failed to import, with the reason in one line; given: it came from --plugin."""
 
     source: str
     error: str
@@ -84,11 +85,11 @@ class Registry:
     datasets: dict[str, Entry[Dataset]] = field(default_factory=dict)
     backbones: dict[str, Entry[Backbone]] = field(default_factory=dict)
     broken: list[Broken] = field(default_factory=list)
-    # A plan asks for a method once a cell, and to look for its packages takes long.
+    # A plan looks up a method once per cell, and searching for its packages is slow.
     _usable: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def method(self, name: str) -> Entry[Method]:
-        """Raises BenchError if there is none of this name, or what it requires is not installed."""
+        """The method `name`. Raises BenchError if it is unknown, or a required package is not installed."""
         entry = _lookup("method", self.methods, name, self.broken)
         if name not in self._usable:
             missing = missing_packages(entry.item)
@@ -101,11 +102,11 @@ class Registry:
         return entry
 
     def dataset(self, name: str) -> Entry[Dataset]:
-        """Raises BenchError if there is none of this name."""
+        """The dataset `name`. Raises BenchError if it is unknown."""
         return _lookup("dataset", self.datasets, name, self.broken)
 
     def backbone(self, name: str) -> Entry[Backbone]:
-        """Raises BenchError if there is none of this name."""
+        """The backbone `name`. Raises BenchError if it is unknown."""
         return _lookup("backbone", self.backbones, name, self.broken)
 
 
@@ -117,15 +118,15 @@ def missing_packages(method: Method) -> list[str]:
 def _installed(package: str) -> bool:
     try:
         return importlib.util.find_spec(package) is not None
-    except ModuleNotFoundError:  # of a submodule whose parent is missing
+    except ModuleNotFoundError:  # for a submodule whose parent is missing
         return False
 
 
 def load(plugins: tuple[Path, ...] = ()) -> Registry:
-    """The registry with these plugin files and folders beside what is always there.
+    """The registry, with these plugin files and folders in addition to the standard places.
 
-    A file that has changed since the last call is imported anew. Raises BenchError for a plugin path
-    that does not exist, and for two things of one name.
+    Files that have changed since the last call are imported again. Raises BenchError if a plugin path does
+    not exist, or two items have the same name.
     """
     shipped = _files(
         [plugin_folder("methods"), plugin_folder("datasets"), Path(__file__).parent / "model" / "backbones"]
@@ -138,7 +139,7 @@ def load(plugins: tuple[Path, ...] = ()) -> Registry:
 @cache
 def _load(files: tuple[tuple[Code, bool, bool], ...]) -> Registry:
     registry = Registry()
-    # Stdout is for results: what a plugin prints while it is imported goes to stderr.
+    # Stdout is for results: redirect what plugins print during import to stderr.
     with redirect_stdout(sys.stderr):
         for code, given, shipped in files:
             _add_file(registry, code, given, shipped)
@@ -158,7 +159,7 @@ def _lookup(kind: str, table: dict[str, Entry[Any]], name: str, broken: list[Bro
 
 
 def _files(places: Iterable[Path]) -> list[Path]:
-    """Absolute paths: a file that is given in two ways is one file."""
+    """Absolute paths without duplicates, also if a file is given in two ways."""
     files: list[Path] = []
     for place in places:
         if place.is_dir():
@@ -202,10 +203,10 @@ def _add_entry_point(registry: Registry, point: importlib.metadata.EntryPoint) -
 
 @cache
 def _import(file: Path, digest: str) -> ModuleType:
-    """The module of a plugin file as it now is; each content is imported once, under a name of its own.
+    """The module of a plugin file in its current state; each content is imported once, with a unique name.
 
-    torch's compiler looks a function's module up by its name, so no other module may take that name: not
-    another file that is called alike, nor the same file after a change, while the first is still in use.
+    torch's compiler looks up a function's module by name. So no other module can have that name: neither
+    another file with the same name nor the same file after a change, while the first is still in use.
     """
     known = hashlib.sha256(f"{file.resolve()} {digest}".encode()).hexdigest()[:8]
     name = f"spikegrad_plugin_{file.stem}_{known}"
@@ -223,11 +224,11 @@ def _import(file: Path, digest: str) -> ModuleType:
 
 
 def _declarations(module: ModuleType) -> list[tuple[Any, tuple[str, ...]]]:
-    """What a module declares, each with the names in the module of what declares it."""
+    """What a module declares, each with the module's names for the declaring object."""
     names: dict[int, list[str]] = {}
     declaring: dict[int, Any] = {}
     for name, there in vars(module).items():
-        # What was imported into the module is declared where it was defined, not here.
+        # Imported objects are declared in the module that defines them, not here.
         if getattr(there, "__module__", None) == module.__name__ and hasattr(there, "__dict__"):
             names.setdefault(id(there), []).append(name)
             declaring[id(there)] = there
@@ -254,7 +255,7 @@ def _add(
         kind, table = tables[type(item)]
         known = table.get(item.name)
         if known is not None and known.item is item:
-            # Several entry points may lead to one module.
+            # Several entry points can lead to one module.
             continue
         if known is not None:
             raise BenchError(
@@ -266,6 +267,6 @@ def _add(
 def _in_one_line(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     where = f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""
-    # A syntax error names its place by itself.
+    # A syntax error already includes its location.
     place = "" if isinstance(error, SyntaxError | BenchError) else where
     return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"

@@ -1,11 +1,10 @@
 """Surrogate derivatives h(x): pure functions of x = u - v_th.
 
-Every shape has area 1, unless it says otherwise, and takes `width`, its full width at half maximum
-(FWHM), in units of the membrane potential, so that two shapes of one width differ in shape alone.
-An optional `height` sets h(0) instead and gives up the area. Papers state sharpness k, alpha or
-sigma; the conversion stands in each docstring. Parameters are numbers or tensors that broadcast
-against x. In low precision a square may overflow to infinity far out; its inverse is then the 0 it
-should be.
+Every shape has area 1, unless it says otherwise, and takes `width`, its full width at half maximum (FWHM), in
+units of the membrane potential. Two shapes of the same width therefore differ in shape alone. An optional
+`height` sets h(0) instead and gives up the area. Papers state sharpness k, alpha or sigma; each docstring
+gives the conversion. Parameters are numbers or tensors that broadcast against x. In low precision a square
+can overflow to infinity far from 0; its inverse is then 0, as it should be.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ def rectangle(x: Tensor, width: Number, height: Number | None = None) -> Tensor:
     networks, Front. Neurosci. 2018, eq. 24 (a1 -> width).
     """
     peak = 1 / width if height is None else height
-    # A comparison gives booleans, which are slow to make, and slower still to keep in compiled code.
+    # Not a comparison: booleans are slow to create, and slower still to keep in compiled code.
     return (width / 2 - x.abs()).sign().clamp(min=0) * peak
 
 
@@ -68,7 +67,7 @@ def sigmoid(x: Tensor, width: Number, height: Number | None = None) -> Tensor:
     Zenke & Ganguli, SuperSpike, Neural Computation 2018 (as the derivative of a sigmoid).
     """
     k = SIGMOID_FWHM / width
-    # At -|kx|: where p is near 1, 1 - p has lost its digits, and h would not be symmetric.
+    # At -|kx|: if p is near 1, 1 - p loses its digits, and h would not be symmetric.
     p = torch.sigmoid(-(k * x).abs())
     peak = k / 4 if height is None else height
     return 4 * p * (1 - p) * peak
@@ -106,12 +105,12 @@ def gaussian(x: Tensor, width: Number, height: Number | None = None) -> Tensor:
 def multi_gaussian(x: Tensor, width: Number, height: Number | None = None) -> Tensor:
     """h(x) = (1 + c) N(x; 0, s^2) - c N(x; s, (6s)^2) - c N(x; -s, (6s)^2), c = 0.15; area 1 - c.
 
-    Yin, Corradi & Bohte, Accurate and efficient time-domain classification, Nat. Mach. Intell. 2021
-    (h -> c, sigma -> s). s = width/2.285: `width` is the FWHM of the positive centre, and scales all.
+    Yin, Corradi & Bohte, Accurate and efficient time-domain classification, Nat. Mach. Intell. 2021 (h -> c,
+    sigma -> s). s = width/2.285: `width` is the FWHM of the positive centre, and scales everything.
     """
     s = width / MULTI_GAUSSIAN_FWHM
     z = x / s
-    # Each lobe mirrors the other and they are added first, so that h is symmetric to the last digit.
+    # The mirrored lobes are added first, so that h is symmetric to the last digit.
     lobes = _bell((z - 1) / LOBE_SCALE) + _bell((z + 1) / LOBE_SCALE)
     peak = MULTI_GAUSSIAN_PEAK / (s * math.sqrt(2 * math.pi)) if height is None else height
     return ((1 + LOBE_SHARE) * _bell(z) - LOBE_SHARE / LOBE_SCALE * lobes) * (peak / MULTI_GAUSSIAN_PEAK)
@@ -130,7 +129,8 @@ def laplace(x: Tensor, width: Number, height: Number | None = None) -> Tensor:
 def tanh(x: Tensor, width: Number, b: Number = 3.0, height: Number | None = None) -> Tensor:
     """h(x) = b sech^2(b z) / (2 tanh(b/2)) / w, z = x/w, inside |z| <= 1/2, w = width max(1, b/1.763).
 
-    `dspike` by its FWHM: up to b = 1.763 half the maximum is not reached inside the support w.
+    `dspike` parametrised by its FWHM: for b up to 1.763, half the maximum is not reached inside the support
+    w.
     """
     support = tanh_support(width, b)
     peak = b / (2 * _tanh(b / 2) * support) if height is None else height
@@ -138,7 +138,7 @@ def tanh(x: Tensor, width: Number, b: Number = 3.0, height: Number | None = None
 
 
 def tanh_support(width: Number, b: Number) -> Number:
-    """The support of `tanh` with this FWHM and temperature."""
+    """The support of `tanh` for this FWHM and temperature."""
     stretch = b / SECH2_FWHM
     return width * (stretch.clamp(min=1) if isinstance(stretch, Tensor) else max(1.0, stretch))
 
@@ -155,8 +155,8 @@ def dspike(x: Tensor, b: Number, support: Number) -> Tensor:
 def q_pseudo_spike(x: Tensor, width: Number, q: Number = 1.56, height: Number | None = None) -> Tensor:
     """h(x) = k / (1 + 2k|x|/(q - 1))^q, k = (q - 1) (2^(1/q) - 1) / width, q > 1.
 
-    Herranz-Celotti & Rouat, Stabilizing spiking neuron training, 2022 (there k = 1, so that height
-    and area are 1). The smaller q, the fatter the tail; q = 2 is the fast sigmoid.
+    Herranz-Celotti & Rouat, Stabilizing spiking neuron training, 2022 (there k = 1, so height and area are
+    1). The smaller q, the fatter the tail; q = 2 is the fast sigmoid.
     """
     slope = 2 * (2 ** (1 / q) - 1) / width
     peak = (q - 1) * slope / 2 if height is None else height
@@ -166,7 +166,7 @@ def q_pseudo_spike(x: Tensor, width: Number, q: Number = 1.56, height: Number | 
 def leaky_rectangle(x: Tensor, width: Number, leak: Number = 0.02, height: Number | None = None) -> Tensor:
     """h(x) = 1/width inside |x| < width/2, leak outside; no area.
 
-    As the leaky ReLU's slopes; SpikingJelly's PiecewiseLeakyReLU (2w -> width, c -> leak).
+    Like the slopes of the leaky ReLU; SpikingJelly's PiecewiseLeakyReLU (2w -> width, c -> leak).
     """
     peak = 1 / width if height is None else height
     inside = (x.abs() < width / 2).to(x.dtype)
@@ -193,6 +193,6 @@ def _tanh(value: Number) -> Number:
 def _sech2(x: Tensor, b: Number, support: Number) -> Tensor:
     """sech^2(b z) inside |z| <= 1/2, z = x/support."""
     z = x / support
-    # 1 / cosh overflows where 1 - tanh^2 only rounds to 0; inside the support it is never small.
+    # 1 / cosh overflows, 1 - tanh^2 only rounds to 0; inside the support it is never small.
     inside = (z.abs() <= 0.5).to(x.dtype)
     return inside * (1 - torch.tanh(b * z).square())

@@ -1,7 +1,7 @@
-"""What to run: a suite is a TOML file that spans a matrix of cells.
+"""What to run: a suite is a TOML file that describes a matrix of cells.
 
-A cell is one training. Its id is a hash of everything that decides its result; cells that differ
-only in their seed form a configuration.
+A cell is one training run. Its id is a hash of everything that determines its result. Cells that differ only
+in their seed form a configuration.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from bench.errors import BenchError
 from bench.paths import LAYERS, suites_folder
 
 RECORD_SCHEMA = 4
-"""Part of every id: records of another schema are never mixed with these."""
+"""Part of every id: records of different schemas are never mixed."""
 
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
-"""What a suite may be called: a plain name for a folder."""
+"""Valid suite names: a plain name for a folder."""
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class Spec(BaseModel):
-    """A frozen part of a suite; unknown keys are refused, and so are nan and inf."""
+    """A frozen part of a suite; rejects unknown keys, nan and inf."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -87,9 +87,13 @@ class DatasetSpec(NamedSpec):
 class BackboneSpec(NamedSpec):
     """A backbone and the options that all backbones share.
 
-    width: multiplier of the channel counts. neuron: lif, or plif (decay learned, one a layer).
-    norm: what stands before each neuron. reset: to zero (hard) or by subtracting the threshold
-    (soft). detach_reset: no gradient through the reset. threshold: v_th. decay: tau, or its start.
+    width: multiplier of the channel counts.
+    neuron: lif, or plif (learned decay, one per layer).
+    norm: the normalisation before each neuron.
+    reset: to zero (hard) or by subtracting the threshold (soft).
+    detach_reset: no gradient through the reset.
+    threshold: v_th.
+    decay: tau, or its initial value.
     """
 
     width: float = Field(1.0, gt=0)
@@ -104,11 +108,13 @@ class BackboneSpec(NamedSpec):
 class Recipe(Spec):
     """How a network is trained; the same for every method of a suite.
 
-    one-cycle and cosine change the rate after every batch, cosine-epochs after every epoch; both cosines
-    fall to 0. No schedule changes the momentum. weight_decay acts on
-    all parameters, norms included, as in the code of MPD-AGL. augment: "standard" is what is usual for
-    the dataset, which may be nothing; "auto" adds AutoAugment, where the dataset has it. best_test_epoch:
-    also look at the test data after every epoch and note the best, as many papers do; it chooses nothing.
+    weight_decay: acts on all parameters, norms included, as in the code of MPD-AGL.
+    schedule: one-cycle and cosine change the rate after every batch, cosine-epochs after every epoch; both
+        cosines fall to 0. No schedule changes the momentum.
+    augment: "standard" is the usual augmentation for the dataset, which can be none; "auto" adds AutoAugment,
+        if the dataset has it.
+    best_test_epoch: also evaluate on the test data after every epoch and record the best, as many papers do;
+        it does not select anything.
     """
 
     epochs: int = Field(ge=1)
@@ -123,14 +129,15 @@ class Recipe(Spec):
 
 
 class Profile(Spec):
-    """What can change bits without changing the experiment.
+    """Settings that can change bits without changing the experiment.
 
-    device auto is resolved when the suite is planned. threads: CPU threads of one training; two already
-    differ from one in the last bit. compile: whether training is compiled, see `bench.model.compiling`;
-    auto is resolved for each cell when the suite is planned, see `bench.run.workload`. channels_last:
-    pictures lie in memory channel by channel at each pixel, which convolutions often compute faster; auto,
-    resolved in the same way, stands for true where pictures are trained on a GPU. autocast: what
-    convolutions and linear layers compute in, see `bench.model.precision`.
+    device: auto is resolved when the suite is planned.
+    threads: CPU threads of one training run; two already differ from one in the last bit.
+    compile: whether training is compiled, see `bench.model.compiling`; auto is resolved for each cell when
+        the suite is planned, see `bench.run.workload`.
+    autocast: the dtype of convolutions and linear layers, see `bench.model.precision`.
+    channels_last: store the channels of each pixel together, which often speeds up convolutions; auto,
+        resolved in the same way as compile, means true for training on images on a GPU.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -144,13 +151,15 @@ class Profile(Spec):
 
 
 class Measure(Spec):
-    """What is looked at beside accuracy; it changes no training.
+    """What is measured in addition to accuracy; it does not change training.
 
-    probe: when gradients are looked at, layer by layer: before training and after every epoch ("all"),
-    before and after training ("ends"), or never ("off"). descent: whether a step along the surrogate
-    gradient is tried, before and after training: some 35 passes over 256 samples in float64 each time.
-    finite_differences: whether the gradient is also compared with differences of the loss: 128 more. Each of
-    the two is left out where it would take more than half as long as the training.
+    probe: when gradients are probed, layer by layer: before training and after every epoch ("all"), before
+        and after training ("ends"), or never ("off").
+    descent: whether to try a step along the surrogate gradient, before and after training: some 35 passes
+        over 256 samples in float64 each time.
+    finite_differences: whether to compare the gradient with differences of the loss too: 128 more passes.
+
+    descent and finite_differences are each skipped if they would take more than half as long as the training.
     """
 
     probe: Literal["all", "ends", "off"] = "ends"
@@ -159,7 +168,7 @@ class Measure(Spec):
 
 
 class Cell(Spec):
-    """One training. method.params and dataset.params hold every parameter, defaults filled in."""
+    """One training run. method.params and dataset.params hold every parameter, with defaults filled in."""
 
     method: MethodSpec
     dataset: DatasetSpec
@@ -171,7 +180,7 @@ class Cell(Spec):
     seed: Seed
 
     def configuration(self, checksum: str) -> str:
-        """A hash of everything but the seed; checksum: the data's."""
+        """A hash of everything but the seed; checksum: that of the data."""
         return _hash(self.model_dump(exclude={"seed"}), checksum)
 
     def id(self, checksum: str) -> str:
@@ -180,7 +189,7 @@ class Cell(Spec):
 
 
 def _swept(value: Any) -> Any:
-    """Each entry with a list as an option, as one entry for every value of the list."""
+    """Expands each entry with a list as an option into one entry per value of the list."""
     if not isinstance(value, list | tuple):
         return value
     swept: list[Any] = []
@@ -202,7 +211,7 @@ Timesteps = tuple[Annotated[int, Field(ge=1)], ...]
 
 
 class Task(Spec):
-    """A part of a suite: datasets x backbones x timesteps, and what differs from the suite's recipe."""
+    """A part of a suite: datasets x backbones x timesteps, and the differences from the suite's recipe."""
 
     datasets: Datasets = Field(min_length=1)
     backbones: Backbones = Field(min_length=1)
@@ -226,12 +235,14 @@ class Matrix(NamedTuple):
 class Suite(Spec):
     """The matrix methods x datasets x backbones x timesteps x seeds under one recipe.
 
-    An entry is a name, or a table with a name and options; a list as an option of a backbone stands
-    for an entry with each of its values. The method "all" stands for every installed one. Where
-    datasets want backbones or recipes of their own, `tasks` stands in for datasets, backbones and
-    timesteps. baseline: the method that the others are compared with. timeout: seconds a cell may take.
-    times: whether a run ends with a phase that measures latency, one network at a time. targets: by dataset,
-    the validation accuracy in percent of which the tables say after how many epochs it was reached.
+    An entry is a name, or a table with a name and options. A list as an option of a backbone stands for one
+    entry per value. The method "all" stands for every installed one. If datasets need their own backbones or
+    recipes, `tasks` replaces datasets, backbones and timesteps.
+
+    baseline: the method that the others are compared with.
+    timeout: seconds that a cell can take.
+    times: whether a run ends with a latency phase, one network at a time.
+    targets: by dataset, a validation accuracy in percent; tables say after how many epochs it was reached.
     """
 
     name: str = Field(pattern=f"^{NAME.pattern}$")
@@ -287,7 +298,7 @@ class Suite(Spec):
         return Recipe.model_validate({**self.recipe.model_dump(), **task.recipe})
 
     def joined(self, methods: Sequence[str]) -> Suite:
-        """This suite with these methods too."""
+        """This suite with these methods added."""
         there = {spec.name for spec in self.methods}
         more = tuple(MethodSpec(name=name) for name in methods if name not in there)
         return self.model_copy(update={"methods": (*self.methods, *more)}) if more else self
@@ -300,11 +311,12 @@ class Suite(Spec):
         seeds: Sequence[int] | None = None,
         add: bool = False,
     ) -> Suite:
-        """This suite cut down to the given names; entries that it has keep their options.
+        """This suite restricted to the given names; existing entries keep their options.
 
-        add: it is widened by names that it does not have, but for data sets of a suite with tasks: what
-        recipe would another have? Raises BenchError for a name that it does not have, or if what is left
-        is not a valid suite.
+        add: also add names that the suite does not have, except for datasets of a suite with tasks, whose
+        recipe would be unknown.
+
+        Raises BenchError for a name that the suite does not have, or if the result is not a valid suite.
         """
         changes: dict[str, Any] = {}
         if methods is not None:
@@ -364,7 +376,7 @@ class Suite(Spec):
 
 
 def suite_of_cells(name: str, cells: Sequence[Mapping[str, Any]]) -> Suite:
-    """A suite that has such cells, for records whose own suite is not known: its first stands for all."""
+    """A suite that contains these cells, for records without a known suite; the first sets its options."""
     first = cells[0]
     return Suite.model_validate(
         {
@@ -385,8 +397,8 @@ def suite_of_cells(name: str, cells: Sequence[Mapping[str, Any]]) -> Suite:
 def load_suite(name: str) -> Suite:
     """A shipped suite by name, or a TOML file by path.
 
-    A file may name a shipped suite as `like`: then it says only what differs from that one. Raises BenchError
-    if there is none, or if it is not a valid suite.
+    A file can name a shipped suite as `like`: then it only lists the differences. Raises BenchError if there
+    is no such suite, or it is invalid.
     """
     shipped = {p.stem: p for p in sorted(suites_folder().glob("*.toml"))}
     path = shipped.get(name, Path(name))
@@ -400,13 +412,13 @@ def load_suite(name: str) -> Suite:
     except ValidationError as error:
         raise BenchError(f"suite {path}: {_first(error)}") from None
     if found.name in shipped and path != shipped[found.name] and found != load_suite(found.name):
-        # It would share the records and the tables of the shipped one.
+        # It would share records and tables with the shipped suite.
         raise BenchError(f"suite {path}: the name {found.name!r} is that of a shipped suite; give it its own")
     return found
 
 
 def _content(path: Path, shipped: Mapping[str, Path], *above: Path) -> dict[str, Any]:
-    """What a file says, laid over the shipped suite that it names as `like`; above: files that lead here."""
+    """A file's content, merged into the shipped suite named by `like`; above: files that lead here."""
     try:
         said = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -423,7 +435,7 @@ def _content(path: Path, shipped: Mapping[str, Path], *above: Path) -> dict[str,
 
 
 def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Tables are merged key by key; of anything else, lists too, the one above counts."""
+    """Merges tables key by key; for other values, including lists, the upper one wins."""
     merged = below | above
     for key in below.keys() & above.keys():
         if isinstance(below[key], dict) and isinstance(above[key], dict):
@@ -441,8 +453,10 @@ def variant(
 ) -> str:
     """The short label of a configuration: what differs from the defaults, or "default".
 
-    defaults: the method's parameters at this threshold; dataset: those of the dataset. Two
-    configurations may share a label, since it leaves the recipe out: `bench.tables.rows` tells them apart.
+    defaults: the method's parameters at this threshold.
+    dataset: those of the dataset.
+
+    Two configurations can share a label, since it omits the recipe: `bench.tables.rows` distinguishes them.
     """
     parts = [f"{k}={v:g}" for k, v in cell.method.params.items() if defaults.get(k) != v]
     plain = BackboneSpec(name=cell.backbone.name)
@@ -462,7 +476,7 @@ def variant(
 
 
 def value_text(value: object) -> str:
-    """The value of an option as a suite spells it."""
+    """The value of an option, as written in a suite."""
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -488,7 +502,7 @@ def _hash(content: dict[str, Any], checksum: str) -> str:
 
 
 def _first(error: ValidationError) -> str:
-    """One of pydantic's complaints, as a sentence; an unknown key first, it explains the rest."""
+    """One of pydantic's errors as a sentence; an unknown key comes first, since it explains the others."""
     all_found = error.errors()
     found = next((e for e in all_found if e["type"] == "extra_forbidden"), all_found[0])
     where = _location(found)
@@ -527,4 +541,4 @@ INSIDE: dict[str, type[Spec]] = {
     "backbones": BackboneSpec,
     "tasks": Task,
 }
-"""What the entries of a list are."""
+"""The type of the entries of each list."""

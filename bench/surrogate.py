@@ -1,17 +1,16 @@
 """The interface of a method: a *shape* (the surrogate derivative) and a *policy* (its parameters).
 
-A spike is S(x) = 1(x >= 0) with x = u - v_th, and dS/dx is zero almost everywhere. A surrogate
-derivative h(x) stands in for it on the backward pass. A fixed method is one function h(x, **params)
-under the decorator `method`; anything else is a subclass of `Surrogate`, of which every spiking
-layer gets its own instance.
+A spike is S(x) = 1(x >= 0) with x = u - v_th, and dS/dx is zero almost everywhere. On the backward pass, a
+surrogate derivative h(x) replaces it. A fixed method is one function h(x, **params) with the decorator
+`method`. Any other method is a subclass of `Surrogate`; every spiking layer gets its own instance.
 
 At each time step the neuron calls, in this order:
 
     threshold(u, t)  ->  params(u, t)  ->  spike(u - threshold, t, params, noise)  ->  (reset)  ->  emit(s, t)
 
-Hooks that concern one layer are methods of the instance. Those that concern the whole network
-(`optimizers`, `search`) are class methods that receive the instances of all layers, so that a
-method stays one class in one file.
+Hooks that concern one layer are methods of the instance. Hooks that concern the whole network (`optimizers`,
+`search`) are class methods that receive the instances of all layers, so that a method stays one class in one
+file.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ Kind = Literal["fixed", "adaptive", "control", "library", "reference"]
 Changes = Literal["gradient", "forward", "loss", "network"]
 Fidelity = Literal["official-code", "library", "paper", "reconstructed", "own"]
 UNPUBLISHED = ("unpublished", "none", "")
-"""What `paper` is of a method that nobody has published."""
+"""Values of `paper` for a method that is not published."""
 Law = Literal[
     "forward",
     "derivative",
@@ -48,24 +47,24 @@ Law = Literal[
     "compile",
     "training",
 ]
-"""What `bench.check` checks; a method may declare that it breaks some, with the reason."""
+"""The laws that `bench.check` tests; a method can declare that it breaks some, with the reason."""
 Shape = Callable[..., Tensor]
 Values = dict[str, Any]
 
 REFERENCE_THRESHOLD = 0.5
-"""The threshold at which the defaults of parameters in units of the potential are stated."""
+"""The threshold for which defaults of parameters in units of the potential are stated."""
 
 
 @dataclass(frozen=True)
 class Param:
     """One parameter of a method.
 
-    default: its value when the user sets none; None where the method then decides by itself.
-    search: the range (low, high) that tuning may try; None if it is not tuned.
+    default: its value if the user sets none; None if the method decides.
+    search: the range (low, high) for tuning; None if it is not tuned.
     log: whether tuning spaces its points evenly on a logarithmic axis.
-    per_threshold: the power of the threshold that the value goes with: 1 (or True) for a membrane
-        potential, -1 for a height or a sharpness, 0 for a pure number. Default and search range are
-        stated for v_th = 0.5 and scale with the threshold in use. A value the user sets is taken as it is.
+    per_threshold: the power of the threshold with which the value scales: 1 (or True) for a membrane
+        potential, -1 for a height or a sharpness, 0 for a pure number. Default and search range are stated
+        for v_th = 0.5 and scale with the threshold in use. A value set by the user is not scaled.
     """
 
     default: float | None
@@ -83,15 +82,15 @@ class Param:
 
 
 WIDTH = Param(1.0, search=(0.25, 4.0), per_threshold=1)
-"""`width` of a fixed shape: all start at a full width at half maximum of 2 v_th, the rectangle's own, and
-at area 1 where they have one, so that a default table compares shape and nothing else. Papers used
-other scales: a preset NAME:paper has those of its paper, where value and threshold are known."""
+"""`width` of a fixed shape. By default all have a full width at half maximum of 2 v_th, the rectangle's own,
+and area 1 if they have an area, so a table of defaults compares shape and nothing else. Papers used other
+scales: a preset NAME:paper has the values of its paper, if value and threshold are known."""
 HEIGHT = Param(None, per_threshold=-1)
-"""`height` of a fixed shape: h(0), which gives up the area; None for the area that it declares."""
+"""`height` of a fixed shape: h(0), which gives up the area; None keeps the declared area."""
 
 
 class Neuron(Protocol):
-    """What a method may read of the neuron it sits in; all of it live."""
+    """What a method can read of its neuron, always up to date."""
 
     threshold: float
     statistics: Statistics | None
@@ -108,9 +107,10 @@ class Neuron(Protocol):
 
 
 class Norm(Protocol):
-    """What a method may read of the tdBN before its neuron; all of it live.
+    """What a method can read of the tdBN before its neuron, always up to date.
 
-    weight, bias: gamma and beta, [C]. scale: alpha * v_th.
+    weight, bias: gamma and beta, [C].
+    scale: alpha * v_th.
     """
 
     weight: nn.Parameter
@@ -120,14 +120,17 @@ class Norm(Protocol):
 
 @dataclass
 class Site:
-    """Where one surrogate sits: one spiking layer of one network.
+    """The place of one surrogate: one spiking layer of one network.
 
-    name: backbone/layer, for messages. index: 0 for the first spiking layer from the input.
-    depth: the largest number of spiking layers between this one and the loss. norm: the tdBN that
-    feeds the neuron, or None. seed: for the method's own random numbers; differs between layers
-    and between cells. layers: how many spiking layers the network has; like depth it counts up while
-    the network is built, so read it later than in `bind`. A plain object and not a Module, so that
-    holding it registers nothing twice.
+    name: backbone/layer, for messages.
+    index: 0 for the first spiking layer from the input.
+    norm: the tdBN that feeds the neuron, or None.
+    seed: for the method's own random numbers; differs between layers and between cells.
+    depth: the largest number of spiking layers between this one and the loss.
+    layers: the number of spiking layers of the network. Like depth, it grows while the network is built, so
+        do not read it in `bind`.
+
+    A plain object, not a Module, so that holding it does not register anything twice.
     """
 
     name: str
@@ -143,9 +146,9 @@ class Site:
 
 @dataclass(frozen=True)
 class Statistics:
-    """What a method's `penalty` may use of one forward pass of its layer; differentiable.
+    """What a method's `penalty` can use of one forward pass of its layer; differentiable.
 
-    mean, variance: of the membrane potential before reset, over batch and neurons; shape [T].
+    mean, variance: those of the membrane potential before reset, over batch and neurons; shape [T].
     """
 
     mean: Tensor
@@ -154,11 +157,10 @@ class Statistics:
 
 @dataclass(frozen=True)
 class SearchContext:
-    """What `search` may use: the network, a stream of training batches of its own, the loss.
+    """What `search` can use: the network, its own stream of training batches, the loss.
 
-    batches() yields at most `budget` pairs (what the network takes, labels [B]), drawn from training
-    data only. loss(logits [T, B, K], labels) is the recipe's. What a search takes is timed and
-    counted into the cost of training.
+    batches() yields at most `budget` pairs (network input, labels [B]) from the training data only.
+    loss(logits [T, B, K], labels) is the recipe's. The time of a search counts towards the cost of training.
     """
 
     network: nn.Module
@@ -171,7 +173,8 @@ class SearchContext:
 class _Spike(torch.autograd.Function):
     """Heaviside forward, grad * h(x) backward. Keeps only x, and parameters that are tensors.
 
-    Tensors are arguments, not values of a dictionary: torch 2.9's compiler takes others for those.
+    Tensors are passed as arguments, not in a dictionary: with one, torch 2.9's compiler uses the wrong
+    tensors.
     """
 
     @staticmethod
@@ -181,9 +184,9 @@ class _Spike(torch.autograd.Function):
         ctx.save_for_backward(x, *tensors)
         ctx.shape, ctx.numbers, ctx.names = shape, numbers, names
         if torch.compiler.is_compiling():
-            # A compiler fuses it. An `out` here has no gradient under torch 2.11's.
+            # The compiler fuses it. With an `out` here, torch 2.11's compiler loses the gradient.
             return (x >= 0).to(x.dtype)
-        # The same without the booleans, which take several times as long.
+        # The same without booleans, which take several times as long.
         return torch.ge(x, 0, out=torch.empty_like(x))
 
     @staticmethod
@@ -191,7 +194,7 @@ class _Spike(torch.autograd.Function):
         x, *tensors = ctx.saved_tensors
         h = ctx.shape(x, **ctx.numbers, **dict(zip(ctx.names, tensors, strict=True)))
         if h.shape != x.shape:
-            # Broadcasting would hide it, and train on something else.
+            # Broadcasting would hide this, and train on something else.
             raise ValueError(f"the derivative has shape {tuple(h.shape)}, x has {tuple(x.shape)}")
         return grads[0] * h, None, None, None, *(None for _ in tensors)
 
@@ -199,8 +202,8 @@ class _Spike(torch.autograd.Function):
 def spike(x: Tensor, shape: Shape, params: Values) -> Tensor:
     """S(x) = 1(x >= 0) forward, `shape(x, **params)` as its derivative backward.
 
-    x: u - v_th, any shape, any floating dtype; the spikes have the same. H(0) = 1.
-    No gradient reaches `params`: a rule that learns them writes its own `Surrogate.spike`.
+    x: u - v_th, any shape, any floating dtype; spikes have the same shape and dtype. H(0) = 1. No gradient
+    reaches `params`: a rule that learns them overrides `Surrogate.spike`.
     """
     tensors = {name: value for name, value in params.items() if isinstance(value, Tensor)}
     numbers = {name: value for name, value in params.items() if name not in tensors}
@@ -216,15 +219,15 @@ def learned_spike(x: Tensor, primitive: Shape, params: Values) -> Tensor:
     if not torch.is_grad_enabled():
         return spike(x, primitive, {})
     smooth = primitive(x, **params)
-    # Not (H + F) - F: that is not 0 or 1 in low precision. F - F is exactly 0.
+    # Not (H + F) - F, which is not exactly 0 or 1 in low precision. F - F is exactly 0.
     return (x >= 0).to(x.dtype) + (smooth - smooth.detach())
 
 
 class NoiseStream(nn.Module):
-    """Uniform random numbers of one layer: the n-th draw is the same whatever else has been drawn.
+    """Uniform random numbers of one layer; the n-th draw does not depend on other streams.
 
-    Its place in the stream is part of the state_dict, so that a training that goes on from a
-    checkpoint draws what it would have drawn.
+    Its position is part of the state_dict, so a training run resumed from a checkpoint draws the same
+    numbers.
     """
 
     def __init__(self, seed: int) -> None:
@@ -234,18 +237,18 @@ class NoiseStream(nn.Module):
 
     def draw(self, shape: torch.Size, like: Tensor) -> Tensor:
         """Numbers in [0, 1) of this shape, on the device of `like`, float32."""
-        # torch's CPU generator looks at 32 bits of its seed only: they must depend on everything.
+        # torch's CPU generator uses only 32 bits of its seed: they must depend on everything.
         digest = hashlib.sha256(f"{self.seed}:{self.drawn}".encode()).digest()
         generator = torch.Generator(like.device).manual_seed(int.from_bytes(digest[:4], "big"))
         self.drawn += 1
         return torch.rand(shape, generator=generator, device=like.device)
 
     def get_extra_state(self) -> int:
-        """How many draws there have been."""
+        """The number of draws so far."""
         return self.drawn
 
     def set_extra_state(self, state: int) -> None:
-        """Go on after that many draws."""
+        """Continue after that many draws."""
         self.drawn = state
 
 
@@ -253,8 +256,8 @@ class Surrogate(nn.Module):
     """One method at one spiking layer. Override what the method changes.
 
     shape: the derivative h(x, **params).
-    primitive: the smooth step H(x, **params) that h is the derivative of, where one is known.
-    activation: if set, it replaces neuron and spike altogether (the ANN reference).
+    primitive: the smooth step H(x, **params) whose derivative is h, if known.
+    activation: if set, replaces neuron and spike completely (the ANN reference).
     """
 
     shape: ClassVar[Shape]
@@ -267,9 +270,9 @@ class Surrogate(nn.Module):
         self.values: Values = values
 
     def bind(self, site: Site) -> None:
-        """Take the place where it works; called once, when the network is built.
+        """Attach to a site; called once, when the network is built.
 
-        Raises BenchError if the site lacks what the method needs.
+        Raises BenchError if the site lacks something that the method needs.
         """
         self.site = site
 
@@ -278,10 +281,10 @@ class Surrogate(nn.Module):
         return self.site.neuron.threshold
 
     def params(self, u: Tensor, t: int) -> Values:
-        """The parameters of the shape at step t, in units of the potential where they have one.
+        """The parameters of the shape at step t, in units of the potential if they have one.
 
-        Not called in evaluation where no gradient is taken, since nothing needs them there; a method with
-        a `spike` or an `emit` of its own is asked always.
+        Not called in evaluation without gradients, when nothing needs them, unless the method overrides
+        `spike` or `emit`.
         """
         return self.values
 
@@ -290,18 +293,18 @@ class Surrogate(nn.Module):
         return spike(x, type(self).shape, params)
 
     def derivative(self, x: Tensor, params: Values) -> Tensor | None:
-        """The declared h(x), to be compared with what autograd delivers; None if none is declared."""
+        """The declared h(x), compared with what autograd delivers; None if none is declared."""
         shape = getattr(type(self), "shape", None)
         return None if shape is None else shape(x, **params)
 
     def emit(self, s: Tensor, t: int) -> Tensor:
-        """What the next layer sees."""
+        """The input of the next layer."""
         return s
 
     def noise(self, shape: torch.Size, like: Tensor) -> Tensor | None:
-        """Random numbers for one forward pass [T, B, ...], from a `NoiseStream` of the method's own.
+        """Random numbers for one forward pass [T, B, ...], from the method's own `NoiseStream`.
 
-        None: no noise; `spike` must work without it, as it does in evaluation.
+        None: no noise. `spike` must work without it, as in evaluation.
         """
         return None
 
@@ -309,14 +312,14 @@ class Surrogate(nn.Module):
         """Called before each epoch; progress is 0 at the first and 1 at the last."""
 
     def penalty(self, statistics: Statistics) -> Tensor | None:
-        """An extra loss of this layer, added to the task's. Statistics are made only if overridden."""
+        """An extra loss of this layer, added to the task's. Statistics are computed only if overridden."""
         return None
 
     @classmethod
     def optimizers(cls, layers: Sequence[Any]) -> list[torch.optim.Optimizer]:
-        """Optimizers of the method's own parameters, beside the recipe's; none by default.
+        """Optimizers of the method's own parameters, in addition to the recipe's; none by default.
 
-        Parameters that no optimizer here takes are trained by the recipe's.
+        The recipe trains all parameters that no optimizer here takes.
         """
         return []
 
@@ -326,7 +329,7 @@ class Surrogate(nn.Module):
 
 
 def overrides(kind: type[Surrogate], hook: str) -> bool:
-    """Whether a class gives a hook a meaning of its own."""
+    """Whether a class overrides a hook."""
     above = kind.__mro__[: kind.__mro__.index(Surrogate)]
     return any(hook in vars(parent) for parent in above)
 
@@ -347,9 +350,9 @@ class FixedSurrogate(Surrogate):
 
 @dataclass(frozen=True)
 class Twin:
-    """Which of our methods computes the same derivative as a library's, and at which parameters.
+    """Which of our methods computes the same derivative as a library function, and at which parameters.
 
-    method: its name, or "" where none of ours does at any value; why: then the reason.
+    method: its name, or "" if none of ours matches at any value; why: then the reason.
     """
 
     method: str = ""
@@ -361,12 +364,15 @@ class Twin:
 class Method:
     """A method as the registry and the tables know it.
 
-    paper, link: the source of the rule. changes: what differs from plain training; fidelity: how
-    sure it is that this is the published method; note: what had to be inferred, or is special.
-    requires: packages that must be installed for it. area: of its derivative at the defaults, None if
-    it promises none. primitive: the step H that its derivative belongs to, where one is known.
-    breaks: laws of `bench.check` that it cannot keep, with the reason. twin: of a library's
-    function, what equals it here.
+    paper, link: the source of the rule.
+    changes: what differs from plain training.
+    fidelity: how certain it is that this is the published method.
+    note: what had to be inferred, or is special.
+    requires: packages that must be installed for it.
+    area: that of its derivative at the defaults, None if it does not promise one.
+    primitive: the step H whose derivative it uses, if known.
+    breaks: laws of `bench.check` that it cannot keep, with the reason.
+    twin: for a library function, its equivalent here.
     """
 
     name: str
@@ -401,7 +407,7 @@ class Method:
     def build(self, site: Site, values: Mapping[str, float | None]) -> Surrogate:
         """An instance bound to `site`; `values` overrides defaults.
 
-        Raises BenchError where the site does not fit.
+        Raises BenchError if the site does not fit.
         """
         known = {**self.defaults(site.neuron.threshold), **values}
         made = (
@@ -432,10 +438,11 @@ def method(
 ) -> Callable[[Target], Target]:
     """Declare a derivative function, or a `Surrogate` subclass, as the method `name`.
 
-    fidelity: "own" where `paper` is one of UNPUBLISHED, else "paper", unless it is said.
-    Every further keyword is a parameter of the method. The object itself comes back unchanged;
-    the registry finds the declaration on it. One object may carry several: see `preset`.
-    A class states its primitive as an attribute.
+    fidelity: by default "own" if `paper` is one of UNPUBLISHED, otherwise "paper".
+
+    Every further keyword is a parameter of the method. The decorated object is returned unchanged; the
+    registry finds the declaration on it. One object can carry several: see `preset`. A class states its
+    primitive as an attribute.
     """
     breaks = breaks or {}
     published = paper.strip().lower() not in UNPUBLISHED
@@ -449,7 +456,7 @@ def method(
 
     def declare(target: Target) -> Target:
         try:
-            # A class takes its parameters, a function x as well.
+            # A class takes only the parameters, a function also x.
             inspect.signature(target).bind(*(() if isinstance(target, type) else (None,)), **params)
         except TypeError as error:
             raise BenchError(
@@ -483,10 +490,10 @@ def method(
 def preset(
     name: str, *, note: str = "", params: Mapping[str, Param], **changed: Any
 ) -> Callable[[Target], Target]:
-    """Declare the method below once more, as `name`, with other defaults.
+    """Declare the method below again, as `name`, with other defaults.
 
-    Stands above the `method` (or another `preset`) that it varies, of which it keeps everything but
-    the name, the note, the given parameters and what `changed` names (kind, area, fidelity, ...).
+    Place it above the `method` (or another `preset`) that it varies. It keeps everything except the name, the
+    note, the given parameters and the fields in `changed` (kind, area, fidelity, ...).
     """
 
     def declare(target: Target) -> Target:

@@ -1,4 +1,4 @@
-"""What the words of a variant are about: the method, or the network, the data and the machine."""
+"""Classifies the words of a variant: about the method, or the network, the data and the machine."""
 
 from __future__ import annotations
 
@@ -9,42 +9,43 @@ from bench.suite import Measure, Profile, Recipe, Spec, value_text
 
 PREFIXES = ("backbone.", "dataset.", "measure.")
 ALWAYS_SAID = {"device", "dtype", "autocast"}
-"""Of the profile, in every variant; see `bench.suite.variant`."""
+"""Profile settings that every variant includes; see `bench.suite.variant`."""
 NOT_SAID = {"compile"}
-"""It moves last bits at most, and some methods cannot be compiled."""
+"""Left out: it changes last bits at most, and some methods cannot be compiled."""
 OPTIONS = {"subset", "cuda", "float64", "protocol", "torch", *Recipe.model_fields, *Profile.model_fields}
-"""Words without a prefix that are not about the method: no parameter of a method may have such a name."""
+"""Words without a prefix that are not about the method; reserved, so no method parameter can use them."""
 DEFAULT = "default"
 
 
 def words(variant: str) -> list[str]:
-    """The parts of a variant; none for the default, and for what was not run."""
+    """The parts of a variant; none for the default, and for rows that were not run."""
     return [] if variant in (DEFAULT, "") else variant.split(" ")
 
 
 def is_option(word: str) -> bool:
-    """Whether a word is about the network, the data or the machine, and not the method."""
+    """Whether a word is about the network, the data or the machine, not the method."""
     return word.split("=")[0] in OPTIONS or word.startswith(PREFIXES)
 
 
 def own_words(variant: str) -> str:
-    """What of a variant is about the method; "default" where nothing is.
+    """The words of a variant that are about the method; "default" if there are none.
 
-    A word that begins with # tells configurations of one name apart, by their recipe or code, and is not.
+    A word that begins with # distinguishes configurations of one name, by their recipe or code, and is left
+    out.
     """
     own = [word for word in words(variant) if not is_option(word) and not word.startswith("#")]
     return " ".join(own) or DEFAULT
 
 
 def full_name(method: str, own: str) -> str:
-    """A method with what is its own of a variant."""
+    """A method with its own part of a variant."""
     return method if own == DEFAULT else f"{method} ({own})"
 
 
 def training_words(cell: Mapping[str, Any]) -> dict[str, str]:
-    """How a cell was trained, by key: what tells rows apart whose variants are the same.
+    """How a cell was trained, by key: distinguishes rows with the same variant.
 
-    A key that is not there has the value that such keys have by default, as in records of earlier versions.
+    A missing key has its default value, as in records of earlier versions.
     """
     parts: tuple[tuple[str, str, type[Spec], set[str]], ...] = (
         ("recipe", "", Recipe, set()),

@@ -1,8 +1,8 @@
-"""How numbers and names are put into sentences."""
+"""Formatting numbers and names in sentences."""
 
 from __future__ import annotations
 
 
 def counted(number: int, thing: str) -> str:
-    """For people: "no file", "1 file", "2 files"."""
+    """For messages: "no file", "1 file", "2 files"."""
     return f"{f'{number:,}' if number else 'no'} {thing}{'s' * (number > 1)}"

@@ -1,7 +1,7 @@
 """Data: how a dataset is declared, loaded, checked, cached on disk, augmented and cut into batches.
 
-A dataset plugin (datasets/, or `--plugin`) imports what this package exports, and for events or pictures
-`bench.data.events`, `bench.data.frames`, `bench.data.pictures`, `bench.data.augment`.
+Dataset plugins (datasets/, or `--plugin`) import the names exported here. For events or images they also use
+`bench.data.events`, `bench.data.frames`, `bench.data.pictures` and `bench.data.augment`.
 """
 
 from bench.data.loading import (

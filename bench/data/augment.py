@@ -1,13 +1,13 @@
-"""Augmentation of whole batches where they are, each sample by random numbers of its own.
+"""Batch augmentation on the batch's own device, with separate random numbers for each sample.
 
     augment = compose(crop(4), flip(), autoaugment())
     x = augment(x, ids, epoch, seed)
 
-A sample's change follows from (seed, epoch, id); its neighbours in the batch and their order do not
-matter. Values keep their dtype, pixels outside a picture are 0.
+A sample's change depends only on (seed, epoch, id), not on the other samples in the batch or their order.
+Values keep their dtype; pixels outside an image are 0.
 
-Shapes: B samples, D random numbers a sample, C channels, H x W pixels. `...` stands for C, and for
-T, C where samples are event frames, which are all moved alike.
+Shapes: B samples, D random numbers per sample, C channels, H x W pixels. `...` stands for C, or for T, C if
+samples are event frames; all frames of a sample move together.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from bench.randomness import uniform
 
 @dataclass(frozen=True)
 class Step:
-    """One change. draws: the random numbers that a sample needs.
+    """One change. draws: how many random numbers it needs per sample.
 
-    change(x [B, ..., H, W], u [B, draws] in [0, 1)) -> x, of the same shape, dtype and device.
+    change(x [B, ..., H, W], u [B, draws] in [0, 1)) returns x with the same shape, dtype and device.
     """
 
     draws: int
@@ -39,7 +39,7 @@ class Step:
 
 
 def compose(*steps: Step) -> Augment:
-    """The steps one after another. No random number is used twice, so that they are independent."""
+    """Apply the steps in order. No random number is used twice, so the steps are independent."""
     sizes = [step.draws for step in steps]
 
     def augment(x: Tensor, ids: Tensor, epoch: int, seed: int) -> Tensor:
@@ -52,7 +52,7 @@ def compose(*steps: Step) -> Augment:
 
 
 def crop(pad: int) -> Step:
-    """Pads with `pad` zeros a side and crops back to H x W, every place as likely.
+    """Pads with `pad` zeros on each side and crops back to H x W at a uniformly random position.
 
     He et al., "Deep residual learning for image recognition", CVPR 2016, section 4.2.
     """
@@ -68,7 +68,7 @@ def crop(pad: int) -> Step:
 
 
 def flip() -> Step:
-    """Mirrors one in two, left to right."""
+    """Mirrors each sample left to right with probability 1/2."""
 
     def change(x: Tensor, u: Tensor) -> Tensor:
         return torch.where(u.view(-1, *[1] * (x.dim() - 1)) < 0.5, x.flip(-1), x)
@@ -77,7 +77,7 @@ def flip() -> Step:
 
 
 def roll(pixels: int) -> Step:
-    """Moves down and right by up to `pixels` either way; what leaves on one side enters on the other.
+    """Shifts by up to `pixels` in each direction, with wrap-around.
 
     As the code of Jiang et al. (MPD-AGL, IJCAI 2025) does with event frames, by up to 5 pixels.
     """
@@ -93,12 +93,12 @@ def roll(pixels: int) -> Step:
 
 
 def autoaugment() -> Step:
-    """AutoAugment's CIFAR-10 policy on uint8 pictures [B, 1 or 3, H, W].
+    """AutoAugment's CIFAR-10 policy on uint8 images [B, 1 or 3, H, W].
 
-    Cubuk et al., "AutoAugment: learning augmentation strategies from data", CVPR 2019. The operations
-    are torchvision's, as its `AutoAugment(AutoAugmentPolicy.CIFAR10)` applies them by default:
-    nearest pixel, black outside. The 5 draws: which of the 25 pairs, whether its first and second
-    operation are done, and the signs of their magnitudes.
+    Cubuk et al., "AutoAugment: learning augmentation strategies from data", CVPR 2019. The operations are
+    torchvision's, as its `AutoAugment(AutoAugmentPolicy.CIFAR10)` applies them by default: nearest pixel,
+    black outside. The 5 draws choose one of the 25 pairs, whether to apply its first and second operation,
+    and the signs of their magnitudes.
 
     Raises BenchError if x has another dtype or shape.
     """
@@ -120,7 +120,7 @@ def _take(pixels: Tensor, index: Tensor) -> Tensor:
 # --- AutoAugment ---
 
 Operation = tuple[str, float, int]
-"""What is done, with which probability, and the number of its magnitude, from 0 to 9."""
+"""Name, probability, and index of the magnitude, from 0 to 9."""
 
 NONE = 0  # for operations without a magnitude
 POLICY: Sequence[tuple[Operation, Operation]] = (
@@ -150,29 +150,31 @@ POLICY: Sequence[tuple[Operation, Operation]] = (
     (("Equalize", 0.8, NONE), ("Invert", 0.1, NONE)),
     (("TranslateY", 0.7, 9), ("AutoContrast", 0.9, NONE)),
 )
-"""The pairs found on CIFAR-10; one is drawn for a picture, every one as likely."""
+"""The pairs found on CIFAR-10; one is drawn per image, uniformly."""
 
 MOVES = ("Rotate", "ShearY", "TranslateX", "TranslateY")
-"""Operations that put pixels elsewhere, wherever their values."""
+"""Operations that move pixels, whatever their values."""
 TONES = ("Brightness", "Invert", "Posterize", "Solarize")
-"""Operations that map a pixel's value, wherever it is."""
+"""Operations that map pixel values, wherever the pixels are."""
 SIGNED = (*MOVES, "Brightness", "Color", "Contrast", "Sharpness")
-"""Operations whose magnitude is as likely negative."""
+"""Operations whose magnitude is negative with probability 1/2."""
 
 Change = tuple[str, float]
 """An operation and its magnitude."""
 
 
 Made = Callable[[Tensor, Tensor], Tensor]
-"""made(x [B, C, H, W], row [B]) -> x: each picture by the change of a family that has number `row`."""
+"""made(x [B, C, H, W], row [B]) -> x: applies to each image the change of index `row` within a family."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """What the first or the second operations of all pairs do to pictures of one size, on a device.
+    """The first or the second operations of all pairs, for images of one size on one device.
 
-    Operation 2 * p + s is that of pair p, with a negative magnitude for s = 0. chance: its
-    probability, float64 [50]. family, row: which of `families` makes it, and its number there, int64 [50].
+    Operation 2 * p + s is that of pair p, with a negative magnitude for s = 0.
+
+    chance: its probability, float64 [50].
+    family, row: the index into `families` and the index of the change within that family, int64 [50].
     """
 
     chance: Tensor
@@ -188,7 +190,7 @@ def _autoaugment(x: Tensor, u: Tensor) -> Tensor:
             f"{list(x.shape)}; leave it out of this dataset's augmentation"
         )
     x = x.clone()
-    u = u.double()  # float32 would round a product up to the next pair.
+    u = u.double()  # float32 could round a product up to the next pair.
     pair = (u[:, 0] * len(POLICY)).long()
     for number in (0, 1):
         place = _place(number, x.device, x.shape[-2], x.shape[-1])
@@ -200,7 +202,7 @@ def _autoaugment(x: Tensor, u: Tensor) -> Tensor:
 
 
 def _changed(x: Tensor, family: Tensor, row: Tensor, families: Sequence[Made]) -> Tensor:
-    """Pictures x [B, C, H, W], each by its row [B] of its family [B]; x may be written to."""
+    """Images x [B, C, H, W], each changed by its row [B] of its family [B]. Can write to x."""
     for number, made in enumerate(families):
         chosen = family == number
         if _whole(x):
@@ -211,16 +213,16 @@ def _changed(x: Tensor, family: Tensor, row: Tensor, families: Sequence[Made]) -
 
 
 def _whole(x: Tensor) -> bool:
-    """Whether a change is made to the whole batch and kept where it is drawn.
+    """Whether to change the whole batch and keep the change only for the drawn images.
 
-    To know for which pictures it is drawn, the CPU would wait for a GPU, which meanwhile runs dry.
+    Selecting the drawn images first would make the CPU wait for the GPU, which would then run out of work.
     """
     return x.device.type != "cpu"
 
 
 @cache
 def _place(place: int, device: torch.device, height: int, width: int) -> Place:
-    """The first operations (place 0) or the second ones; tables are on the device from then on."""
+    """The first operations (place 0) or the second ones; their tables stay on the device."""
     families: dict[object, list[Change]] = {}
     chance, family, row = [], [], []
     for pair in POLICY:
@@ -228,7 +230,7 @@ def _place(place: int, device: torch.device, height: int, width: int) -> Place:
         magnitude = _magnitude(name, number, height, width)
         for sign in (-1, 1):
             change = name, sign * magnitude if name in SIGNED else magnitude
-            # All moves are made together, and all tones; contrasts have no table.
+            # All moves form one family, and so do all tones; contrasts have no table.
             kind = next((k for k in (MOVES, TONES) if name in k), change if name == "Contrast" else name)
             members = families.setdefault(kind, [])
             chance.append(probability)
@@ -244,7 +246,7 @@ def _place(place: int, device: torch.device, height: int, width: int) -> Place:
 
 
 def _made(changes: Sequence[Change], device: torch.device, height: int, width: int) -> Made:
-    """What makes the changes of one family."""
+    """The function that applies the changes of one family."""
     name, magnitude = changes[0]
     if name in MOVES:
         sources = torch.stack([_sources(change, height, width) for change in changes]).to(device)
@@ -264,47 +266,47 @@ def _made(changes: Sequence[Change], device: torch.device, height: int, width: i
 
 @cache
 def _magnitude(name: str, number: int, height: int, width: int) -> float:
-    """Magnitude `number` of torchvision's ten, the same float32 number."""
-    if name == "Posterize":  # the bits that are kept
+    """Magnitude `number` of torchvision's ten, as the same float32 number."""
+    if name == "Posterize":  # the number of bits kept
         return 8 - round(number * 4 / 9)
     ends = {
         "ShearY": (0.0, 0.3),
-        "TranslateX": (0.0, 150 / 331 * width),  # of pictures 331 pixels wide, as in the paper
+        "TranslateX": (0.0, 150 / 331 * width),  # relative to images 331 pixels wide, as in the paper
         "TranslateY": (0.0, 150 / 331 * height),
         "Rotate": (0.0, 30.0),  # degrees
         "Brightness": (0.0, 0.9),
         "Color": (0.0, 0.9),
         "Contrast": (0.0, 0.9),
         "Sharpness": (0.0, 0.9),
-        "Solarize": (1.0, 0.0),  # the share of white from which on pixels are inverted
+        "Solarize": (1.0, 0.0),  # the share of white from which pixels are inverted
     }
     return float(torch.linspace(*ends[name], 10)[number]) if name in ends else 0.0
 
 
 def _moved(x: Tensor, sources: Tensor) -> Tensor:
-    """Pictures x [B, C, H, W], their pixels from sources [B, H * W]; see _sources."""
+    """Images x [B, C, H, W] with their pixels taken from sources [B, H * W]; see _sources."""
     black = x.new_zeros(*x.shape[:2], 1)
     return _take(torch.cat([black, x.flatten(2)], dim=2), sources).view_as(x)
 
 
 def _sources(change: Change, height: int, width: int) -> Tensor:
-    """Where each pixel comes from, int64 [H * W], counted from 1; 0 for one from outside.
+    """The source of each pixel, int64 [H * W], counted from 1; 0 for pixels from outside.
 
-    It is what torchvision does to a picture of these numbers.
+    Computed by applying torchvision to an image of these indices.
     """
     numbers = torch.arange(1, height * width + 1, dtype=torch.float32)
     return _torchvision(numbers.view(1, height, width), *change).flatten().long()
 
 
 def _values(change: Change) -> Tensor:
-    """What becomes of each value, uint8 [256]: what torchvision does to a picture of all of them."""
+    """The new value for each value, uint8 [256], from torchvision applied to an image of all values."""
     return _torchvision(torch.arange(256, dtype=torch.uint8).view(1, 16, 16), *change).flatten()
 
 
 def _blends(name: str, magnitude: float) -> Tensor:
-    """What becomes of value v beside value w of the other picture, uint8 [256 of w, 256 of v].
+    """The blend of value v with value w of the other image, uint8 [256 of w, 256 of v].
 
-    Rounded as torchvision rounds a picture's saturation or sharpness.
+    Rounded like torchvision's saturation and sharpness.
     """
     w, v = torch.arange(256.0)[:, None], torch.arange(256.0).expand(256, 256)
     if name == "Color":
@@ -315,12 +317,12 @@ def _blends(name: str, magnitude: float) -> Tensor:
 
 
 def _blended(x: Tensor, other: Tensor, blends: Tensor, row: Tensor) -> Tensor:
-    """Pictures x [B, C, H, W], each blended with its other [B, 1 or C, H, W] by table row [B]."""
+    """Images x [B, C, H, W], each blended with `other` [B, 1 or C, H, W] by table row [B]."""
     return blends.take((row.view(-1, 1, 1, 1) * 256 + other) * 256 + x)
 
 
 def _grey(x: Tensor) -> Tensor:
-    """Pictures [B, 1, H, W] of x [B, 3, H, W] without colour."""
+    """Greyscale images [B, 1, H, W] of x [B, 3, H, W]."""
     from torchvision.transforms.v2 import functional as tv
 
     grey: Tensor = tv.rgb_to_grayscale(x)
@@ -328,10 +330,10 @@ def _grey(x: Tensor) -> Tensor:
 
 
 def _blurred(x: Tensor) -> Tensor:
-    """Every inner pixel the mean of those around it and five times itself, to the nearest number.
+    """Each inner pixel becomes the rounded mean of its neighbours and five times itself.
 
-    Sums of whole numbers are exact everywhere; torchvision's product with 1/13 rounds to the same, since
-    none of them is near a half.
+    Sums of whole numbers are exact on every device. torchvision's product with 1/13 rounds to the same
+    values, since none is near a half.
     """
     wide = x.short()
     rows = wide[..., :-2, :] + wide[..., 1:-1, :] + wide[..., 2:, :]
@@ -342,7 +344,7 @@ def _blurred(x: Tensor) -> Tensor:
 
 
 def _stretched(x: Tensor) -> Tensor:
-    """Every channel from black to white, unless it has one value; torchvision's waits for the GPU."""
+    """Stretches each channel from black to white unless it is constant; torchvision's waits for the GPU."""
     pixels = x.float()
     low, high = pixels.amin((2, 3), keepdim=True), pixels.amax((2, 3), keepdim=True)
     one = low == high
@@ -351,7 +353,7 @@ def _stretched(x: Tensor) -> Tensor:
 
 
 def _torchvision(x: Tensor, name: str, magnitude: float) -> Tensor:
-    """Pictures x [..., C, H, W], changed by torchvision's function of that name."""
+    """Images x [..., C, H, W], changed by the torchvision function of this name."""
     from torchvision.transforms.v2 import functional as tv
 
     def affine(**motion: Any) -> Tensor:

@@ -1,7 +1,7 @@
-"""The samples of a split as batches on the device, in the order that is asked for.
+"""The samples of a split as batches on the device, in the requested order.
 
-Small splits are on the device whole. Larger ones, and all that stay in a file while training is on the
-CPU, are read by threads a few batches ahead; how many threads there are changes no batch.
+Small splits are kept on the device as a whole. Threads read larger ones, and splits that stay in a file while
+training on the CPU, a few batches ahead. The number of threads does not change any batch.
 
 B samples in a batch.
 """
@@ -20,21 +20,21 @@ from bench.data.loading import Dataset, Split
 from bench.suite import Profile
 
 RESIDENT = 2 * 2**30
-"""Bytes that a split may take on the device to be kept there whole."""
+"""Maximum size in bytes of a split that is kept on the device."""
 WORKERS = 2
-"""Threads that read ahead; torch's reading and copying let the training thread go on meanwhile."""
+"""Threads that read ahead; torch's reading and copying do not block the training thread."""
 
 Batch = tuple[Tensor, Tensor, Tensor]
 
 
 class Batches:
-    """A split to be read on one device. resident, workers: see RESIDENT and WORKERS."""
+    """A split, for reading on one device. resident, workers: see RESIDENT and WORKERS."""
 
     def __init__(
         self, split: Split, device: torch.device, *, resident: int = RESIDENT, workers: int = WORKERS
     ) -> None:
         x = split.x
-        # In a file is in the memory of the CPU already: the system keeps what is read often.
+        # On the CPU a file needs no copy: the system caches what is read often.
         if isinstance(x, Stored) and device.type != "cpu" and x.nbytes <= resident:
             x = x[torch.arange(len(x))]
         if isinstance(x, Tensor) and x.nbytes <= resident:
@@ -45,7 +45,7 @@ class Batches:
 
     @property
     def ahead(self) -> bool:
-        """Whether batches are read ahead, rather than taken from the device's memory."""
+        """Whether batches are read ahead instead of taken from the device's memory."""
         return isinstance(self._x, Stored) or self._x.device != self._y.device
 
     def of(self, chunks: Sequence[Tensor]) -> Iterator[Batch]:
@@ -69,7 +69,7 @@ class Batches:
     def _resident(self, chunks: Sequence[Tensor]) -> Iterator[Batch]:
         if not chunks:
             return
-        # One copy of the whole order: a copy from the CPU makes it wait until the GPU is done.
+        # Copy the whole order once: each copy makes the CPU wait for the GPU.
         order = torch.cat(list(chunks)).to(self._device)
         for rows in order.split([len(chunk) for chunk in chunks]):
             yield self._x[rows], self._y[rows], self._ids[rows]
@@ -83,6 +83,6 @@ class Batches:
 
 
 def as_input(x: Tensor, dataset: Dataset, profile: Profile) -> Tensor:
-    """Samples as the network takes them: normalised as the dataset says, in the profile's dtype."""
+    """Samples as network input: normalised as the dataset declares, in the profile's dtype."""
     x = dataset.normalise(x) if dataset.normalise is not None else x
     return x.to(getattr(torch, profile.dtype))

@@ -1,4 +1,4 @@
-"""Loading a dataset for its user: what it holds, and whether that is as it should be."""
+"""Loads a dataset for inspection: reports its content and checks that it is valid."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from bench.errors import BenchError
 from bench.words import counted
 
 BATCH = 1024
-"""Samples that are looked at together: frames on disk may not fit in memory."""
+"""Samples that are checked together: frames on disk may not fit in memory."""
 
 Outcome = Literal["ok", "problem", "nothing to check"]
 
 
 @dataclass(frozen=True)
 class Check:
-    """What one check found, in a sentence or a few facts."""
+    """The result of one check, in a sentence or a few facts."""
 
     name: str
     outcome: Outcome
@@ -37,7 +37,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Report:
-    """What a loaded dataset is. frames: the files that its samples are read from, with their bytes."""
+    """A summary of a loaded dataset. frames: the files that its samples are read from, with their bytes."""
 
     name: str
     samples: dict[str, int]
@@ -52,7 +52,7 @@ class Report:
 
 @dataclass
 class Content:
-    """What reading all samples of a split found. hashes: one a sample."""
+    """What was found by reading all samples of a split. hashes: one per sample."""
 
     low: float = float("inf")
     high: float = float("-inf")
@@ -62,9 +62,9 @@ class Content:
 
 
 def load(found: Holding, timesteps: int) -> Prepared:
-    """The dataset, through every check that a run makes.
+    """Load the dataset, with all checks that a run makes.
 
-    Raises BenchError where it cannot be loaded, and also for errors of its own code.
+    Raises BenchError if it cannot be loaded, also for errors in the dataset's own code.
     """
     found.require()
     try:
@@ -76,7 +76,7 @@ def load(found: Holding, timesteps: int) -> Prepared:
 
 
 def prepare(found: Holding, timesteps: int) -> Report:
-    """Load it, which makes its frames if it has any, and say what it is."""
+    """Load the dataset, which creates its frames if it has any, and summarise it."""
     began = time.perf_counter()
     loaded = load(found, timesteps)
     seconds = time.perf_counter() - began
@@ -94,9 +94,9 @@ def prepare(found: Holding, timesteps: int) -> Report:
 
 
 def check(found: Holding, timesteps: int) -> Iterator[Check]:
-    """Every check, one after another; those that need its samples end where it cannot be loaded.
+    """Run all checks in order; those that need samples are skipped if loading fails.
 
-    Raises BenchError where nothing could start: files are missing, or a package is.
+    Raises BenchError if no check can start because files or a package are missing.
     """
     found.require()
     yield _files(found)
@@ -114,7 +114,7 @@ def check(found: Holding, timesteps: int) -> Iterator[Check]:
         return
     yield _samples(loaded)
     yield _labels(loaded)
-    # Before anything reads the samples: what is read from a damaged file says nothing of the dataset.
+    # Check frames before reading samples: samples from a damaged file say nothing about the dataset.
     intact = _frames(loaded)
     yield intact
     if intact.outcome == "problem":
@@ -205,7 +205,7 @@ def _values(loaded: Prepared, contents: dict[str, Content]) -> Check:
 
 
 def _overlap(contents: dict[str, Content]) -> Check:
-    """Ids were compared when it was loaded; here the samples themselves are."""
+    """Ids were compared on loading; this compares the samples themselves."""
     names = list(contents)
     unique = {name: set(content.hashes) for name, content in contents.items()}
     twins = [
@@ -248,7 +248,7 @@ def _splits(loaded: Prepared) -> dict[str, Split]:
 
 
 def _stored(loaded: Prepared) -> dict[Path, Stored]:
-    """The files that hold samples, each once."""
+    """The files that hold samples, without repeats."""
     return {split.x.file: split.x for split in _splits(loaded).values() if isinstance(split.x, Stored)}
 
 
@@ -257,7 +257,7 @@ def _dtype(split: Split) -> str:
 
 
 def _sentence(found: Holding, error: Exception) -> BenchError:
-    """What the dataset's code raised, for its user."""
+    """The user-facing error for an exception in the dataset's code."""
     if isinstance(error, BenchError):
         return error
     name = f"dataset {found.dataset.name}"
@@ -269,7 +269,7 @@ def _sentence(found: Holding, error: Exception) -> BenchError:
 
 
 def report_lines(report: Report) -> list[tuple[str, str]]:
-    """A report as pairs of texts."""
+    """A report as pairs of strings."""
     lines: list[tuple[str, Any]] = [
         ("samples", ", ".join(f"{count:,} {name}" for name, count in report.samples.items())),
         ("shape", f"{' x '.join(map(str, report.shape))}, {report.dtype}"),

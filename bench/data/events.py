@@ -1,15 +1,14 @@
-"""Recordings of events: found, checked, and counted into frames.
+"""Event recordings: finding them, checking them, and counting events into frames.
 
-Events are a structured array, one entry an event, in the order of time: t (whole numbers), and p
-(polarity), y and x where a camera has recorded them. A frame is the number of events at each place,
-[2, height, width].
+Events are a structured array with one entry per event, ordered by time: t (whole numbers), and p (polarity),
+y and x for camera recordings. A frame is the number of events at each position, [2, height, width].
 
-The slices of time are those of tonic (`SliceByTimeBins`, `SliceByEventBins`) and SpikingJelly
-(`cal_fixed_frames_number_segment_index`), which published results come from. Tonic's own frames lack
-some events: both of its slicers round the slice down and drop what is left at the end, the last event
-at the least, or everything where there are fewer events than frames. SpikingJelly puts the rest into
-the last frame, and so does `to_frames`; it differs only where theirs leave all events but the rest
-out: a slice here is never less than one event or one unit of time.
+The time slices are those of tonic (`SliceByTimeBins`, `SliceByEventBins`) and SpikingJelly
+(`cal_fixed_frames_number_segment_index`), which published results use. Tonic's own frames lose some events:
+both of its slicers round the slice down and drop the remainder, which is at least the last event, and
+everything if there are fewer events than frames. SpikingJelly adds the remainder to the last frame, and so
+does `to_frames`. It differs from SpikingJelly in one case, in which theirs drops all events except the
+remainder: here a slice is never shorter than one event or one unit of time.
 """
 
 from __future__ import annotations
@@ -32,16 +31,20 @@ FIELDS = ("p", "y", "x")
 
 def slices(default: str) -> Setting:
     """The setting `slices`: how recordings are cut into frames."""
-    return Setting(default, choices=("time", "count"), help="frames of equal time, or of equally many events")
+    return Setting(
+        default, choices=("time", "count"), help="frames of equal duration, or with equal numbers of events"
+    )
 
 
 def to_frames(events: Array, timesteps: int, sensor: Sequence[int], slices: str) -> Array:
-    """Events counted into int64 frames [T, *sensor], each event once; sensor is (2, height, width).
+    """Count events into int64 frames [T, *sensor], each event once; sensor is (2, height, width).
 
-    slices "time": frame i has the events from i·w to (i+1)·w after the first one, w being the time from
-    the first event to the last over T, rounded down to whole units but at least 1. slices "count":
-    events i·n to (i+1)·n, n being their number over T, rounded in the same way. The last frame has all
-    the rest too. No events give empty frames. The events must have passed `check_events`.
+    slices "time": frame i has the events from i·w to (i+1)·w after the first one; w is the time from the
+    first to the last event over T, rounded down to whole units but at least 1.
+    slices "count": events i·n to (i+1)·n; n is the number of events over T, rounded in the same way.
+
+    The last frame also gets the remainder. Without events, frames are empty. The events must have passed
+    `check_events`.
     """
     if slices == "count":
         place = np.arange(len(events)) // max(1, len(events) // timesteps)
@@ -56,9 +59,12 @@ def to_frames(events: Array, timesteps: int, sensor: Sequence[int], slices: str)
 
 
 def check_events(where: str, events: Array, sensor: Sequence[int], unit: str) -> None:
-    """Raise BenchError unless there are events, times never go backward, and p, y, x lie on the sensor.
+    """Raises BenchError unless there are events, times never decrease, and p, y, x lie on the sensor.
 
-    where: the file. unit: of the times, for the message. Events are numbered from 0.
+    where: the file.
+    unit: that of the times, for the message.
+
+    Events are numbered from 0.
     """
     remedy = "the file is damaged: fetch it again"
     if len(events) == 0:
@@ -81,9 +87,10 @@ def check_events(where: str, events: Array, sensor: Sequence[int], unit: str) ->
 
 
 def recordings(name: str, folder: Path, pattern: str, get: str) -> list[Path]:
-    """The files in a folder that match, in no order.
+    """The files in a folder that match, in no particular order.
 
-    Raises BenchError where there are none: what the dataset `name` looked for, and, in `get`, what to do.
+    Raises BenchError if there are none. The message names the dataset `name` and the folder, and says in
+    `get` what to do.
     """
     found = list(folder.glob(pattern))
     if not found:
@@ -96,7 +103,7 @@ def recordings(name: str, folder: Path, pattern: str, get: str) -> list[Path]:
 
 
 def tonic(name: str, module: str) -> Any:
-    """The module tonic.<module>, which takes seconds to import; raises BenchError where it is missing."""
+    """The module tonic.<module>, which takes seconds to import; raises BenchError if it is missing."""
     try:
         return importlib.import_module(f"tonic.{module}")
     except ImportError as error:

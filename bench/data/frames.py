@@ -1,11 +1,11 @@
-"""Samples made once from files and kept on disk: binned events, decoded pictures.
+"""Samples created once from files and cached on disk: binned events, decoded images.
 
     <cache>/<dataset>/<key>/meta.json, train.npy, train.labels.npy, ...
 
-The key is a hash of what the frames are made from: the contents of the source files, the settings,
-and the code that reads them. A folder appears under its name when it is whole, by one rename, so that
-nobody sees half of it; a lock lets one process work while others wait for the same frames. Samples
-are memory-mapped: processes on one machine share them, and only what is used is read.
+The key is a hash of everything that the frames depend on: the contents of the source files, the settings, and
+the code that reads them. A folder gets its name by one rename when it is complete, so no process sees a
+partial one. A lock lets one process create frames while others wait for them. Samples are memory-mapped:
+processes on one machine share them, and only the parts in use are read.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 FORMAT = 2
 DTYPES = {"uint8": torch.uint8, "int16": torch.int16, "float32": torch.float32}
 MADE_WITH = ("data/events", "data/frames", "data/spike_hdf5", "randomness")
-"""Modules of the harness that decide what frames are, beside the dataset's own."""
+"""Modules of the harness that determine the frames, in addition to the dataset's own."""
 TOLD = 10**9
-"""Bytes from which on it is said beforehand how many they will be."""
+"""Size in bytes from which it is announced beforehand."""
 SPARE = 64 * 2**20
 """Bytes that must stay free on the disk."""
 
@@ -53,9 +53,9 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Part:
-    """One split to be made. read(i): the frames of sample i; labels: one a sample.
+    """One split to create. read(i): the frames of sample i; labels: one per sample.
 
-    extra: further arrays with one entry a sample, kept beside the frames.
+    extra: further arrays with one entry per sample, stored with the frames.
     """
 
     count: int
@@ -65,9 +65,9 @@ class Part:
 
 
 class Stored:
-    """Samples in a file, [N, ...]; they are read when they are asked for.
+    """Samples in a file, [N, ...], read on access.
 
-    checksum: of all bytes of the file and of which rows of it these are.
+    checksum: covers all bytes of the file, and which of its rows these are.
     """
 
     def __init__(self, file: Path, digest: str, rows: Tensor | None = None) -> None:
@@ -91,12 +91,12 @@ class Stored:
 
     @property
     def nbytes(self) -> int:
-        """The size in memory, were it all there."""
+        """The size of all rows in memory."""
         return self.shape.numel() * self.dtype.itemsize
 
     @property
     def checksum(self) -> str:
-        """A hash of what these samples are."""
+        """A hash that identifies these samples."""
         rows = b"" if self._rows is None else self._rows.numpy().tobytes()
         return hashlib.sha256(self.digest.encode() + rows).hexdigest()
 
@@ -107,7 +107,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Kept:
-    """One split as it is kept: x [N, ...], labels y [N] (int64), and the extra arrays."""
+    """One split as stored: x [N, ...], labels y [N] (int64), and the extra arrays."""
 
     x: Stored
     y: Tensor
@@ -123,11 +123,14 @@ def frames(
     dtype: str,
     parts: Callable[[], Mapping[str, Part]],
 ) -> dict[str, Kept]:
-    """The frames of a dataset: from the cache, or made now and put there.
+    """The frames of a dataset, from the cache or created now and cached.
 
-    settings: all that they depend on besides the source files. shape: of one sample, time included.
-    parts() is called only if they must be made. Raises BenchError if a sample does not fit shape or
-    dtype, or the cache cannot be written; what `parts` and `Part.read` raise comes through.
+    settings: everything that they depend on in addition to the source files.
+    shape: that of one sample, time included.
+    parts: called only if the frames must be created.
+
+    Raises BenchError if a sample does not fit shape or dtype, or the cache cannot be written. Exceptions from
+    `parts` and `Part.read` are not caught.
     """
     root = cache_folder(request.root) if request.cache is None else request.cache
     try:
@@ -137,7 +140,7 @@ def frames(
         if found is None:
             folder.parent.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(folder.with_suffix(".lock")):
-                # Another process may have made them while this one waited.
+                # Another process may have created them while this one waited.
                 found = _open(folder, told=True)
                 if found is None:
                     _make(folder, name, settings, tuple(shape), dtype, parts())
@@ -153,9 +156,9 @@ def frames(
 
 
 def cache_folder(root: Path) -> Path:
-    """$SPIKEGRAD_CACHE, else the data root's folder spikegrad-frames, else one in the user's cache.
+    """SPIKEGRAD_CACHE, otherwise spikegrad-frames in the data root, otherwise in the user's cache.
 
-    The last where the data root cannot be written, as when many share it.
+    The last applies if the data root is not writable, for example if it is shared.
     """
     given = os.environ.get("SPIKEGRAD_CACHE")
     if given:
@@ -163,12 +166,12 @@ def cache_folder(root: Path) -> Path:
     beside = root / "spikegrad-frames"
     if os.access(beside if beside.is_dir() else root, os.W_OK):
         return beside
-    # Beside the default data root too, which need not exist yet.
+    # This is also in the default data root, which need not exist yet.
     return Path.home() / ".cache" / "spikegrad" / "spikegrad-frames"
 
 
 def track(items: Sequence[Item], what: str) -> Iterator[Item]:
-    """The items one after another, with a progress bar on a terminal and one line elsewhere."""
+    """Iterate over items, with a progress bar on a terminal and one line elsewhere."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -187,14 +190,14 @@ def track(items: Sequence[Item], what: str) -> Iterator[Item]:
 
 @cache
 def _mapped(file: Path) -> Tensor:
-    # Mode "c" keeps changes to itself; torch wants memory that it might write.
+    # Mode "c" is copy-on-write; torch requires writable memory.
     return torch.from_numpy(np.load(file, mmap_mode="c"))
 
 
 def _key(
     name: str, settings: Mapping[str, Any], contents: str, form: list[Any], parts: Callable[..., Any]
 ) -> str:
-    # The code that makes frames is part of what they are.
+    # Frames depend on the code that creates them.
     used = [PACKAGE / f"{each}.py" for each in MADE_WITH]
     code = [_digest(file) for file in (Path(inspect.getfile(parts)), *used)]
     text = json.dumps([FORMAT, name, dict(settings), contents, form, code], sort_keys=True)
@@ -202,7 +205,7 @@ def _key(
 
 
 def _contents(cache_root: Path, root: Path, sources: Sequence[Path]) -> str:
-    """A digest of the files' names and contents; remembered, as long as size and time stay the same."""
+    """A digest of the files' names and contents, cached as long as size and time do not change."""
     with _reading():
         facts = [(str(file), (s := file.stat()).st_size, s.st_mtime_ns) for file in sources]
     memo = cache_root / "sources" / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
@@ -221,7 +224,7 @@ def _contents(cache_root: Path, root: Path, sources: Sequence[Path]) -> str:
 
 @contextlib.contextmanager
 def _reading() -> Iterator[None]:
-    """What cannot be read is named: it is not the cache's fault."""
+    """Names an unreadable source file in the error, to distinguish it from cache errors."""
     try:
         yield
     except OSError as problem:
@@ -231,10 +234,10 @@ def _reading() -> Iterator[None]:
 
 
 def _open(folder: Path, *, told: bool = False) -> dict[str, Kept] | None:
-    """The frames in a folder; None if there are none, or they are not as they were written.
+    """The frames in a folder; None if there are none, or they have changed since they were written.
 
-    Labels and extra arrays are read whole and compared; the frames themselves where their file is not
-    of the size and time that it was written with. told: say nothing more of what is wrong.
+    Labels and extra arrays are read and compared completely; the frames themselves only if their file's size
+    or time has changed. told: do not report damage again.
     """
     try:
         meta = json.loads((folder / "meta.json").read_text())
@@ -293,10 +296,10 @@ def _make(
             "seen": {name: _seen(fresh / name) for name in digests},
         }
         (fresh / "meta.json").write_text(json.dumps(meta, indent=1))
-        # mkdtemp makes folders private.
+        # mkdtemp creates private folders.
         fresh.chmod(0o777 & ~umask())
         _settle(fresh, folder)
-        # Files of the same names may have been open before they were damaged.
+        # Damaged files of the same names may still be mapped.
         _mapped.cache_clear()
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -304,7 +307,10 @@ def _make(
 
 
 def _write_frames(file: Path, where: str, part: Part, shape: tuple[int, ...], dtype: str) -> str:
-    """Write the frames one by one, by plain writes: a mapped file on a full disk ends the process."""
+    """Write the frames one by one, with plain writes.
+
+    On a full disk, writing to a memory-mapped file kills the process.
+    """
     digest = hashlib.sha256()
     with file.open("wb") as out:
 
@@ -358,7 +364,7 @@ def _check_room(folder: Path, name: str, shape: tuple[int, ...], dtype: str, cou
 
 
 def _settle(fresh: Path, folder: Path) -> None:
-    """Give the finished folder its name; where a process without the lock was faster, keep its frames."""
+    """Rename the finished folder; if another process without the lock was faster, keep its frames."""
     if folder.is_dir() and _open(folder, told=True) is None:
         shutil.rmtree(folder)
     elif folder.is_file():

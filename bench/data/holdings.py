@@ -1,7 +1,7 @@
-"""What is there of each dataset, and fetching what is not.
+"""Which files of each dataset are present, and downloading missing ones.
 
-A download goes into a folder of its own inside the data root, and what was missing is moved to its
-place when it is whole: a library that is cut off leaves files that it would take for whole later.
+A download goes into a temporary folder inside the data root. Missing files are moved into place when the
+download is complete: an interrupted library would leave partial files that it later takes for complete.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from bench.errors import BenchError
 
 THERE, PARTLY, MISSING, NOTHING, PATH = "there", "partly there", "missing", "needs nothing", "needs a path"
 NAMED = 8
-"""How many files a sentence names."""
+"""The maximum number of files that a sentence names."""
 STAGING = ".spikegrad-download-"
 
 
 @dataclass(frozen=True)
 class Holding:
-    """What is there of one dataset under a data root, with these parameters (all of them)."""
+    """The files of one dataset under a data root, with these parameters (all of them)."""
 
     dataset: Dataset
     root: Path
@@ -44,30 +44,30 @@ class Holding:
 
     @property
     def paths(self) -> list[str]:
-        """The declared files and folders, from the data root; none where a parameter is unset."""
+        """The declared files and folders, relative to the data root; none if a parameter is unset."""
         return [] if self.unset else [file.format_map(dict(self.params)) for file in self.dataset.files]
 
     @property
     def absent(self) -> bool:
-        """Whether a declared file or folder does not exist; unlike `missing`, it looks into none."""
+        """Whether a declared file or folder does not exist; unlike `missing`, does not look into folders."""
         return bool(self.unset) or not all((self.root / name).exists() for name in self.paths)
 
     @cached_property
     def files(self) -> dict[str, int | None]:
-        """Bytes of each declared file or folder, by its path from the data root; None if missing.
+        """The size in bytes of each declared file or folder, by its path in the data root; None if missing.
 
-        A folder with no file in it is missing. Raises BenchError where it cannot be looked at.
+        A folder without files is missing. Raises BenchError if a path cannot be read.
         """
         return {name: self._bytes(name) for name in self.paths}
 
     @property
     def missing(self) -> list[str]:
-        """Declared files that are not there."""
+        """Declared files that do not exist."""
         return [name for name, size in self.files.items() if size is None]
 
     @property
     def bytes(self) -> int:
-        """The size on disk of what is there."""
+        """The size on disk of all present files."""
         return sum(size or 0 for size in self.files.values())
 
     @property
@@ -83,16 +83,16 @@ class Holding:
 
     @property
     def complete(self) -> bool:
-        """Whether it can be loaded."""
+        """Whether the dataset can be loaded."""
         return self.state in (THERE, NOTHING)
 
     def require(self) -> None:
-        """Raises BenchError, with what to put where, unless it can be loaded."""
+        """Raises BenchError, with what to put where, if the dataset cannot be loaded."""
         if not self.complete:
             raise BenchError(f"dataset {self.dataset.name}: {self.lack()}; {self.remedy()}")
 
     def lack(self) -> str:
-        """What is missing, for a sentence."""
+        """What is missing, as part of a sentence."""
         if self.unset:
             return f"it reads your own files and {' and '.join(self.unset)} is not set"
         named = ", ".join(self.missing[:NAMED]) + f" and {len(self.missing) - NAMED} more" * (
@@ -104,7 +104,7 @@ class Holding:
         return f"{count} missing from the data root {self.root} ({named})"
 
     def remedy(self) -> str:
-        """What to do about it, for a sentence."""
+        """What to do about it, as part of a sentence."""
         if self.unset:
             return f"give --set {self.unset[0]}=FOLDER ({self.dataset.get or 'see its file'})"
         if self._named:
@@ -112,12 +112,12 @@ class Holding:
         return f"to put them there yourself: {self.dataset.get}" if self.dataset.get else "put them there"
 
     def request(self, timesteps: int) -> Request:
-        """What its loader is asked for."""
+        """The request for its loader."""
         return Request(self.root, timesteps, self.params)
 
     @property
     def _named(self) -> list[str]:
-        """Parameters that stand in the names of files."""
+        """Parameters used in the names of files."""
         fields = [field for file in self.dataset.files for _, field, _, _ in string.Formatter().parse(file)]
         named = list(dict.fromkeys(field for field in fields if field is not None))
         if unknown := [name for name in named if name not in self.params]:
@@ -131,7 +131,7 @@ class Holding:
         try:
             if not path.is_dir():
                 return path.stat().st_size
-            # A link to nothing has a size of its own: what to say of it is the loader's to say.
+            # A broken link has a size of its own; reporting it is up to the loader.
             sizes = [
                 os.stat(file, follow_symlinks=os.path.exists(file)).st_size
                 for folder, _, all_ in os.walk(path)
@@ -146,14 +146,14 @@ class Holding:
 
 
 def holding(dataset: Dataset, root: Path, given: Mapping[str, Value] | None = None) -> Holding:
-    """What is there of it. Raises BenchError for parameters that it does not take."""
+    """The files of a dataset. Raises BenchError for parameters that it does not have."""
     return Holding(dataset, root, dataset.settle(given or {}))
 
 
 def fetch(found: Holding) -> Holding:
-    """Download what is missing, by the dataset's own `download`; what is there stays as it is.
+    """Download missing files with the dataset's own `download`; present files stay as they are.
 
-    Raises BenchError if that fails, with what to do by hand; then nothing has changed.
+    Raises BenchError if that fails, with instructions for doing it by hand; then nothing has changed.
     """
     name, download = found.dataset.name, found.dataset.download
     if download is None or found.unset:
@@ -184,9 +184,9 @@ def fetch(found: Holding) -> Holding:
 
 
 def parse(dataset: Dataset, settings: list[str]) -> dict[str, Value]:
-    """The parameters in texts such as "pool=4", each of the type of its default.
+    """The parameters in strings such as "pool=4", each converted to the type of its default.
 
-    Raises BenchError for what is not such a text, or is given twice; `Dataset.settle` checks the rest.
+    Raises BenchError if a string is malformed or sets a parameter twice; `Dataset.settle` checks the rest.
     """
     values: dict[str, Value] = {}
     for text in settings:
@@ -207,21 +207,21 @@ def parse(dataset: Dataset, settings: list[str]) -> dict[str, Value]:
 
 
 def needs_package(error: BaseException | None) -> str | None:
-    """What to install, as a clause, where an error comes from a package that is missing."""
+    """What to install, as a clause, if an error is caused by a missing package."""
     if not isinstance(error, ModuleNotFoundError):
         return None
-    # The name on the index need not be that of the module; only installed packages tell.
+    # The name on the package index can differ from the module's; only installed packages tell.
     return f"the Python package {error.name} is not installed: pip install {(error.name or '').split('.')[0]}"
 
 
 def _download(found: Holding, download: Callable[[Path], None], into: Path) -> None:
     try:
-        # Libraries print there what they do.
+        # Libraries print progress to stdout.
         with redirect_stdout(sys.stderr):
             download(into)
     except Exception as problem:
         package = needs_package(problem) or needs_package(problem.__cause__)
-        # A loader's own sentence says enough where something is to be installed.
+        # If a package is missing, the loader's own message is enough.
         if package and isinstance(problem, BenchError):
             raise
         raise _failed(found, package or _reason(problem)) from problem
@@ -247,7 +247,7 @@ def _reason(problem: Exception) -> str:
 
 
 def _merge(fresh: Path, place: Path) -> None:
-    """Move each thing to its place, whole folders at once; what is there already stays."""
+    """Move everything into place, whole folders at once; existing files stay."""
     for source in sorted(fresh.iterdir()):
         target = place / source.name
         if not os.path.lexists(target):
@@ -257,7 +257,7 @@ def _merge(fresh: Path, place: Path) -> None:
 
 
 def _sweep(root: Path) -> None:
-    """Remove what a download left that was killed; one that is at work holds its lock."""
+    """Remove the remains of killed downloads; a running one holds its lock."""
     for left in root.glob(f"{STAGING}*"):
         lock = filelock.FileLock(left / "lock", timeout=0)
         try:

@@ -1,13 +1,13 @@
-"""What a dataset is to the harness: declared facts, a loader, and checked, split tensors.
+"""The interface of a dataset: declared facts, a loader, and checked splits.
 
 A dataset file declares one function:
 
     @dataset("digits", shape=(1, 8, 8), classes=10, licence="...", source="...")
     def digits(request: Request) -> Splits: ...
 
-Static samples are [N, *shape]; events are [N, T, *shape], declared by `events=True`, with T given by
-the request. A shape is (C, H, W), or (units,) for what has no space. Anything of float32, uint8 or
-int16 goes; batches reach the network as float32.
+Static samples are [N, *shape]. Event samples are [N, T, *shape], declared by `events=True`; the request gives
+T. A shape is (C, H, W), or (units,) for data without space. Samples can be float32, uint8 or int16; batches
+reach the network as float32.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from bench.errors import BenchError
 from bench.randomness import uniform
 
 SPLIT_SEED = 0x53504C4954
-"""Validation splits and subsets are the same in every cell: they never follow the cell's seed. It is no
-seed that a cell may have: augmentation, which draws by cell's seed and id, must not know the split."""
+"""Validation splits and subsets do not depend on the cell's seed, so they are the same in every cell. No cell
+can have this seed: augmentation draws by the cell's seed and id, and must be independent of the split."""
 
 
 Value = int | float | str
@@ -39,8 +39,10 @@ Value = int | float | str
 class Setting:
     """One parameter of a dataset.
 
-    default: its type is the parameter's. low, high: the range of a number, ends included. choices:
-    what a text may be, where not everything goes. help: what it is, in a few words.
+    default: its type is the parameter's type.
+    low, high: the range of a number, ends included.
+    choices: the allowed strings, if restricted.
+    help: a short description.
     """
 
     default: Value
@@ -52,10 +54,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class Request:
-    """What a loader is asked for.
+    """The arguments of a loader.
 
-    root: the data root, for sets that live on disk. params: a value for each declared `Setting`.
-    cache: the folder for frames; None for the one that `bench.data.frames` picks.
+    root: the data root, for datasets on disk.
+    params: a value for each declared `Setting`.
+    cache: the folder for frames; None for the default of `bench.data.frames`.
     """
 
     root: Path
@@ -68,7 +71,7 @@ class Request:
 class Split:
     """Samples x [N, ...], labels y [N] (int64), and ids [N] (int64) unique over the whole dataset.
 
-    x: a tensor, or samples that stay on disk until they are wanted.
+    x: a tensor, or samples that stay on disk until they are needed.
     """
 
     x: Tensor | Stored
@@ -88,9 +91,9 @@ class Split:
 class Splits:
     """Training, validation and test samples.
 
-    A loader may leave `val` empty: it is then cut out of the training set, stratified and with a
-    fixed seed. shape, classes: where the declaration leaves them to the data. note: what a reader of
-    the results should know of these samples, such as that they are not all.
+    val: if a loader leaves it empty, it is split off from the training set, stratified and with a fixed seed.
+    shape, classes: set them if the declaration leaves them to the data.
+    note: what readers of the results should know about these samples, for example that some are missing.
     """
 
     train: Split
@@ -102,24 +105,30 @@ class Splits:
 
 
 Augment = Callable[[Tensor, Tensor, int, int], Tensor]
-"""augment(x [B, ...], ids [B], epoch, seed) -> x, dtype kept: each sample's change depends on (seed,
-epoch, id) alone, never on what else is in the batch."""
+"""augment(x [B, ...], ids [B], epoch, seed) -> x, same dtype. Each sample's change depends only on (seed,
+epoch, id), never on the other samples in the batch."""
 Normalise = Callable[[Tensor], Tensor]
-"""normalise(x [B, ...]) -> float32, applied to every batch, after augmentation."""
+"""normalise(x [B, ...]) -> float32, applied to every batch after augmentation."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A dataset as the registry knows it.
 
-    shape: one sample at one time step, (C, H, W) or (units,). classes: the number of labels. Either
-    is None where it follows from the data. val_fraction: the share of the training set kept for
-    validation. augment: by the name that a recipe calls it. params: what a suite may set.
+    shape: that of one sample at one time step, (C, H, W) or (units,); None if it follows from the data.
+    classes: the number of labels; None if it follows from the data.
+    val_fraction: the share of the training set kept for validation.
+    augment: by the name that recipes use.
+    params: what a suite can set.
 
-    Of sets that are read from disk: files, what must be there, relative to the data root ({name}
-    stands for a parameter). get: where they come from. size: how large they are. download(root)
-    fetches them. verify(request) reads all of them and returns what it found, in a few words each;
-    raises BenchError at the first fault, naming file and record.
+    For datasets read from disk:
+
+    files: the required files, relative to the data root ({name} stands for a parameter).
+    get: where to get them.
+    size: how large they are.
+    download(root): downloads them.
+    verify(request): reads all of them and returns what it found, in a few words each; raises BenchError at
+        the first error, naming file and record.
     """
 
     name: str
@@ -140,7 +149,7 @@ class Dataset:
     verify: Callable[[Request], list[str]] | None = None
 
     def settle(self, given: Mapping[str, Value]) -> dict[str, Value]:
-        """Every parameter: the given value, else the default.
+        """Every parameter: the given value, otherwise the default.
 
         Raises BenchError for an unknown name, a wrong type, or a value out of range.
         """
@@ -220,9 +229,9 @@ def _settled(where: str, setting: Setting, value: Value) -> Value:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of data without holding it: the checksum that names it, and see `Splits`.
+    """Facts about data that do not require the data itself: its checksum, and the fields of `Splits`.
 
-    train_samples: those to train on; 0 where it is not known yet.
+    train_samples: the number of training samples; 0 if not known yet.
     """
 
     checksum: str
@@ -243,15 +252,15 @@ class Prepared(Facts):
 
     @property
     def facts(self) -> Facts:
-        """These alone."""
+        """The facts alone."""
         return Facts(self.checksum, self.shape, self.classes, self.note, train_samples=len(self.train))
 
 
 def prepare(found: Dataset, request: Request, subset: int | None = None) -> Prepared:
-    """Load, check, split, and cut down to `subset` training and validation samples in all.
+    """Load, check, split, and reduce to `subset` training and validation samples in total.
 
-    The test set is never cut. Raises BenchError where the data is missing, or is not what the
-    dataset declares: wrong shape, labels out of range, splits that overlap, with the numbers.
+    The test set is never reduced. Raises BenchError, with the numbers, if the data is missing, or does not
+    match the dataset's declaration: wrong shape, labels out of range, overlapping splits.
     """
     splits = found.load(request)
     train, val = splits.train, splits.val
@@ -288,9 +297,10 @@ def prepare(found: Dataset, request: Request, subset: int | None = None) -> Prep
 def stratified(labels: Tensor, count: int, name: str, ids: Tensor | None = None) -> Tensor:
     """Sorted indices of `count` samples, class shares kept to within one sample; fixed seed.
 
-    ids: what a sample's luck goes by, else its place; with ids that stay the same, a sample that is
-    missing changes little for the others. Largest-remainder rounding decides who gets the odd
-    sample. Raises BenchError if a class would get none.
+    ids: determine the random selection; without them, the position does. With fixed ids, removing a sample
+    hardly affects the others.
+
+    Largest-remainder rounding assigns the odd samples. Raises BenchError if a class would get none.
     """
     y = labels.numpy()
     classes, sizes = np.unique(y, return_counts=True)
@@ -303,7 +313,7 @@ def stratified(labels: Tensor, count: int, name: str, ids: Tensor | None = None)
             f"dataset {name}: {count} of {len(y)} samples leave class {classes[take.argmin()]} with none; "
             f"take at least {int(np.ceil(len(y) / sizes.min()))}"
         )
-    # A hash, not numpy's generator, whose stream may differ from one version to the next.
+    # A hash, not numpy's generator, whose stream can differ between versions.
     numbers = torch.arange(len(y)) if ids is None else ids
     luck = uniform(SPLIT_SEED, 0, numbers, draws=1).numpy()[:, 0]
     members = [np.flatnonzero(y == c) for c in classes]
@@ -361,7 +371,7 @@ def _checksum(*splits: Split) -> str:
         for part in (split.x, split.y, split.ids):
             digest.update(f"{part.dtype}{tuple(part.shape)}".encode())
             if isinstance(part, Stored):
-                # Its own checksum was made when it was written, from every byte.
+                # Its own checksum covers every byte and was computed when it was written.
                 digest.update(part.checksum.encode())
             else:
                 digest.update(np.ascontiguousarray(part.numpy()).data)
@@ -369,7 +379,7 @@ def _checksum(*splits: Split) -> str:
 
 
 def with_ids(x: Any, y: Any, start: int) -> Split:
-    """A split whose ids count up from `start`: what most loaders need."""
+    """A split whose ids count up from `start`, as most loaders need."""
     x = x if isinstance(x, Stored) else torch.as_tensor(x)
     y = torch.as_tensor(y, dtype=torch.int64)
     return Split(x, y, torch.arange(start, start + len(y)))

@@ -1,4 +1,4 @@
-"""What datasets of pictures that torchvision reads have in common."""
+"""Shared code for image datasets that torchvision reads."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from bench.errors import BenchError
 
 
 def normaliser(mean: Sequence[float], std: Sequence[float]) -> Normalise:
-    """Turns pictures [B, C, H, W] of 0..255 into float32 of mean 0 and about unit deviation.
+    """Normalises images [B, C, H, W] in 0..255 to float32 with mean 0 and about unit deviation.
 
-    mean, std: per channel, of pictures in [0, 1].
+    mean, std: per channel, for images in [0, 1].
     """
 
-    @cache  # Copied to a GPU for every batch, they would make the training wait for it.
+    @cache  # Copying them to a GPU for every batch would stall training.
     def numbers(device: torch.device) -> tuple[Tensor, Tensor]:
         center, scale = (255 * torch.tensor(v, device=device).view(-1, 1, 1) for v in (mean, std))
         return center, scale
@@ -34,7 +34,7 @@ def normaliser(mean: Sequence[float], std: Sequence[float]) -> Normalise:
 
 
 def torchvision_for(dataset: str, module: str = "torchvision.datasets") -> ModuleType:
-    """The module of torchvision, imported now, since that takes a second. Raises BenchError."""
+    """The torchvision module, imported lazily since that takes a second. Raises BenchError if missing."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

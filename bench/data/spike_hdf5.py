@@ -1,12 +1,12 @@
-"""Spike recordings in HDF5, laid out as the Spiking Heidelberg Digits are, and their binning.
+"""Spike recordings in HDF5, in the layout of the Spiking Heidelberg Digits, and their binning.
 
-    spikes/times   N recordings of any length: when each event came, in seconds, ascending (float)
-    spikes/units   as long as the times: which input unit sent it (whole numbers from 0)
+    spikes/times   N recordings of any length: time of each event in seconds, ascending (float)
+    spikes/units   as long as the times: input unit of each event (whole numbers from 0)
     labels [N]     whole numbers
-    extra/speaker  [N], whole numbers; not every file has them
+    extra/speaker  [N], whole numbers; optional
 
-Layout: Cramer et al., "The Heidelberg Spiking Data Sets for the Systematic Evaluation of Spiking
-Neural Networks", TNNLS 2022, https://doi.org/10.1109/TNNLS.2020.3044364. N recordings, E events in one.
+Layout: Cramer et al., "The Heidelberg Spiking Data Sets for the Systematic Evaluation of Spiking Neural
+Networks", TNNLS 2022, https://doi.org/10.1109/TNNLS.2020.3044364. N recordings, E events in one.
 """
 
 from __future__ import annotations
@@ -28,23 +28,25 @@ from bench.errors import BenchError
 
 MICROSECONDS = 1_000_000
 PARAMS = {
-    # What the examples of SHD's authors take (https://github.com/fzenke/spytorch, tutorial 4).
-    "duration": Setting(1.4, low=0.001, high=3600.0, help="seconds shared out among the time steps"),
-    "pool": Setting(1, low=1, help="neighbouring units summed into one; divides their number"),
+    # The value in the examples of SHD's authors (https://github.com/fzenke/spytorch, tutorial 4).
+    "duration": Setting(1.4, low=0.001, high=3600.0, help="seconds, divided evenly into the time steps"),
+    "pool": Setting(1, low=1, help="neighbouring units to sum into one; must divide the number of units"),
 }
-"""What a suite may set of each dataset that is read here."""
+"""Parameters of every dataset that is read here."""
 
 Times = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
 
 
 class SpikeFile:
-    """An open file whose form is checked; to be used in a `with`.
+    """An open file with checked layout; use it in a `with` statement.
 
-    labels [N] and speakers [N], None where the file has none. units: how many there are. classes:
-    how many; None for those of the labels, all of which must then occur.
+    labels: [N].
+    speakers: [N], None if the file has none.
+    units: the number of units.
+    classes: the number of classes; None takes it from the labels, which must then all occur.
 
-    Raises BenchError, naming file and record, if this is no such file or labels are out of range.
+    Raises BenchError, naming file and record, if the file has another layout or labels are out of range.
     """
 
     def __init__(self, path: Path, units: int, classes: int | None = None) -> None:
@@ -55,7 +57,7 @@ class SpikeFile:
         self.path, self.units = path, units
         with ExitStack() as undo:
             try:
-                # Many may read a file at once, also where nobody may write a lock.
+                # Several processes can read a file at once, even if no lock can be written.
                 self._file = undo.enter_context(h5py.File(path, "r", locking="best-effort"))
                 self._times = self._ragged("spikes/times", "f", "seconds as floating-point numbers")
                 self._units = self._ragged("spikes/units", "iu", "whole numbers")
@@ -89,8 +91,8 @@ class SpikeFile:
     def events(self, i: int) -> tuple[Times, Whole]:
         """Times [E] in seconds and units [E] of recording i.
 
-        Raises BenchError, naming file and record, if they are not those of one recording: different
-        in number, not finite, before 0, out of order, or of a unit that there is not.
+        Raises BenchError, naming file and record, if they are not a valid recording: different in number, not
+        finite, before 0, out of order, or with a unit that does not exist.
         """
         where = f"{self.path}, record {i}"
         try:
@@ -135,7 +137,7 @@ class SpikeFile:
         import h5py
 
         found = self._array(key)
-        # Recordings that are all of one length may also be the rows of a table.
+        # Recordings of equal length can also be rows of a table.
         base = found.dtype if found.ndim == 2 else h5py.check_vlen_dtype(found.dtype)
         if base is None or found.ndim > 2 or np.dtype(base).kind not in kinds:
             raise BenchError(
@@ -155,9 +157,10 @@ class SpikeFile:
 
 
 def check_labels(where: Path, labels: Whole, classes: int | None) -> int:
-    """The number of classes, after a look at labels [N].
+    """The number of classes, after checking labels [N].
 
-    classes: what it should be; None if the labels decide, each from 0 to the largest occurring.
+    classes: the expected number; if None, labels must cover all classes from 0 to the largest label.
+
     Raises BenchError, naming the record or the class.
     """
     known = max(int(labels.max()) + 1, 1) if classes is None else classes
@@ -168,7 +171,7 @@ def check_labels(where: Path, labels: Whole, classes: int | None) -> int:
             f"{where}, record {i}: label {labels[i]} is not one of the {known} classes 0 to {known - 1}"
         )
     if classes is None:
-        # A set, since one wild label must not ask for a table as long as itself.
+        # A set: a single huge label must not allocate a table of its size.
         present = set(labels.tolist())
         missing = next((c for c in range(known) if c not in present), None)
         if missing is not None:
@@ -187,16 +190,19 @@ def load(
     classes: int | None,
     need_speakers: bool = False,
 ) -> dict[str, Kept]:
-    """Frames of each file, [N, T, units / pool] in `Kept.x`, from the cache or made now.
+    """Frames of each file, [N, T, units / pool] in `Kept.x`, from the cache or created now.
 
     They are uint8, or int16 if pool is above 1.
 
-    request: T, and the parameters of `PARAMS`. files: the training file first, by the name of the
-    split; classes None stands for what its labels say. `Kept.extra` has "late" [N], how many events
-    came after the duration and were left out, and "speaker" [N] where the file has it.
+    request: T, and the parameters in `PARAMS`.
+    files: by the name of the split, training file first.
+    classes: None takes the number from the labels.
 
-    Raises BenchError: see `SpikeFile` and `bench.data.frames.frames`; also if pool does not divide the
-    units, speakers are needed and missing, or a recording lies wholly after the duration.
+    `Kept.extra` has "late" [N], the number of events after the duration, which are dropped, and "speaker" [N]
+    if the file has it.
+
+    Raises BenchError as in `SpikeFile` and `bench.data.frames.frames`, and if pool does not divide the units,
+    speakers are needed and missing, or all events of a recording lie after the duration.
     """
     duration, pool = float(request.params["duration"]), int(request.params["pool"])
     if units % pool:
@@ -219,7 +225,7 @@ def load(
             return made
 
         shape = (request.timesteps, units // pool)
-        # Sums over units grow beyond a byte sooner, and still take no more room than the units would.
+        # Sums over units overflow a byte sooner, and still take no more space than the units would.
         dtype = "uint8" if pool == 1 else "int16"
         return frames(request, name, settings, list(files.values()), shape, dtype, parts)
 
@@ -227,14 +233,14 @@ def load(
 def count(
     times: Times, units: Whole, timesteps: int, duration: float, channels: int, pool: int = 1
 ) -> tuple[Whole, int]:
-    """Events counted, [T, channels / pool], and how many came too late to be.
+    """Event counts, [T, channels / pool], and the number of events that came too late.
 
-    times, units: [E]. Step k counts the events of [k, k+1)·duration/T seconds, channel c those of
-    units pool·c to pool·c + pool - 1; an event at `duration` or after is late. Times and duration
-    are first rounded to whole microseconds, so that no rounding of a quotient moves an event.
+    times, units: [E]. Step k counts the events in [k, k+1)·duration/T seconds; channel c counts those of
+    units pool·c to pool·c + pool - 1. Events at `duration` or later are late. Times and duration are first
+    rounded to whole microseconds, so that no rounding of a quotient moves an event.
     """
     end = round(duration * MICROSECONDS)
-    # Far beyond the end all times are alike, and none may overflow.
+    # Clip times far beyond the end, so that none overflows.
     ticks = np.rint(np.minimum(times, 2 * duration) * MICROSECONDS).astype(np.int64)
     inside = ticks < end
     step = ticks[inside] * timesteps // end
@@ -245,11 +251,10 @@ def count(
 
 
 def held_out(speakers: Whole, labels: Whole, fraction: float, name: str) -> tuple[Tensor, list[int]]:
-    """Which recordings are those of the speakers held out (bool [N]), and these speakers' numbers.
+    """The recordings of held-out speakers (bool [N]), and these speakers' numbers.
 
-    Speakers are held out from the highest number down: as many as bring their share of the
-    recordings nearest to `fraction` (fewer, if two are equally near), every class being left on both
-    sides. Raises BenchError if no number of them does.
+    Speakers are held out from the highest number down, as many as bring their share of the recordings nearest
+    to `fraction` (fewer on a tie), with every class on both sides. Raises BenchError if that is impossible.
     """
     known = np.unique(speakers)
     every = len(np.unique(labels))
@@ -269,7 +274,7 @@ def held_out(speakers: Whole, labels: Whole, fraction: float, name: str) -> tupl
 
 
 def late_note(kept: Mapping[str, Kept], duration: float) -> str:
-    """What to say of events left out for coming after the duration; "" if there are none."""
+    """A note on events dropped after the duration; "" if there are none."""
     found = {each: part.extra["late"] for each, part in kept.items()}
     said = [
         f"{late.sum():,} in {(late > 0).sum():,} {each} recordings"
@@ -280,9 +285,9 @@ def late_note(kept: Mapping[str, Kept], duration: float) -> str:
 
 
 def verify(name: str, files: Mapping[str, Path], units: int, classes: int | None) -> list[str]:
-    """Read every record of every file, and say what is there; files and classes as for `load`.
+    """Read every record of every file and summarise the content; files and classes as for `load`.
 
-    Raises BenchError at the first fault, naming file and record.
+    Raises BenchError at the first error, naming file and record.
     """
     facts = []
     _require(name, files)
@@ -315,7 +320,7 @@ def _part(file: SpikeFile, timesteps: int, duration: float, pool: int) -> Part:
 
     def read(i: int) -> Whole:
         times, units = file.events(i)
-        # The array is kept after the last recording has been read, when all of it is known.
+        # The array is saved only after the last recording has been read, when it is complete.
         counts, late[i] = count(times, units, timesteps, duration, file.units, pool)
         if late[i] and late[i] == len(times):
             raise BenchError(

@@ -1,4 +1,4 @@
-"""Which of our methods equals a library's, at which parameters: declared there, measured here."""
+"""Which of our methods equals a library function, and at which parameters: declared there, measured here."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from bench.measures.probe import Probe
 from bench.registry import Registry, missing_packages
 
 REACH = 5.0
-"""Compared for |x| up to this; beyond, in float64 too, some of the libraries' functions overflow."""
+"""Derivatives are compared for |x| up to this. Beyond it some library functions overflow, even in float64."""
 
 
 def conversions(found: Registry) -> list[dict[str, Any]]:
-    """A row for each method that declares a twin.
+    """One row for each method that declares a twin.
 
-    difference: the largest one between the two derivatives, as autograd delivers them in float64,
-    relative to the largest value; None where there is no twin, or the library is not installed. why:
-    the reason, if no value of ours equals theirs.
+    difference: the largest difference between the two derivatives, as autograd delivers them in float64,
+        relative to the largest value; None if there is no twin or the library is not installed.
+    why: the reason, if none of our parameter values reproduces the library function.
     """
     rows = []
     for name, entry in found.methods.items():
@@ -33,15 +33,15 @@ def conversions(found: Registry) -> list[dict[str, Any]]:
 
 
 def difference(found: Registry, name: str) -> float:
-    """How far a method's derivative is from its twin's, relative to its largest value.
+    """How far a method's derivative is from its twin's, relative to the twin's largest value.
 
-    Raises BenchError if the twin is no method, KeyError if `name` has no twin.
+    Raises BenchError if the twin is not a known method, KeyError if `name` declares no twin.
     """
     theirs = found.method(name).item
     twin = theirs.twin
     if twin is None:
         raise KeyError(name)
-    # Off the round numbers: at a kink the two may choose different sides.
+    # Avoid round numbers: at a kink the two may pick different sides.
     x = torch.linspace(-REACH, REACH, 4002, dtype=torch.float64)
     ours = Probe(found.method(twin.method).item, twin.params).eval().gradient(x)
     reference = Probe(theirs).eval().gradient(x)

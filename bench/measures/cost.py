@@ -1,11 +1,11 @@
-"""Spikes, synaptic operations and MACs of an inference, counted while it runs, and an estimate of energy.
+"""Counts spikes, synaptic operations and MACs during inference, and estimates energy.
 
-A synaptic operation is one spike that reaches one weight: an addition. An activation that is a whole
-number n counts n, as the sum of spikes over a shortcut is. A mean or an average pool is folded into the
-weights after it: the spikes count, not their averages. A layer fed by real numbers multiplies: each of
-its inputs, zero or not, times each weight that it reaches is a MAC. At the borders of a picture an input
-reaches fewer weights, and padding reaches none. Biases, norms (which the weights take in) and the neurons
-themselves are not counted. See docs/cost.md.
+A synaptic operation is one spike that reaches one weight: an addition. An activation that is a whole number n
+counts as n spikes, as in the sum of spikes over a shortcut. Means and average pools are folded into the
+weights that follow: the spikes count, not their averages. A layer fed by real numbers multiplies: each of its
+inputs, zero or not, times each weight that it reaches is a MAC. At image borders an input reaches fewer
+weights; padding reaches none. Biases, norms (folded into the weights) and the neurons themselves are not
+counted. See docs/cost.md.
 """
 
 from __future__ import annotations
@@ -29,21 +29,22 @@ PICOJOULE_PER_SOP = 0.9
 Horowitz, Computing's energy problem (and what we can do about it), ISSCC 2014, fig. 1.1.9.
 """
 ROWS = 256
-"""Added up in float32, which is exact for values below 2**16; the sums of these in float64."""
+"""So many rows are summed in float32, which is exact for values below 2**16; these sums are added in float64.
+"""
 
 
 class Counts:
-    """What has been counted so far, over all samples; whole numbers, exact in float64 up to 2**53."""
+    """Totals so far, over all samples. Whole numbers, exact in float64 up to 2**53."""
 
     def __init__(self) -> None:
         self.samples = 0
-        # On the device of the network as soon as it has computed something.
+        # Moves to the network's device with the first operation.
         self.spikes = self.sops = self.macs = torch.zeros((), dtype=torch.float64)
 
     def per_sample(self) -> dict[str, float]:
-        """The columns; energy in microjoule, an estimate.
+        """The columns of the record; energy is an estimate, in microjoules.
 
-        Raises ValueError where there was no sample.
+        Raises ValueError if no sample has been counted.
         """
         if not self.samples:
             raise ValueError("nothing has been counted: the network has seen no sample")
@@ -58,10 +59,10 @@ class Counts:
 
 @contextmanager
 def counting(network: Network) -> Iterator[Counts]:
-    """Count what the network does inside, in evaluation mode and without gradients.
+    """Count the operations inside the network, in evaluation mode and without gradients.
 
-    No number that it computes is changed, and afterwards it is as it was. A neuron's observer is called
-    as before. Raises BenchError at an operation that cannot be counted.
+    The network's outputs do not change, and its state is restored on exit. A neuron's own observer is still
+    called. Raises BenchError if an operation cannot be counted.
     """
     counts = Counts()
     following = Following(partial(_count_layer, counts))
@@ -83,8 +84,8 @@ def _enter(counts: Counts, following: Following, network: nn.Module, inputs: tup
     (x,) = inputs
     assert isinstance(network, Network)
     counts.samples += len(x)
-    # A picture's values are real even where they happen to be whole, and so is all of a network without
-    # spikes, which has no use for events.
+    # Pixel values are real numbers even if they happen to be whole. So are all values in a network without
+    # spikes, which cannot make use of events.
     spiking = any(type(surrogate).activation is None for surrogate in network.surrogates)
     if spiking and network.is_events(x):
         following.mark(x, Mark(_is_whole(x), x.abs().double()))
@@ -106,12 +107,12 @@ def _observe(
 
 
 def _is_whole(x: Tensor) -> Tensor:
-    """Whether all values are whole numbers, without waiting for the answer."""
+    """Whether all values are whole numbers, as a tensor: no synchronisation."""
     return x.frac().abs_().sum() == 0
 
 
 def _is_scaled(out: Tensor, s: Tensor) -> Tensor:
-    """Whether [B, C, ...] is s times a constant of each channel, up to sign and rounding."""
+    """Whether [B, C, ...] is s times one constant per channel, up to sign and rounding."""
     out, s = out.abs(), s.abs()
     others = [d for d in range(s.ndim) if d != 1]
     most = out.amax(others, keepdim=True)
@@ -135,16 +136,18 @@ def _count_layer(
 
 
 def _over_rows(x: Tensor, keep: int) -> Tensor:
-    """The sum over all dimensions but the last `keep`, in float64; exact for whole numbers: see ROWS."""
+    """The sum over all but the last `keep` dimensions, in float64; exact for whole numbers, see ROWS."""
     total = torch.stack([rows.sum(0).double() for rows in x.split(ROWS)]).sum(0)
     others = tuple(range(total.ndim - keep))
     return total.sum(others) if others else total
 
 
 class _FanOut(NamedTuple):
-    """Of a layer. reached: the weights that an input reaches at each place [*S], float64; total: their sum.
+    """Fan-out of a layer.
 
-    S: the dimensions of space, none in a linear layer.
+    reached: the number of weights that an input at each position [*S] reaches, float64.
+    total: their sum.
+    S: the spatial dimensions, none in a linear layer.
     """
 
     reached: Tensor
@@ -168,7 +171,7 @@ def _fan_of_convolution(
     sizes, kernels = input.shape[-dims:], weight.shape[2:]
     strides, dilations = _each(stride, dims), _each(dilation, dims)
     if padding == "same":
-        # Torch puts the odd one at the end.
+        # Torch adds the odd element at the end.
         span = [d * (k - 1) for k, d in zip(kernels, dilations, strict=True)]
         pads = [(s // 2, s - s // 2) for s in span]
     else:
@@ -187,7 +190,7 @@ _Axis = tuple[int, int, int, tuple[int, int], int]
 
 @lru_cache(maxsize=512)
 def _reached(outputs: int, axes: tuple[_Axis, ...], device: torch.device) -> _FanOut:
-    """axes: size, kernel, stride, padding at both ends, dilation of each dimension of space."""
+    """axes: size, kernel, stride, padding at both ends and dilation of each spatial dimension."""
     reached = torch.tensor(outputs, dtype=torch.float64)
     for axis in axes:
         reached = reached[..., None] * torch.tensor(_taps(*axis), dtype=torch.float64)
@@ -195,7 +198,7 @@ def _reached(outputs: int, axes: tuple[_Axis, ...], device: torch.device) -> _Fa
 
 
 def _taps(size: int, kernel: int, stride: int, pads: tuple[int, int], dilation: int) -> list[int]:
-    """At how many of its offsets a kernel meets each place along one dimension."""
+    """How many kernel offsets meet each position along one dimension."""
     taps = [0] * size
     last = size + sum(pads) - dilation * (kernel - 1) - 1
     for start in range(-pads[0], last - pads[0] + 1, stride):

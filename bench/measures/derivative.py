@@ -1,6 +1,6 @@
-"""The surrogate derivative h of one layer: where its potentials are, and over all of its range.
+"""The surrogate derivative h of one layer: at its potentials, and over its whole range.
 
-For every method h is what autograd delivers, whether it declares a shape or calls a library's function.
+h is always what autograd delivers, whether a method declares a shape or calls a library function.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from torch import Tensor, nn
 from bench.model.neuron import Moment, SpikingNeuron
 
 REACH = 8.0
-"""How far the range is looked at on both sides, in thresholds."""
+"""Half-width of the sampled range, in thresholds."""
 POINTS = 2049
-"""Of the range, 0 among them; they lie denser toward it, 1/40 of a threshold apart at its ends."""
+"""Points in the range, including 0. They are denser toward 0; at the ends they are 1/40 of a threshold apart.
+"""
 FEW_POINTS = 129
-"""Where neurons of one channel differ in their parameters: no more than half a batch of 256."""
+"""Points if neurons within one channel differ in their parameters: at most half a batch of 256."""
 
 
 class Derivative:
     """h in one layer.
 
-    peak: at the last moment, the maximum of each neuron's h over the range and all that was seen; of a
-    shape that broadcasts to [1, C, ...], one number where all neurons share one h.
+    peak: the maximum of each neuron's h over the range and all potentials seen, at the last moment. Its shape
+    broadcasts to [1, C, ...]; a single number if all neurons share one h.
     """
 
     def __init__(self, neuron: SpikingNeuron) -> None:
@@ -36,7 +37,7 @@ class Derivative:
         self._curve: tuple[Tensor, Tensor] | None = None
 
     def at(self, moment: Moment) -> Tensor:
-        """h(u - threshold), [B, C, ...]; looks at the range too."""
+        """h(u - threshold), [B, C, ...]. Also samples the range."""
         params = {k: v.detach() if isinstance(v, Tensor) else v for k, v in moment.params.items()}
         threshold = moment.threshold
         x = moment.u.detach() - (threshold.detach() if isinstance(threshold, Tensor) else threshold)
@@ -46,16 +47,17 @@ class Derivative:
             self.peak = h.amax(0, keepdim=True)
         else:
             highest = self._curve[1].amax(0, keepdim=True)
-            # Neurons with the same h share what was seen of it.
+            # Neurons that share one h also share its observed maximum.
             shared = [d for d in range(h.ndim) if d == 0 or highest.shape[d] == 1]
             self.peak = torch.maximum(highest, h.amax(shared, keepdim=True))
         return h
 
     def extent(self, moment: Moment) -> dict[str, Tensor]:
-        """width: the parameter of this name, else the full width at half maximum. height: the maximum.
+        """Width and height of h, averaged over channels.
 
-        Means over channels. No width under an activation, and NaN where h does not fall to half its
-        maximum in the range.
+        width: the parameter of this name, otherwise the full width at half maximum. Absent under an
+            activation; NaN if h does not fall to half its maximum within the range.
+        height: the maximum of h.
         """
         height = {"height": self.peak.mean(dtype=torch.float64)}
         width = moment.params.get("width")
@@ -66,29 +68,29 @@ class Derivative:
         return {"width": _full_width(*self._curve).mean(), **height}
 
     def _over_range(self, x: Tensor, t: int, params: dict[str, Any]) -> tuple[Tensor, Tensor] | None:
-        """Points [G] and h there, one curve for all, for each channel or for each neuron [G, C, ...].
+        """Points [G] and h there: one curve for all neurons, per channel, or per neuron, [G, C, ...].
 
-        None where it cannot be told, as for a method that keeps something of the shape of its batch.
+        None if it cannot be evaluated, for example if a method stores a tensor of the shape of its batch.
         """
         reach = REACH * self.neuron.threshold
         ones = [1 for _ in x.shape[2:]]
         for shape, points in (([1, *ones], POINTS), ([x.shape[1], *ones], POINTS), (x.shape[1:], FEW_POINTS)):
             if not all(_broadcasts(v, shape) for v in params.values() if isinstance(v, Tensor)):
                 continue
-            # In 16 bits neighbouring points would be one.
+            # In 16 bits neighbouring points would coincide.
             dtype = torch.promote_types(x.dtype, torch.float32)
             even = torch.linspace(-1, 1, points, dtype=dtype, device=x.device)
             line = reach * even**3
             grid = line.view(-1, *(1 for _ in shape)).expand(-1, *shape).contiguous()
             try:
-                # Some libraries' derivatives are NaN far from the threshold.
+                # Some library derivatives are NaN far from the threshold.
                 return line, self._slope(grid, t, params, None).nan_to_num(0.0, 0.0, 0.0)
             except Exception:
                 continue
         return None
 
     def _slope(self, x: Tensor, t: int, params: dict[str, Any], noise: Tensor | None) -> Tensor:
-        """The derivative at x, of its shape; x must be nobody else's."""
+        """The derivative at x, of the shape of x. The caller must own x: it is set to require gradients."""
         surrogate = self.neuron.surrogate
         activation = type(surrogate).activation
         with torch.enable_grad(), _as_it_was(surrogate):
@@ -106,9 +108,9 @@ class Derivative:
 
 
 def _full_width(x: Tensor, curve: Tensor) -> Tensor:
-    """Full width at half maximum around the maximum of each curve [G, ...] over points [G]; float64.
+    """Full width at half maximum around the peak of each curve [G, ...] over points [G]; float64.
 
-    The crossings lie on the line between two points. NaN where a curve does not fall to its half.
+    Crossings are interpolated linearly. NaN if a curve does not fall to half its maximum.
     """
     curve = curve.double().flatten(1)
     x = x.double()
@@ -129,13 +131,13 @@ def _full_width(x: Tensor, curve: Tensor) -> Tensor:
 
 @contextmanager
 def _as_it_was(module: nn.Module) -> Iterator[None]:
-    """A block after which a module holds what it held before, buffers among it."""
+    """Restores a module's state on exit, buffers included."""
     kept = []
     for part in module.modules():
         state = vars(part)
         kept.append((state, {k: copy.copy(v) if isinstance(v, dict | list) else v for k, v in state.items()}))
         for name, buffer in part.named_buffers(recurse=False):
-            # Written in place it would be another one for the pass that is under way.
+            # Clone: an in-place write would change the buffer that the current pass uses.
             part._buffers[name] = buffer.clone()
     try:
         yield

@@ -1,6 +1,6 @@
-"""The derivative of each method of a suite, drawn once and kept, so that a report needs no torch.
+"""The derivative curve of each method of a suite, computed once and stored, so that a report needs no torch.
 
-<results>/derivatives/<suite>/ID.json: h(x) at v_th = 0.5, as autograd delivers it in the first step of a
+<results>/derivatives/<suite>/ID.json: h(x) at v_th = 0.5, as autograd delivers it in the first step of
 training. The id is a hash of the method, its parameters, and the file that defines it.
 """
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 SCHEMA = 1
 POINTS = 161
 REACH = 2.0
-"""Potentials above and below the threshold that are drawn: four thresholds."""
+"""Range of potentials drawn above and below the threshold: four thresholds."""
 DIGITS = 5
 
 
 class Of(NamedTuple):
-    """Whose derivative: a method with its parameters, as the file with this digest defines it."""
+    """What a curve belongs to: a method with its parameters, as defined by the file with this digest."""
 
     method: str
     params: Mapping[str, float | None]
@@ -44,9 +44,11 @@ class Of(NamedTuple):
 
 
 class Derivative(BaseModel):
-    """A curve. x: membrane potential minus threshold; h: None where it is not finite.
+    """A curve.
 
-    problem: why there is no curve, or why it is another at each look; else "".
+    x: membrane potential minus threshold.
+    h: None at points where it is not finite.
+    problem: why there is no curve, or that it differs between evaluations; otherwise "".
     """
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False, populate_by_name=True)
@@ -61,7 +63,7 @@ class Derivative(BaseModel):
 
 
 def wanted(records: Iterable[Mapping[str, Any]]) -> dict[str, Of]:
-    """By id, what the methods of these records are; without references, which have no surrogate."""
+    """The methods of these records by id, without references, which have no surrogate."""
     found: dict[str, Of] = {}
     for record in records:
         if record["method"]["kind"] != "reference" and "method" in record.get("digests", {}):
@@ -71,13 +73,13 @@ def wanted(records: Iterable[Mapping[str, Any]]) -> dict[str, Of]:
 
 
 def of_record(record: Mapping[str, Any]) -> Of:
-    """Whose derivative a run trained with."""
+    """The method that a run trained with."""
     method = record["cell"]["method"]
     return Of(method["name"], method["params"], record["digests"]["method"])
 
 
 def read(results: Path, suite: str, ids: Iterable[str]) -> dict[str, Derivative]:
-    """Those that are there and whole, by id."""
+    """The stored curves that exist and are intact, by id."""
     found = {}
     for name in ids:
         try:
@@ -91,9 +93,9 @@ def read(results: Path, suite: str, ids: Iterable[str]) -> dict[str, Derivative]
 
 
 def complete(results: Path, suite: str, missing: Iterable[Of], registry: Registry) -> None:
-    """Draw and keep those whose method is installed as it was then.
+    """Compute and store the missing curves whose method is still installed unchanged.
 
-    Raises OSError where they cannot be kept.
+    Raises OSError if they cannot be stored.
     """
     for of in missing:
         entry = registry.methods.get(of.method)

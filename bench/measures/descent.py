@@ -1,11 +1,11 @@
 """Whether the surrogate gradient points downhill on the loss of the spiking network itself.
 
-The loss L is that of the task, with spikes that are 0 or 1 and without a method's noise or extra loss,
-batch statistics in the norms, float64, on the device of the network. theta are the weights of the synapses,
-readout included: not norms, neurons or what a method learns. g is the surrogate gradient of L there.
+L is the task loss with spikes of 0 or 1, without a method's noise or extra loss, with batch statistics in the
+norms, in float64, on the network's device. theta are the synaptic weights, readout included, but not the
+parameters of norms, neurons or methods. g is the surrogate gradient of L at theta.
 
-Where a batch in float64 would not fit in AT_ONCE bytes, L is the mean over parts of it as equal as can be,
-each with statistics of its own, as batches have in training.
+If a batch does not fit in AT_ONCE bytes in float64, L is the mean over parts of it, as equal in size as
+possible, each with its own statistics, as batches have in training.
 """
 
 from __future__ import annotations
@@ -25,42 +25,43 @@ from bench.randomness import derive, drawing_from
 from bench.suite import Profile
 
 STEPS = {"1e-3": 1e-3, "1e-2": 1e-2}
-"""Lengths of the steps that are tried, in lengths of theta."""
+"""Step lengths, relative to |theta|."""
 DIRECTIONS = 64
 SIGMA = 1e-2
-"""Half the distance over which the loss is differenced, in lengths of theta."""
+"""Half the interval of the finite differences, relative to |theta|."""
 
 BACK_TOO = 3
-"""A pass there and back takes as long as so many there."""
+"""Cost of a forward and backward pass, in forward passes."""
 FLOAT64 = {"cpu": 2, "cuda": 64}
-"""How many times as long as in float32 a pass takes: on a GPU, by the rate of those made for games."""
+"""How many times slower a pass is in float64 than in float32. GPU: the rate of consumer GPUs."""
 REDUCED = 8
-"""How many times as fast as in float32 a GPU trains in 16 bits or TF32."""
+"""How many times faster a GPU trains in 16 bits or TF32 than in float32."""
 SHARE = 0.5
-"""Of the time that training takes: each of the two functions here may take it, before and after together."""
+"""Share of the training time that each of the two measurements may take, before and after training together.
+"""
 FREE = 10**11
-"""Multiplications that may be done whatever training takes: some ten seconds on one thread."""
+"""Multiplications that are always allowed, however short the training: some ten seconds on one thread."""
 AT_ONCE = 8 * 2**30
 BYTES = 16 * 8
-"""Kept for the way back, in float64, for each number that enters a neuron; on the large side."""
+"""Bytes kept for the backward pass, in float64, per number that enters a neuron; a high estimate."""
 FEWEST = 8
-"""Samples in a part: with fewer, statistics of a batch mean little."""
+"""Fewest samples in a part: with fewer, batch statistics mean little."""
 
 Direction = Sequence[Tensor]
 
 
 class LeftOut(Exception):
-    """What is not looked at, since it would take too long beside the training."""
+    """A measurement was skipped because it would take too long compared with the training."""
 
 
 def descent_gains(
     network: Network, batches: Sequence[tuple[Tensor, Tensor]], seed: int
 ) -> dict[str, float | None]:
-    """By what share of itself the loss falls along g: (L(theta) - L(theta - eps |theta| g/|g|)) / L(theta).
+    """Relative fall of the loss along g: (L(theta) - L(theta - eps |theta| g/|g|)) / L(theta).
 
-    Medians over batches, for eps of 1e-3 and 1e-2, and beside each the same for a random direction, one a
-    batch. 0 where g is zero everywhere, since then nothing moves; None where a loss is not finite or
-    already 0. The network is left as it is, and so are all generators.
+    Medians over batches, for eps of 1e-3 and 1e-2, and the same for a random direction, one per batch. 0 if g
+    is zero everywhere, since then nothing moves; None if a loss is not finite or already 0. The network and
+    all random generators keep their state.
     """
     landscape = _Landscape(network, seed, at_once(network, batches[0][0]))
     found: dict[str, list[float]] = {}
@@ -76,10 +77,10 @@ def descent_gains(
 
 
 def finite_difference_agreement(network: Network, x: Tensor, y: Tensor, seed: int) -> float | None:
-    """The correlation, over 64 random directions d of length 1, of g·d with the slope of the loss.
+    """The correlation of g·d with the slope of the loss, over 64 random directions d of length 1.
 
-    The slope is (L(theta + s d) - L(theta - s d)) / 2s with s of 1e-2 |theta|. None where one of the two
-    does not vary, or is not finite. Costs 128 forward passes.
+    The slope is (L(theta + s d) - L(theta - s d)) / 2s with s = 1e-2 |theta|. None if either does not vary or
+    is not finite. Costs 128 forward passes.
     """
     landscape = _Landscape(network, seed, at_once(network, x))
     _, gradient = landscape.gradient(x, y)
@@ -89,7 +90,7 @@ def finite_difference_agreement(network: Network, x: Tensor, y: Tensor, seed: in
         products = [torch.sum(g * d) for g, d in zip(gradient, direction, strict=True)]
         told.append(float(sum(products)) / _length(direction))
         ahead, behind = (landscape.loss(x, y, direction, sign * SIGMA) for sign in (1, -1))
-        # Without the constant 2 s: a correlation has no scale.
+        # The constant 2 s is left out: it does not affect a correlation.
         seen.append(ahead - behind)
     if not (np.isfinite([told, seen]).all() and np.ptp(told) and np.ptp(seen)):
         return None
@@ -97,7 +98,7 @@ def finite_difference_agreement(network: Network, x: Tensor, y: Tensor, seed: in
 
 
 def gain_passes(samples: int) -> int:
-    """Passes of a sample that `descent_gains` takes on so many, before and after training together."""
+    """Single-sample passes of `descent_gains` on so many samples, before and after training together."""
     return 2 * samples * (BACK_TOO + 2 * len(STEPS))
 
 
@@ -107,11 +108,13 @@ def agreement_passes(samples: int) -> int:
 
 
 def afford(network: Network, x: Tensor, passes: int, trained: int, profile: Profile) -> None:
-    """Raises LeftOut where so many passes of a sample in float64 would take too long beside the training.
+    """Raises LeftOut if so many float64 passes of a sample would take too long compared with the training.
 
-    x: samples [B, ...] as the network takes them. trained: samples that training takes, over all epochs.
-    Both are counted, not timed, on the shapes of the network alone: all methods and seeds are treated alike,
-    on whatever machine.
+    x: samples [B, ...] as the network takes them.
+    trained: the number of samples in training, over all epochs.
+
+    Both costs are counted from the shapes of the network, not timed, so all methods and seeds are treated
+    alike on every machine.
     """
     longer = 1
     if profile.dtype == "float32":
@@ -127,7 +130,7 @@ def afford(network: Network, x: Tensor, passes: int, trained: int, profile: Prof
 
 
 def at_once(network: Network, x: Tensor) -> int:
-    """How many samples of x [B, ...] a pass there and back takes at a time, in float64."""
+    """How many samples of x [B, ...] fit in a forward and backward pass in float64."""
     currents = list[int]()
     twin = copied(network)
     for neuron in twin.neurons:
@@ -137,25 +140,25 @@ def at_once(network: Network, x: Tensor) -> int:
 
 
 def _multiplications(network: Network, x: Tensor) -> int:
-    """With a weight, in one pass of a sample."""
+    """Multiplications with a weight, in one pass of a sample."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counted:
         _pass_one(copied(network), x)
-    # It counts the addition too.
+    # The counter includes additions.
     return int(counted.get_total_flops()) // 2
 
 
 @torch.no_grad()
 def _pass_one(network: Network, x: Tensor) -> None:
-    """One sample goes there, and moves, whether x does or not: it is then as much work without spikes."""
+    """Pass one sample forward, expanded over time if x is static, so the work does not depend on spikes."""
     one = x[:1] if network.is_events(x) else x[:1, None].expand(1, network.timesteps, *x.shape[1:])
     with drawing_from(0, x.device):
         network.eval().to(x.dtype)(one)
 
 
 class _Landscape:
-    """The loss of a network as a function of its weights: a copy that can be set down anywhere.
+    """The loss of a network as a function of its weights, computed on a copy.
 
     most: how many samples are computed at once.
     """
@@ -172,7 +175,7 @@ class _Landscape:
             surrogate.spike = _in_its_dtype(surrogate.spike)  # type: ignore[method-assign]
 
     def gradient(self, x: Tensor, y: Tensor) -> tuple[float, Direction]:
-        """L(theta) on a batch, and g but for its scale: its largest entry is 1, or all are 0."""
+        """L(theta) on a batch, and g up to scale: its largest entry is 1, or all are 0."""
         self._return()
         whole = 0.0
         found: list[Tensor | None] = [None] * len(self.weights)
@@ -183,18 +186,18 @@ class _Landscape:
             found = [_added(*both) for both in zip(found, slope, strict=True)]
         largest = max((float(g.abs().max()) for g in found if g is not None), default=0.0) or 1.0
         pairs = zip(found, self.weights, strict=True)
-        # Squares of very large or small numbers would not be finite, or 0.
+        # Rescaled, because squares of very large or small numbers overflow or underflow.
         return whole, [torch.zeros_like(w) if g is None else g / largest for g, w in pairs]
 
     def random(self, seed: int) -> Direction:
-        """A direction out of all, each as likely."""
+        """A random direction, uniformly distributed."""
         generator = torch.Generator().manual_seed(seed)
         drawn = (torch.randn(w.shape, generator=generator, dtype=w.dtype) for w in self.weights)
         return [d.to(w.device) for d, w in zip(drawn, self.weights, strict=True)]
 
     @torch.no_grad()
     def loss(self, x: Tensor, y: Tensor, direction: Direction, step: float) -> float:
-        """L after a step in a direction; its length is `step` times that of theta."""
+        """L after a step in a direction; the step has length `step` * |theta|."""
         self._return()
         length = _length(direction)
         scale = step * self.length / length if length else 0.0
@@ -203,17 +206,17 @@ class _Landscape:
         return sum(share * self._loss(*part).item() for share, *part in self._parts(x, y))
 
     def _parts(self, x: Tensor, y: Tensor) -> Iterator[tuple[float, Tensor, Tensor]]:
-        """The samples and labels of each part, and its share of all."""
+        """Each part's share of the batch, its samples and its labels."""
         number = math.ceil(len(y) / self.most)
         for some, labels in zip(x.tensor_split(number), y.tensor_split(number), strict=True):
             yield len(labels) / len(y), some, labels
 
     def _return(self) -> None:
-        # With all state: a method may follow in a buffer what passes through.
+        # Restores all state: a method may update a buffer in each pass.
         self.twin.load_state_dict(self.network.state_dict())
 
     def _loss(self, x: Tensor, y: Tensor) -> Tensor:
-        # Some libraries' functions draw in a forward pass: the same at every point.
+        # Some library functions draw random numbers in the forward pass: fix them for every point.
         with drawing_from(self.seed, x.device):
             return functional.cross_entropy(self.twin(x.double()).mean(0), y)
 
@@ -223,7 +226,7 @@ def _added(a: Tensor | None, b: Tensor | None) -> Tensor | None:
 
 
 def _in_its_dtype(spike: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The same with spikes of the dtype of x: some libraries' are float32 whatever x is."""
+    """Casts spikes to the dtype of x: some library functions always return float32."""
     return lambda x, *rest: spike(x, *rest).to(x.dtype)
 
 
@@ -236,5 +239,5 @@ def _length(direction: Direction) -> float:
 
 
 def _median(values: Sequence[float]) -> float | None:
-    # NaN has no place in an order.
+    # NaN cannot be ordered.
     return statistics.median(values) if all(map(math.isfinite, values)) else None

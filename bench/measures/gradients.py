@@ -1,11 +1,11 @@
-"""Gradient health: what happens to the gradient in each spiking layer, at each time step.
+"""Gradient health: the gradient in each spiking layer, at each time step.
 
-A look is one forward and one backward pass in training mode, over one batch, on a copy of the network.
-The loss is that of the task: an extra loss of a method acts in each layer by itself, and would hide that
-nothing arrives from above.
+A probe is one forward and one backward pass in training mode, over one batch, on a copy of the network. The
+loss is the task loss alone: a method's extra loss acts in each layer directly and would hide a gradient that
+vanishes on the way down.
 
-x = u - v_th, h the surrogate derivative in use, as autograd delivers it, I the current that enters a
-layer. Tensors of a layer are [T, B, C, ...]; all that is kept of them is one number a time step.
+x = u - v_th, h is the surrogate derivative in use, as autograd delivers it, and I the input current of a
+layer. Tensors of a layer are [T, B, C, ...]; only one number per time step is kept of each.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ COLUMNS = (
     "training_gradient_ratio",
 )
 AVAILABLE = 0.01
-"""Of the maximum of h: above it a neuron counts as one that passes a gradient on."""
+"""Fraction of the maximum of h above which a neuron counts as passing a gradient."""
 
 
 class _Relu(Surrogate):
-    """y = max(0, I): how the gradient fares in this backbone without spikes."""
+    """y = max(0, I): the gradient baseline of this backbone without spikes."""
 
     activation = staticmethod(torch.relu)  # type: ignore[assignment]
 
@@ -67,28 +67,32 @@ RELU = Method("relu", _Relu, "reference", "network", "library", "", "", "", ())
 def look(
     network: Network, x: Tensor, y: Tensor, epoch: int, seed: int, precision: Precision = FULL
 ) -> list[Row]:
-    """A row per spiking layer and time step, of COLUMNS; what is not finite, or is not there, is None.
+    """Probe the network: one row per spiking layer and time step, with COLUMNS.
 
-    x, y: what the network takes, and labels [B]. epoch: how many have been trained. seed: of what
-    methods draw. precision: of the training, so that gradients underflow here as they do there. The
-    network, its gradients and all generators are left as they are. Under an activation in place of neurons
-    u is the current, a spike an output above 0, and a still sample has one time step only.
-    `training_gradient_ratio` is not of a look, and None: see `bench.measures.looks`.
+    x, y: network input, and labels [B].
+    epoch: the number of epochs trained so far.
+    seed: for the methods' random numbers.
+    precision: that of the training, so that gradients underflow here as they do there.
+
+    Values that are missing or not finite are None. The network, its gradients and all random generators keep
+    their state. If an activation replaces the neurons, u is the current, a spike is an output above 0, and a
+    static sample has a single time step. `training_gradient_ratio` is not measured here and is None: see
+    `bench.measures.looks`.
     """
     with drawing_from(derive(seed, "look", epoch), x.device), _watched(network) as (twin, watch, layers):
         with precision.forward():
             loss = functional.cross_entropy(twin(x).mean(0), y)
         wanted = [*(p for p in twin.parameters() if p.requires_grad), *watch.first]
-        # Not backward(), which would add to the gradients of what a method shares with its copy.
+        # Not backward(): it would accumulate into gradients of tensors that a method shares with its copy.
         found = torch.autograd.grad(loss * precision.scale, wanted, allow_unused=True)
         gradients = {id(of): gradient for of, gradient in zip(wanted, found, strict=True)}
         return [row for layer in layers for row in layer.rows(epoch, gradients, precision.scale)]
 
 
 def feeding(network: Network, x: Tensor) -> list[list[str]]:
-    """Of each spiking layer the names of the weights between the layers before it and its currents.
+    """For each spiking layer, the names of the weights between the previous layers and its currents.
 
-    x: what the network takes, a sample or two. The network and all generators are left as they are.
+    x: network input, a sample or two. The network and all random generators keep their state.
     """
     with drawing_from(0, x.device), _watched(network) as (twin, _, layers):
         twin(x)
@@ -98,7 +102,7 @@ def feeding(network: Network, x: Tensor) -> list[list[str]]:
 
 @contextmanager
 def _watched(network: Network) -> Iterator[tuple[Network, _Watch, list[_Layer]]]:
-    """A copy of a network in training mode, and what watches its layers."""
+    """A copy of a network in training mode, and the observers of its layers."""
     twin = copied(network).train()
     watch = _Watch(synapses(twin))
     layers = [_Layer(site, neuron, watch) for site, neuron in zip(twin.sites, twin.neurons, strict=True)]
@@ -111,10 +115,11 @@ def _watched(network: Network) -> Iterator[tuple[Network, _Watch, list[_Layer]]]
 
 
 class _Watch:
-    """What all layers need to know of the network.
+    """What all layers share.
 
-    synapses: its weights. ends: where in the graph the layers that were computed end. first: currents
-    that depend on no weight, made leaves of the graph.
+    synapses: the ids of the network's synaptic weights.
+    ends: the graph nodes at the outputs of layers computed so far.
+    first: currents that depend on no weight, turned into leaves of the graph.
     """
 
     def __init__(self, synapses: Sequence[Tensor]) -> None:
@@ -123,12 +128,12 @@ class _Watch:
         self.first: list[Tensor] = []
 
     def feeding(self, current: Tensor) -> list[Tensor]:
-        """The synapses between the layers before and this current."""
+        """The synapses between the previous layers and this current."""
         return [p for p in _leaves(current.grad_fn, self.ends) if id(p) in self.synapses]
 
 
 class _Layer:
-    """What is gathered of one layer."""
+    """Measurements of one layer."""
 
     def __init__(self, site: Site, neuron: SpikingNeuron, watch: _Watch) -> None:
         self.site = site
@@ -149,7 +154,8 @@ class _Layer:
     def rows(self, epoch: int, gradients: Mapping[int, Tensor | None], scale: float) -> Iterator[Row]:
         """The layer's rows, after the backward pass.
 
-        gradients: of the parameters, by id. scale: how many times too large gradients are.
+        gradients: those of the parameters, by id.
+        scale: the loss scale, by which gradients are too large.
         """
         site = self.site
         place = {
@@ -169,7 +175,7 @@ class _Layer:
             yield {name: row.get(name) for name in COLUMNS}
 
     def close(self) -> None:
-        """Cut the circles of neuron, method and this, in which the copy would outlive the look."""
+        """Break the reference cycles of neuron, method and layer, which would keep the copy alive."""
         self.neuron.observer = None
         for hook in self.hooks:
             hook.remove()
@@ -185,7 +191,7 @@ class _Layer:
             self.watch.first.append(current)
         remembers = type(self.neuron.surrogate).activation is None or self.neuron.recurrent is not None
         if len(current) == 1 and remembers:
-            # The gradient of each step, not their sum.
+            # Separate gradients for each step, not their sum.
             current = current.expand(self.neuron.timesteps, *current.shape[1:])
         current.register_hook(self._receive)
         return (current,)
@@ -196,11 +202,11 @@ class _Layer:
     def _receive(self, gradient: Tensor) -> None:
         gradient = _wide(gradient)
         over_time = gradient.flatten(1)
-        # In float32 the square of 1e-23 is 0.
+        # In float32 the square of 1e-23 underflows to 0.
         top = torch.maximum(over_time.amax(1), -over_time.amin(1))
         scaled = gradient / _or_one(top).view(-1, *(1 for _ in gradient.shape[1:]))
         squares = torch.linalg.vector_norm(scaled.flatten(2), dim=2).double().square().sum(1)
-        # Into the same memory, as numbers: on a CPU booleans are several times slower to count.
+        # Reuses the memory and writes floats: counting booleans is several times slower on a CPU.
         nonzero = torch.ne(gradient, 0, out=scaled).flatten(2).sum(2).double().sum(1)
         self.gradient = {
             "gradient_norm": squares.sqrt() * top.double(),
@@ -214,7 +220,7 @@ class _Layer:
         h = _wide(self.derivative.at(moment))
         moment = moment._replace(u=_wide(moment.u), s=_wide(moment.s))
         activation = type(self.neuron.surrogate).activation is not None
-        # Some methods train with spikes in between: those that stand for 1 are from 1/2 up.
+        # Some methods train with fractional spikes: 1/2 and above counts as a spike.
         fired = moment.s > 0 if activation else moment.s >= 0.5
         spikes = fired.to(moment.s.dtype)
         most, least = spikes.amax(0), spikes.amin(0)
@@ -241,13 +247,13 @@ class _Layer:
 
 
 def _wide(values: Tensor) -> Tensor:
-    """In at least 32 bits: sums in 16 lose most of their digits."""
+    """In at least 32 bits: sums in 16 bits lose most of their digits."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _spread(u: Tensor) -> dict[str, Tensor]:
     mean = _channel_means(u).mean()
-    # torch.var is many times slower on a CPU, and a sum of squares around 0 would lose digits.
+    # torch.var is many times slower on a CPU, and a sum of squares around 0 loses digits.
     away = torch.linalg.vector_norm((u - mean.to(u.dtype)).flatten(1), dim=1).double()
     return {"u_mean": mean, "u_std": (away.square().sum() / u.numel()).sqrt()}
 
@@ -255,7 +261,7 @@ def _spread(u: Tensor) -> dict[str, Tensor]:
 def _passing(h: Tensor, peak: Tensor) -> dict[str, Tensor]:
     """Shares and gains of h [B, C, ...]; peak: the maximum of h, of a shape that broadcasts to it."""
     top = torch.maximum(h.amax(), -h.amin())
-    # Scaled, since squares of small numbers are 0 in float32. Now the tensor is ours to write to.
+    # Rescaled, because squares of small numbers underflow in float32. The new tensor can be overwritten.
     scaled = h / _or_one(top)
     first, second = _channel_means(scaled), _channel_means(scaled.square())
     participation = torch.where(second == 0, 0.0, first.square() / _or_one(second))
@@ -271,15 +277,14 @@ def _passing(h: Tensor, peak: Tensor) -> dict[str, Tensor]:
 def _channel_means(values: Tensor) -> Tensor:
     """[B, C, ...] to [C], float64.
 
-    Added up in the dtype of the values along one dimension, which is as exact as it is fast, and in
-    float64 from there on.
+    Sums along one dimension in the dtype of the values, which is fast and exact enough, then in float64.
     """
     rows = values.flatten(2).sum(2) if values.ndim > 2 else values.sum(0, keepdim=True)
     return rows.double().sum(0) / (values.numel() // values.shape[1])
 
 
 def _leaves(node: Any, ends: set[Any]) -> Iterator[Tensor]:
-    """The leaves of the graph from a node back to the ends."""
+    """The leaves of the graph, from a node back to the ends."""
     waiting, seen = [node], set(ends)
     while waiting:
         node = waiting.pop()
@@ -301,8 +306,8 @@ def _or_one(divisor: Tensor) -> Tensor:
 
 
 def _numbers(measured: list[dict[str, Tensor]]) -> list[dict[str, float | None]]:
-    """What was measured, fetched from the device at once; None for what is not finite."""
-    # Parameters that are plain numbers are on the CPU wherever the network is.
+    """All measurements, fetched from the device at once; None for values that are not finite."""
+    # Plain-number parameters are on the CPU even if the network is not.
     device = measured[-1]["silent_fraction"].device
     flat = [value.detach().double().to(device) for of in measured for value in of.values()]
     fetched = iter(torch.stack(flat).tolist())

@@ -1,6 +1,6 @@
-"""What is looked at beside the training of one cell, and when; it changes nothing of the training.
+"""When and what to probe during the training of one cell; probing never changes the training.
 
-A look that fails, as for lack of memory, is noted and does not stop the training.
+A probe that fails, for example out of memory, is noted and does not stop the training.
 """
 
 from __future__ import annotations
@@ -26,19 +26,20 @@ from bench.records.run_columns import run_columns
 from bench.suite import Cell
 
 SAMPLES = 256
-"""Of the validation set, in one probe batch."""
+"""Validation samples in one probe batch."""
 FEW = 2
-"""Samples that are enough to see which weights feed which layer."""
+"""Enough samples to find which weights feed which layer."""
 BATCHES = 5
-"""The most probe batches, of which gradients take the first and descent all."""
+"""The maximum number of probe batches. Gradients use the first, descent uses all."""
 
 
 class Looks:
-    """The looks at one network in training.
+    """The probes of one network in training.
 
-    relu: makes the same network with ReLU in place of its neurons, from the same initial weights.
-    precision: of the training. `layers` holds the rows of `bench.measures.gradients`; `unmeasured` what
-    failed, and why.
+    relu: builds the same network with ReLU in place of its neurons, with the same initial weights.
+    precision: that of the training.
+    layers: the rows of `bench.measures.gradients`.
+    unmeasured: what failed, and why.
     """
 
     def __init__(
@@ -64,12 +65,12 @@ class Looks:
         self._data = data
 
     def before(self) -> None:
-        """Look at the network before training, as the first epoch will find it."""
+        """Probe the network before training, in the state in which the first epoch starts."""
         measure, start = self.cell.measure, self.network
         if measure.probe == "off" and not measure.descent and not measure.finite_differences:
             return
         with self._attempt("start"):
-            # On a copy: a method may count how often it is told of an epoch.
+            # On a copy: a method may count calls of `on_epoch`.
             start = copied(self.network)
             for surrogate in start.surrogates:
                 surrogate.on_epoch(0.0)
@@ -83,10 +84,10 @@ class Looks:
         self._step_along(start, "_before")
 
     def trained(self, epoch: int, sizes: Mapping[str, tuple[float, float]]) -> None:
-        """Put the training's own gradients beside the look at the same weights, where there is one.
+        """Add the training's own gradients to the probe of the same weights, if there is one.
 
-        epoch: that begins with these weights; they count from 0. sizes: of its first batch, as
-        `bench.measures.training_gradients` gives them.
+        epoch: the epoch that starts with these weights, from 0.
+        sizes: those of its first batch, as returned by `bench.measures.training_gradients`.
         """
         beside = [row for row in self.layers if row["epoch"] == epoch]
         if not beside:
@@ -100,7 +101,7 @@ class Looks:
                 row["training_gradient_ratio"] = ratios[row["layer"]]
 
     def after(self, epoch: int) -> None:
-        """Look at it after an epoch; they count from 0."""
+        """Probe the network after an epoch; epochs count from 0."""
         last = epoch == self.cell.recipe.epochs - 1
         if self.cell.measure.probe == "all" or (last and self.cell.measure.probe == "ends"):
             with self._attempt("gradients"):
@@ -110,7 +111,7 @@ class Looks:
             self._step_along(self.network, "")
 
     def at_cost(self, evaluate: Callable[[], object]) -> None:
-        """Count what the network does while it evaluates the test set."""
+        """Count the network's operations while it evaluates the test set."""
         with self._attempt("cost"):
             with cost.counting(self.network) as counts:
                 evaluate()
@@ -141,7 +142,8 @@ class Looks:
                 agreement = descent.finite_difference_agreement(network, x, y, self._seed)
                 self._found[f"finite_difference_agreement{suffix}"] = agreement
         if self._device.type == "cuda":
-            # A copy of the network lies in a circle, and its memory in pieces that no training asks for.
+            # The copy of the network is in a reference cycle, and its memory is split into blocks that
+            # training does not reuse.
             gc.collect()
             torch.cuda.empty_cache()
 
@@ -150,7 +152,7 @@ class Looks:
         return derive(self.cell.seed, "looks")
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        # From the CPU: the whole split need not be on the device for a few of its samples.
+        # Read on the CPU: a few samples do not need the whole split on the device.
         for x, y, _ in Batches(self._data.val, torch.device("cpu")).of(self._rows):
             yield as_input(x.to(self._device), self._data.dataset, self.cell.profile), y.to(self._device)
 
@@ -167,7 +169,7 @@ class Looks:
 
 
 def _ratio(sizes: Sequence[tuple[float, float]]) -> float | None:
-    """Of the weights together, the length of their gradient in lengths of themselves; None if not finite."""
+    """Gradient length over weight length, of all these weights together; None if not finite."""
     gradient, weights = (
         (math.hypot(*lengths) for lengths in zip(*sizes, strict=True)) if sizes else (0.0, 1.0)
     )
@@ -176,9 +178,9 @@ def _ratio(sizes: Sequence[tuple[float, float]]) -> float | None:
 
 
 def probe_rows(samples: int) -> list[Tensor]:
-    """Rows of the validation set, a tensor for each probe batch, disjoint; the same for every method.
+    """Rows of the validation set, one tensor per probe batch; disjoint, and the same for every method.
 
-    All samples in one batch where there are fewer than SAMPLES.
+    With fewer than SAMPLES samples, one batch holds them all.
     """
     order = torch.randperm(samples, generator=torch.Generator().manual_seed(derive(0, "probe")))
     whole = max(1, min(BATCHES, samples // SAMPLES))

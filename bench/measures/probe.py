@@ -1,8 +1,7 @@
-"""A layer of its own for one method, and what its derivative is there: evaluated, never typed.
+"""A single layer for one method, and its derivative there: evaluated, never typed in by hand.
 
-The layer is tdBN and PLIF neurons, the setting in which every method can stand, in its first state.
-The derivative is what autograd delivers at t = 0 in evaluation, that is without noise, mean over
-channels.
+The layer is tdBN and PLIF neurons, a setting that suits every method, in its initial state. The derivative is
+what autograd delivers at t = 0 in evaluation, that is without noise, averaged over channels.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from bench.surrogate import REFERENCE_THRESHOLD, Method, Values
 
 CHANNELS = 2
 FAR = 1e12
-"""Where the integration ends, in thresholds: beyond it |x|^-1.3 too has less than 1e-3 of its area."""
+"""Limit of integration, in thresholds: beyond it even |x|^-1.3 has less than 1e-3 of its area."""
 POINTS = 16001
 MOST_POINTS = 200_000
 Curve = Callable[[Tensor], Tensor]
@@ -30,7 +29,7 @@ Curve = Callable[[Tensor], Tensor]
 class Probe(nn.Module):
     """One tdBN and one spiking layer under a method, in float64 unless converted.
 
-    Raises what the method raises when it is built.
+    Raises any error that the method raises when it is built.
     """
 
     def __init__(
@@ -62,11 +61,11 @@ class Probe(nn.Module):
         return out
 
     def params(self, like: Tensor) -> Values:
-        """The parameters at t = 0 for potentials as tdBN makes them: normal around 0, spread v_th."""
+        """The parameters at t = 0 for potentials as tdBN makes them: mean 0 and standard deviation v_th."""
         levels = torch.linspace(0, 1, 1002, dtype=torch.float64, device=like.device)[1:-1]
         u = torch.special.ndtri(levels) * self.neuron.threshold
         u = u.to(like)[:, None].expand(-1, CHANNELS)
-        # In the order of the neuron: a method may measure in `threshold` what `params` gives.
+        # In the neuron's order: a method may measure in `threshold` what `params` returns.
         self.neuron.surrogate.threshold(u, 0)
         return self.neuron.surrogate.params(u, 0)
 
@@ -76,7 +75,7 @@ class Probe(nn.Module):
         return self.neuron.surrogate.spike(wide, 0, self.params(x), None)
 
     def gradient(self, x: Tensor) -> Tensor:
-        """What autograd delivers at x, [N] to [N, CHANNELS]; zero where the spikes have no gradient."""
+        """What autograd delivers at x, [N] to [N, CHANNELS]; zero if the spikes have no gradient."""
         wide = x[:, None].expand(-1, CHANNELS).clone().requires_grad_()
         out = self.neuron.surrogate.spike(wide, 0, self.params(x), None)
         if not out.requires_grad:
@@ -92,7 +91,7 @@ class Probe(nn.Module):
 
 @contextmanager
 def repeatable() -> Iterator[None]:
-    """Random numbers of its own: some libraries' gradients draw from torch's global generator."""
+    """Forks and seeds torch's generator: some library gradients draw from it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
@@ -101,9 +100,9 @@ def repeatable() -> Iterator[None]:
 def curve(
     method: Method, x: Tensor, values: Mapping[str, float | None] | None = None
 ) -> tuple[list[float | None], str]:
-    """The derivative at x, [N], None where it is not finite; and a problem, else "".
+    """The derivative at x, [N], with None at points where it is not finite; and a problem, otherwise "".
 
-    The problem is why there is no curve, or that it is another at each look.
+    The problem says why there is no curve, or that the curve differs between evaluations.
     """
     if method.surrogate.activation is not None:
         return [], "no spikes, so no surrogate"
@@ -112,7 +111,7 @@ def curve(
             probe = Probe(method, values).eval()
             h, again = (probe.gradient(x).mean(1) for _ in range(2))
     except (Exception, SystemExit) as problem:
-        # A library's function that cannot be called has no curve; that is a fact too.
+        # A library function that cannot be called has no curve; that is a result too.
         return [], f"{type(problem).__name__}: {problem}"
     random = "" if torch.equal(h.nan_to_num(), again.nan_to_num()) else "random: another one at each look"
     return [value if math.isfinite(value) else None for value in h.tolist()], random
@@ -120,11 +119,13 @@ def curve(
 
 @dataclass(frozen=True)
 class Facts:
-    """What a derivative looks like at v_th = 0.5; None where it has no such number.
+    """Properties of a derivative at v_th = 0.5; None if it has no such number.
 
-    height: h(0). fwhm: the width over which h is at least half its maximum, around that maximum.
-    area: the integral of h. tail: the share of the area of |h| beyond |x| = 2 v_th.
-    problem: why there are no numbers, or not all.
+    height: h(0).
+    fwhm: the width over which h is at least half its maximum, around that maximum.
+    area: the integral of h.
+    tail: the share of the area of |h| beyond |x| = 2 v_th.
+    problem: why numbers are missing.
     """
 
     height: float | None = None
@@ -135,7 +136,7 @@ class Facts:
 
 
 def facts(method: Method, values: Mapping[str, float | None] | None = None) -> Facts:
-    """The facts of a method's derivative at its defaults, or at `values`."""
+    """The properties of a method's derivative at its defaults, or at `values`."""
     if method.surrogate.activation is not None:
         return Facts(problem="no spikes, so no surrogate")
     try:
@@ -146,12 +147,12 @@ def facts(method: Method, values: Mapping[str, float | None] | None = None) -> F
                 return Facts(problem="random: another one at each look")
             return facts_of(lambda x: probe.gradient(x).mean(1))
     except (Exception, SystemExit) as problem:
-        # A library's function that cannot be called is a fact too.
+        # A library function that cannot be called is a result too.
         return Facts(problem=f"{type(problem).__name__}: {problem}")
 
 
 def facts_of(h: Curve, threshold: float = REFERENCE_THRESHOLD) -> Facts:
-    """The facts of a curve, [N] to [N] in float64."""
+    """The properties of a curve, [N] to [N] in float64."""
     x, y = _refined(h, threshold)
     height = h(torch.zeros(1, dtype=torch.float64)).item()
     finite = torch.isfinite(y)
@@ -162,7 +163,7 @@ def facts_of(h: Curve, threshold: float = REFERENCE_THRESHOLD) -> Facts:
         return Facts(at_zero, fwhm, problem=problem)
     inside = _integral(x, y.abs(), 1e-2 * FAR * threshold)
     size = _integral(x, y.abs())
-    # In the last two decades a summable tail has nothing left.
+    # A summable tail has nothing left in the last two decades.
     if size - inside > 0.01 * size:
         return Facts(at_zero, fwhm, problem="no finite area")
     beyond = size - _integral(x, y.abs(), 2 * threshold)
@@ -170,7 +171,7 @@ def facts_of(h: Curve, threshold: float = REFERENCE_THRESHOLD) -> Facts:
 
 
 def _refined(h: Curve, threshold: float) -> tuple[Tensor, Tensor]:
-    """Points, dense where they must be: cells are halved until each holds little error."""
+    """Adaptive sampling: intervals are halved until each contributes little error."""
     end = torch.asinh(torch.tensor(FAR, dtype=torch.float64)).item()
     s = torch.linspace(-end, end, POINTS, dtype=torch.float64)
     cuts = torch.tensor([-2 * threshold, 2 * threshold], dtype=torch.float64)
@@ -194,7 +195,7 @@ def _integral(x: Tensor, y: Tensor, within: float | None = None) -> float:
 
 def _fwhm(x: Tensor, y: Tensor) -> float | None:
     known = torch.nan_to_num(y, nan=-torch.inf)
-    # Of equal maxima the one nearest to the threshold.
+    # Of equal maxima, take the one nearest to the threshold.
     top = known.max()
     if not bool(top > 0):
         return None
@@ -209,7 +210,7 @@ def _fwhm(x: Tensor, y: Tensor) -> float | None:
 
 
 def _crossing(x: Tensor, y: Tensor, i: int, j: int, top: Tensor) -> float:
-    """Where the line between two points falls to half of `top`; in the middle of a jump."""
+    """Where the line between two points falls to half of `top`; the midpoint of a jump."""
     if not bool(torch.isfinite(y[i]) & torch.isfinite(y[j])):
         return ((x[i] + x[j]) / 2).item()
     share = (top / 2 - y[i]) / (y[j] - y[i])
@@ -217,5 +218,5 @@ def _crossing(x: Tensor, y: Tensor, i: int, j: int, top: Tensor) -> float:
 
 
 def _first(x: Tensor) -> float:
-    """The one nearest to 0."""
+    """The value nearest to 0."""
     return x[x.abs().argmin()].item()

@@ -1,7 +1,7 @@
-"""Which tensors hold numbers of spikes, followed from the neurons to the layers that they feed.
+"""Tracks which tensors hold spike counts, from the neurons to the layers that they feed.
 
 A mark on a tensor says how many spikes each of its elements stands for. Moving and adding elements, maxima
-and means hand the mark on; whatever else is done to a tensor gives real numbers, which have no mark.
+and means propagate the mark; the results of all other operations are real numbers and have no mark.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ REFUSED = _names(
     "multi_head_attention_forward mv outer rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell "
     "scaled_dot_product_attention tensordot"
 )
-"""What multiplies by weights, or activations with each other, in a way for which there is no count here."""
+"""Operations that multiply by weights, or activations with each other, in a way that is not counted here."""
 EXACT_TERMS = 2**12
-"""So many counts below 2**12 have a sum that float32 holds exactly."""
+"""A sum of so many counts below 2**12 is exact in float32."""
 
 Arguments = tuple[Any, ...]
 Options = dict[str, Any]
@@ -44,16 +44,17 @@ Options = dict[str, Any]
 class Mark:
     """How many spikes the elements of a tensor stand for.
 
-    whole: whether that is so; a truth value on the tensor's device, so that nobody waits for it. Where
-    it is false, the values are real. counts: the numbers, in the shape of the tensor and never negative;
-    None where they are the absolute values of the tensor itself.
+    whole: whether the tensor holds spike counts; a boolean on the tensor's device, to avoid synchronisation.
+        If it is false, the values are real.
+    counts: the numbers, in the shape of the tensor and never negative; None if they are the absolute values
+        of the tensor itself.
     """
 
     whole: Tensor
     counts: Tensor | None = None
 
     def of(self, x: Tensor) -> Tensor:
-        """The counts, given the tensor; with signs where they are its own values."""
+        """The counts, given the tensor; signed if they are the tensor's own values."""
         return x if self.counts is None else self.counts
 
 
@@ -62,16 +63,16 @@ Rule = Callable[["Following", Any, Arguments, Options], Offer]
 
 
 class Following(TorchFunctionMode):
-    """While it is on, marks follow the operations.
+    """While active, marks follow the operations.
 
-    layer(name, x, mark, args, kwargs) is called for each convolution and linear layer before it is
-    computed: x is its input, mark that of x. Raises BenchError at an operation of REFUSED.
+    layer(name, x, mark, args, kwargs) is called for each convolution and linear layer before it is computed:
+    x is its input, mark that of x. Raises BenchError if an operation is in REFUSED.
     """
 
     def __init__(self, layer: Callable[[str, Tensor, Mark | None, Arguments, Options], None]) -> None:
         super().__init__()
         self._layer = layer
-        # With the versions of tensor and counts: one that is written to is no longer what was marked.
+        # With the versions of tensor and counts: an in-place write invalidates a mark.
         self._marks = WeakIdKeyDictionary()
 
     def mark(self, x: Tensor, mark: Mark) -> None:
@@ -99,7 +100,7 @@ class Following(TorchFunctionMode):
         if rule is None:
             return func(*args, **kwargs)
         with torch.no_grad():
-            # First, since some operations write to what they are given.
+            # Before the operation, because some write to their arguments.
             offer = rule(self, func, args, kwargs)
         result = func(*args, **kwargs)
         if offer is not None:
@@ -114,9 +115,9 @@ class Following(TorchFunctionMode):
                 self.mark(each, mark)
 
     def together(self, args: Arguments, kwargs: Options) -> tuple[Tensor, bool] | None:
-        """Of all numbers among the arguments: whether they are whole, and whether they count themselves.
+        """For all tensors among the arguments: whether they are whole, and whether they are their own counts.
 
-        None where one of them has no mark, or none is there.
+        None if one of them has no mark, or there are none.
         """
         marks = [self.found(x) for x in _numbers((args, kwargs))]
         if not marks or any(mark is None for mark in marks):
@@ -126,12 +127,12 @@ class Following(TorchFunctionMode):
         return whole, all(mark.counts is None for mark in known)
 
     def swapped(self, value: Any) -> Any:
-        """Arguments with the counts of tensors in place of the tensors."""
+        """The arguments, with tensors replaced by their counts."""
         if isinstance(value, Tensor):
             mark = self.found(value)
             return value if mark is None else mark.of(value)
         if isinstance(value, list | tuple):
-            # A list as an index is not a tuple as an index.
+            # As an index, a list differs from a tuple.
             swapped = [self.swapped(each) for each in value]
             return swapped if isinstance(value, list) else tuple(swapped)
         if isinstance(value, dict):
@@ -140,7 +141,7 @@ class Following(TorchFunctionMode):
 
 
 def _moved(following: Following, func: Any, args: Arguments, kwargs: Options) -> Offer:
-    """Elements in other places, some of them or again."""
+    """The elements are moved, selected or repeated."""
     whole, own = following.together(args, kwargs) or (None, False)
     if whole is None:
         return None
@@ -176,13 +177,13 @@ def _sum_of_two(following: Following, func: Any, args: Arguments, kwargs: Option
         return None
     first, second = args
     if not isinstance(second, Tensor):
-        # Python's own sum() starts with 0.
+        # Python's sum() starts with 0.
         return following.found(first) if second == 0 else None
     return _moved(following, torch.add, args, kwargs)
 
 
 def _product(following: Following, func: Any, args: Arguments, kwargs: Options) -> Offer:
-    """Times or by a constant, which the next weights take in; or whole numbers times whole numbers."""
+    """Multiplied or divided by a constant, folded into the next weights; or whole times whole numbers."""
     if kwargs or len(args) != 2 or not isinstance(args[0], Tensor):
         return None
     x, factor = args
@@ -197,7 +198,7 @@ def _product(following: Following, func: Any, args: Arguments, kwargs: Options) 
 
 
 def _total(following: Following, func: Any, args: Arguments, kwargs: Options) -> Offer:
-    """Sums and means over dimensions: what counts are the spikes in them."""
+    """Sums and means over dimensions: the spikes in them are counted."""
     x = _first(args, kwargs)
     mark = following.found(x)
     if mark is None or "out" in kwargs:
@@ -222,7 +223,7 @@ def _adaptive_average_pool(
         wanted = output_size if isinstance(output_size, list | tuple) else [output_size] * dims
         outs = [size if out is None else out for size, out in zip(sizes, wanted, strict=True)]
         if any(size % out for size, out in zip(sizes, outs, strict=True)):
-            # Windows of several sizes divide by several numbers.
+            # Windows of different sizes have different divisors.
             return None
         return _sum_pool(dims, input, [size // out for size, out in zip(sizes, outs, strict=True)])
 
@@ -249,7 +250,7 @@ def _sum_pool(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
-    """Sums over the windows that an average pool takes its means over."""
+    """Sums over the windows of an average pool."""
     sizes = kernel_size if isinstance(kernel_size, list | tuple) else [kernel_size] * dims
     if math.prod(sizes) > EXACT_TERMS:
         input = input.double()

@@ -1,7 +1,7 @@
-"""The gradient as training computes it, compiled or in mixed precision as that is, of the weights by name.
+"""The weights' gradients as training computes them, compiled or in mixed precision, by name.
 
-The looks of `bench.measures.gradients` are eager, on samples of their own: of code that was compiled wrong
-they would see nothing.
+The probes of `bench.measures.gradients` are eager and use other samples: they cannot detect wrongly compiled
+code.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from bench.randomness import drawing_from
 
 
 def sizes(network: Network, scale: float = 1.0) -> dict[str, tuple[float, float]]:
-    """Of each weight of a synapse the lengths of its gradient, divided by `scale`, and of itself.
+    """For each synaptic weight, the norms of its gradient, divided by `scale`, and of the weight itself.
 
-    After a backward pass and before the optimizer's step. Without a gradient the first is 0.
+    Call it after a backward pass and before the optimizer's step. Without a gradient the first is 0.
     """
     weights = {id(p): name for name, p in network.named_parameters()}
     own = synapses(network)
     lengths = [_length(p.grad if p.grad is not None else p.new_zeros(1)) for p in own]
     lengths += [_length(p.detach()) for p in own]
-    # From the device at once.
+    # One transfer from the device.
     numbers = torch.stack(lengths).tolist() if own else []
     pairs = zip(own, numbers[: len(own)], numbers[len(own) :], strict=True)
     return {weights[id(p)]: (gradient / scale, weight) for p, gradient, weight in pairs}
@@ -39,10 +39,13 @@ def check_alive(
     loss: Callable[[Network], Tensor],
     precision: Precision,
 ) -> None:
-    """Where a weight's gradient is zero, see whether it is so eagerly too.
+    """If a weight's training gradient is zero, check that the eager one is zero too.
 
-    found: the sizes of its training gradients. loss(network): of the same batch. Raises WrongGradient, and
-    otherwise changes nothing; costs an eager step where a gradient is zero, and nothing where none is.
+    found: the norms of the training gradients.
+    loss(network): the loss of the same batch.
+
+    Raises WrongGradient if an eager gradient is not zero. Changes nothing else. Costs one eager step if a
+    gradient is zero, otherwise nothing.
     """
     silent = [name for name, (gradient, _) in found.items() if gradient == 0]
     if not silent:

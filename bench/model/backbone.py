@@ -1,4 +1,4 @@
-"""What a backbone is to the harness, and how a network is built from one."""
+"""The interface of a backbone, and building a network from one."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from bench.surrogate import Method, Site, Surrogate
 class Backbone:
     """A backbone as the registry knows it.
 
-    build(layers, shape, classes, width) -> Module mapping [T, B, *shape] to logits [T, B, classes].
-    shape: of one sample at one time step, (C, H, W) for pictures, (units,) for flat data. It makes its
-    spiking layers with `layers`, and scales its channel counts by `width`. It raises BenchError where
-    a shape does not fit: see `picture`.
+    build(layers, shape, classes, width) returns a Module that maps [T, B, *shape] to logits [T, B, classes].
+    shape: that of one sample at one time step, (C, H, W) for images, (units,) for flat data.
+
+    `build` creates its spiking layers with `layers` and scales its channel counts by `width`. It raises
+    BenchError if a shape does not fit: see `picture`.
     """
 
     name: str
@@ -34,7 +35,7 @@ Builder = TypeVar("Builder", bound=Callable[..., nn.Module])
 
 
 def backbone(name: str) -> Callable[[Builder], Builder]:
-    """Declare a Module class (or a function that makes one) as the backbone `name`."""
+    """Declare a Module class (or a function that returns one) as the backbone `name`."""
 
     def declare(build: Builder) -> Builder:
         found = Backbone(name, build, (build.__doc__ or "").strip().split("\n")[0])
@@ -47,9 +48,10 @@ def backbone(name: str) -> Callable[[Builder], Builder]:
 class Network(nn.Module):
     """A backbone under one method: static [B, *shape] or events [B, T, *shape] to [T, B, classes].
 
-    sites: its spiking layers, from the input. surrogates: the method's instances in them. sample_ndim:
-    the number of dimensions of one sample at one time step, 3 for pictures and 1 for flat data. compiled:
-    where it is set, what takes the place of `over_time` in training.
+    sites: its spiking layers, from the input.
+    surrogates: the method's instances in them.
+    sample_ndim: the number of dimensions of one sample at one time step, 3 for images and 1 for flat data.
+    compiled: if set, replaces `over_time` in training.
     """
 
     def __init__(
@@ -69,21 +71,21 @@ class Network(nn.Module):
         for module in self.modules():
             if isinstance(module, SpikingNeuron | TdBN):
                 module.timesteps = timesteps
-        # Registered once, inside their neurons; here they are only at hand.
+        # Registered once, inside their neurons; these are only references.
         self._surrogates = tuple(surrogates)
 
     @property
     def surrogates(self) -> tuple[Surrogate, ...]:
-        """One a spiking layer, in order."""
+        """One per spiking layer, in order."""
         return self._surrogates
 
     @property
     def neurons(self) -> tuple[SpikingNeuron, ...]:
-        """One a spiking layer, in order."""
+        """One per spiking layer, in order."""
         return tuple(site.neuron for site in self.sites if isinstance(site.neuron, SpikingNeuron))
 
     def is_events(self, x: Tensor) -> bool:
-        """Whether [B, ...] has a sample at each time step of its own."""
+        """Whether [B, ...] has a time dimension."""
         return x.ndim == 2 + self.sample_ndim
 
     def forward(self, x: Tensor) -> Tensor:
@@ -93,11 +95,11 @@ class Network(nn.Module):
         return self.over_time(x)
 
     def over_time(self, x: Tensor) -> Tensor:
-        """The same, never compiled from here on."""
+        """The same as `forward`, never compiled."""
         if self.is_events(x):
             steps: Tensor = self.body(x.transpose(0, 1))
             return steps
-        # What is the same at every step is one step, until spikes are.
+        # Static input is a single step until the first spiking layer.
         logits: Tensor = self.body(x[None])
         return logits.expand(self.timesteps, *logits.shape[1:])
 
@@ -115,14 +117,14 @@ def build_network(
     epochs: int = 1,
     seed: int = 0,
 ) -> Network:
-    """The network of one cell, initial weights from torch's global generator.
+    """The network of one cell, with initial weights from torch's global generator.
 
-    Raises BenchError where method and backbone, or backbone and input shape, do not fit.
+    Raises BenchError if method and backbone, or backbone and input shape, do not fit.
     """
     surrogates: list[Surrogate] = []
 
     def make(site: Site) -> Surrogate:
-        # What a method draws while it is built must not change the weights of the layers after it.
+        # Random numbers drawn while a method is built must not change the weights of later layers.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(site.seed)
             surrogates.append(method.build(site, values))
@@ -139,10 +141,11 @@ def scaled(channels: int, width: float) -> int:
 
 
 def picture(backbone: str, shape: tuple[int, ...], *, smallest: int = 1) -> tuple[int, int, int]:
-    """The (C, H, W) of a sample, for backbones that take pictures only.
+    """The (C, H, W) of a sample, for backbones that take images only.
 
-    smallest: the least height and width with which the backbone can compute. Raises BenchError where
-    the sample has another number of dimensions, or is smaller.
+    smallest: the smallest height and width that the backbone supports.
+
+    Raises BenchError if the sample has another number of dimensions, or is smaller.
     """
     size = f" with H and W of at least {smallest}" if smallest > 1 else ""
     needs = f"{backbone} needs samples of shape (C, H, W){size}, got {shape}"
@@ -157,12 +160,12 @@ def picture(backbone: str, shape: tuple[int, ...], *, smallest: int = 1) -> tupl
 def synapses(network: nn.Module) -> list[nn.Parameter]:
     """Weights of synapses and readout: matrices and kernels, but none of a norm, a neuron or a method.
 
-    The matrix of a recurrent layer is one of them.
+    Includes the matrix of a recurrent layer.
     """
     own: set[int] = set()
     for module in network.modules():
         if isinstance(module, nn.LayerNorm | nn.RMSNorm):
-            # Over several dimensions their weights are no vectors.
+            # With several normalised dimensions, their weights are not vectors.
             own |= {id(p) for p in module.parameters()}
         if isinstance(module, SpikingNeuron):
             over_time = module.recurrent.parameters() if module.recurrent is not None else ()

@@ -1,10 +1,11 @@
-"""Whether compiled code computes what eager code does: seen on the first batch, before it is believed.
+"""Checks on the first batch that compiled code computes what eager code does.
 
-A compiler may be wrong without a word: torch 2.11's left out the gradient of every spike, torch 2.9's took
-other numbers for MPD-AGL's widths; losses stayed finite. So each compiled neuron gets the currents that its
-layer sees, there and back, beside its eager self (`check_neurons`). Of a network that is compiled as a whole
-no more can be asked than that the gradient of each weight is there and of eager's size (`check_whole`):
-spiking networks amplify rounding, and 1e-5 of the input already changes gradients by more than themselves.
+A compiler can be wrong without an error: torch 2.11's left out the gradient of every spike, torch 2.9's used
+wrong values for MPD-AGL's widths, and losses stayed finite. So each compiled neuron runs forward and backward
+on the currents that its layer sees, and is compared with its eager version (`check_neurons`). For a network
+compiled as a whole, the check is only that each weight's gradient exists and has the size of the eager one
+(`check_whole`): spiking networks amplify rounding, and perturbing the input by 1e-5 already changes gradients
+by more than 100 %.
 """
 
 from __future__ import annotations
@@ -23,28 +24,29 @@ from bench.model.neuron import Moment, SpikingNeuron
 from bench.randomness import drawing_from
 
 BOUND = {torch.float64: 1e-3, torch.float32: 1e-2}
-"""By what share of itself a layer's gradient may differ: a few potentials lie on the edge of a surrogate."""
+"""Allowed relative difference of a layer's gradient: a few potentials lie on the edge of a surrogate."""
 BOUND_16_BITS = 0.2
-"""The same in 16 bits, which compiled code rounds to less often than eager code."""
+"""The same in 16 bits, to which compiled code rounds less often than eager code."""
 ROUNDINGS = 4
-"""How many roundings away from the threshold a potential may be for its spike to differ."""
+"""A spike may differ if its potential is within this many rounding errors of the threshold."""
 SIZE = 1.5
-"""How many times as large or small as eager's the gradient of a weight may be in a network compiled whole.
+"""Largest allowed ratio between the compiled and eager gradient norm of a weight, in a network compiled
+whole.
 
-In ResNet-19 and VGGSNN, narrow and untrained, changing the input by 1e-5 to 1e-2 of itself turned gradients
-until nothing of their direction was left, and changed their sizes by at most 19 %.
+In ResNet-19 and VGGSNN, narrow and untrained, relative changes of the input by 1e-5 to 1e-2 changed the
+direction of gradients completely, but their sizes by at most 19 %.
 """
 
 
 class Differs(Exception):
-    """Compiled and eager code do not compute the same; the message is one sentence that says where."""
+    """Compiled and eager code compute different things; the message is one sentence that says where."""
 
 
 @contextmanager
 def check_neurons(network: Network) -> Iterator[None]:
-    """A block in which every compiled neuron is compared with its eager self, as currents reach it.
+    """Within this block, compare every compiled neuron with its eager version as currents reach it.
 
-    For one forward pass in training. Raises Differs out of that pass.
+    For one forward pass in training mode. That pass raises Differs if a neuron differs.
     """
 
     def compare(neuron: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -62,15 +64,15 @@ def check_neurons(network: Network) -> Iterator[None]:
 
 
 def check_whole(compiled: Network, eager: Network) -> None:
-    """Compare the gradients that two copies of a network have after a backward pass, weight by weight.
+    """Compare the gradients of two copies of a network after a backward pass, weight by weight.
 
-    Raises Differs where a compiled one is zero and eager's is not, or the other way round, or where one is
-    more than SIZE times the other.
+    Raises Differs if a gradient is zero in only one of the two, or if one norm is more than SIZE times the
+    other.
     """
     names = {id(weight): name for name, weight in compiled.named_parameters()}
     for one, other in zip(synapses(compiled), synapses(eager), strict=True):
         sizes = _size(one.grad), _size(other.grad)
-        # Gradients that are not finite say nothing; that they are not is for the training to find.
+        # Non-finite gradients are no evidence; detecting them is up to the training.
         if all(map(math.isfinite, sizes)) and max(sizes) > SIZE * min(sizes):
             raise Differs(
                 f"the gradient of {names[id(one)]} has size {sizes[0]:.3g} compiled, {sizes[1]:.3g} eager"
@@ -79,7 +81,7 @@ def check_whole(compiled: Network, eager: Network) -> None:
 
 def _compare(neuron: SpikingNeuron, current: Tensor, name: str) -> None:
     steps = neuron.timesteps if len(current) == 1 else len(current)
-    # Drawn by a copy: the stream of the layer itself goes on from where it is.
+    # Drawn by a copy, so that the layer's own stream does not advance.
     noise = detached_copy(neuron).surrogate.noise(torch.Size((steps, *current.shape[1:])), current)
     edges = _Edges()
     eager = _there_and_back(neuron, current, noise, edges)
@@ -88,12 +90,12 @@ def _compare(neuron: SpikingNeuron, current: Tensor, name: str) -> None:
         compiled.out, eager.out, edges.near, name, coupled=neuron.recurrent is not None
     )
     bound = BOUND.get(current.dtype, BOUND_16_BITS)
-    # How much one spike more or less changes is known from the currents' gradient alone.
+    # Without the currents' gradient, the effect of one more or fewer spike is unknown.
     slack = math.inf if excused.any() else 0.0
     if current.requires_grad:
         one, other = compiled.gradients.pop(CURRENT), eager.gradients.pop(CURRENT)
         sizes = other.abs().double()
-        # A sum over neurons is no more exact than its terms.
+        # A sum over neurons is no more precise than its terms.
         rounding = ROUNDINGS**2 * torch.finfo(current.dtype).eps
         slack = float((sizes * excused).nansum() + rounding * sizes.nansum())
         _compare_gradients(one * ~excused, other * ~excused, bound, 0.0, f"the currents of {name}")
@@ -102,11 +104,15 @@ def _compare(neuron: SpikingNeuron, current: Tensor, name: str) -> None:
 
 
 CURRENT = ""
-"""The name of the currents among what a pass has gradients of."""
+"""The key of the currents among the gradients of a pass."""
 
 
 class _Pass(NamedTuple):
-    """out: what a neuron emits, [T, B, ...]. gradients: of its currents, and of its parameters by name."""
+    """One forward and backward pass.
+
+    out: what a neuron emits, [T, B, ...].
+    gradients: those of its currents, and of its parameters by name.
+    """
 
     out: Tensor
     gradients: dict[str, Tensor]
@@ -115,17 +121,18 @@ class _Pass(NamedTuple):
 def _there_and_back(
     neuron: SpikingNeuron, current: Tensor, noise: Tensor | None, observer: Callable[[Moment], None] | None
 ) -> _Pass:
-    """One pass of a copy of the neuron: eager and observed, or compiled."""
+    """One forward and backward pass of a copy of the neuron: eager and observed, or compiled."""
     own, device = detached_copy(neuron), current.device
     own.observer = observer
     run = own.compiled if observer is None else SpikingNeuron.unroll
     assert run is not None
     leaf = current.detach().requires_grad_(current.requires_grad)
-    # Some libraries' functions draw by themselves: both passes draw the same.
+    # Some library functions draw random numbers: both passes draw the same.
     with torch.enable_grad(), drawing_from(0, device):
-        # In a network currents are what a layer computes, and never leaves.
+        # In a network, currents are computed by a layer and never leaves.
         out = run(own, leaf.clone(), noise)
-        # Another number for each, so that none passes for another; positive, so that sums do not cancel.
+        # A different weight for each output, so that swapped outputs are detected; positive, so that sums do
+        # not cancel.
         upstream = torch.linspace(0.5, 1.5, out.numel(), device=device).view(out.shape)
         loss = (out * upstream.to(torch.promote_types(out.dtype, torch.float32))).sum()
         if own.statistics is not None:
@@ -134,7 +141,7 @@ def _there_and_back(
     wanted = {name: of for name, of in wanted.items() if of.requires_grad}
     gradients = {name: torch.zeros_like(of) for name, of in wanted.items()}
     if loss.requires_grad:
-        # As in training, where the way back is outside of mixed precision.
+        # As in training, where the backward pass runs outside autocast.
         with torch.autocast(device.type, enabled=False), drawing_from(1, device):
             found = torch.autograd.grad(loss, [*wanted.values()], allow_unused=True)
         gradients |= {name: g for name, g in zip(wanted, found, strict=True) if g is not None}
@@ -142,7 +149,7 @@ def _there_and_back(
 
 
 class _Edges:
-    """An observer that keeps where a potential was so near to the threshold that rounding decides.
+    """An observer that records where a potential was so close to the threshold that rounding decides.
 
     near: [B, ...] of each step.
     """
@@ -155,18 +162,19 @@ class _Edges:
     def __call__(self, moment: Moment) -> None:
         away = moment.u - moment.threshold
         reach = moment.u.abs() + away.abs()
-        # What was rounded at an earlier step is carried along.
+        # Rounding errors of earlier steps carry over.
         self._largest = reach if self._largest is None else torch.maximum(reach, self._largest)
         self.near.append(away.abs() <= ROUNDINGS * torch.finfo(away.dtype).eps * self._largest)
 
 
 def _differing_spikes(out: Tensor, eager: Tensor, near: list[Tensor], name: str, *, coupled: bool) -> Tensor:
-    """The neurons [B, ...] whose spikes [T, B, ...] differ because a potential lay on the threshold.
+    """The neurons [B, ...] whose spikes [T, B, ...] differ because a potential was on the threshold.
 
-    coupled: whether a spike reaches the other neurons of its sample. Raises Differs where one differs for
-    no such reason.
+    coupled: whether a spike reaches the other neurons of its sample.
+
+    Raises Differs if a spike differs for another reason.
     """
-    # What is emitted may be no spike, or lie between 0 and 1.
+    # Outputs need not be spikes, and can lie between 0 and 1.
     tolerance = torch.finfo(out.dtype).eps ** 0.5 * float(eager.abs().amax())
     differs = ((out - eager).abs() > tolerance) | (out.isnan() != eager.isnan())
     excused = torch.zeros_like(differs[0])
@@ -182,9 +190,9 @@ def _differing_spikes(out: Tensor, eager: Tensor, near: list[Tensor], name: str,
 
 
 def _compare_gradients(one: Tensor, other: Tensor, bound: float, slack: float, of: str) -> None:
-    """Raise Differs where `one`, compiled, is not `other` but for a share `bound` of it, and `slack`.
+    """Raises Differs if compiled `one` is not `other`, up to a relative `bound` and an absolute `slack`.
 
-    And always where it is zero and `other` is not.
+    Also raises Differs whenever `one` is zero and `other` is not.
     """
     both = one.isfinite() & other.isfinite()
     away = torch.where(both | (one.isfinite() == other.isfinite()), 0.0, torch.inf)

@@ -1,11 +1,11 @@
 """Compiled training: the T steps of each neuron as one kernel, or the whole network as a few.
 
-    neuron   `SpikingNeuron.unroll`, one graph forward and one backward, of symbolic batch and neurons: a
-             network needs two or three of them, whatever its depth
-    step     the network's forward and backward passes, neurons in them, for one size of batch
+    neuron   `SpikingNeuron.unroll`, one graph forward and one backward, with symbolic batch and neurons:
+             a network needs two or three of them, whatever its depth
+    step     the network's forward and backward passes, neurons included, for one batch size
 
-The source is that of eager training. What is compiled runs in training mode alone, without observers;
-evaluation and all looks are eager. Noise is drawn outside of a compiled neuron, since compiled generators
+Compiled and eager training share their source. Compiled code runs in training mode only, without observers;
+evaluation and all probes are eager. Noise is drawn outside a compiled neuron, because compiled generators
 draw other numbers.
 """
 
@@ -33,14 +33,14 @@ from bench.surrogate import Surrogate, overrides
 
 CompileMode = Literal["off", "neuron", "step"]
 RECOMPILES = 64
-"""Graphs of one function, before the compiler gives up: layers differ in dimensions, dtype and method."""
+"""Graphs of one function before the compiler gives up: layers differ in dimensions, dtype and method."""
 
 COMPILERS = ("torch._dynamo", "torch._functorch", "torch._inductor", "torch.fx")
-"""Where the compiler's own errors are defined."""
+"""Modules that define the compiler's own errors."""
 
 
 def compiler_missing(device: str) -> str:
-    """Why nothing can be compiled for this device here; empty where it can."""
+    """Why nothing can be compiled for this device here; empty if it can."""
     named = os.environ.get("CXX", "")
     if not any(shutil.which(name) for name in (named, "g++", "clang++", "c++") if name):
         return "no C++ compiler found: install g++ or clang++, or name one in CXX"
@@ -50,9 +50,10 @@ def compiler_missing(device: str) -> str:
 
 
 def suited(mode: CompileMode, kind: type[Surrogate]) -> CompileMode:
-    """The mode that a method of this class gets where this one is asked for.
+    """The compile mode that a method of this class gets when `mode` is requested.
 
-    Without spikes there is no neuron; noise is drawn between the neurons, which breaks the whole apart.
+    Networks without spikes have no neuron to compile. Noise is drawn between neurons, which breaks the
+    whole-network graph.
     """
     if mode == "neuron" and kind.activation is not None:
         return "off"
@@ -60,10 +61,10 @@ def suited(mode: CompileMode, kind: type[Surrogate]) -> CompileMode:
 
 
 def install(network: Network, mode: CompileMode, batch_size: int) -> str:
-    """Train this network compiled from now on; why it cannot be, or "".
+    """Train this network compiled from now on; returns why it cannot be compiled, or "".
 
-    Nothing is compiled before the first batch. Under "step" batches of another size stay eager, as the last
-    of an epoch: each size would be compiled anew. "off" undoes it all.
+    Compilation starts with the first batch. Under "step", batches of another size, such as the last of an
+    epoch, stay eager, because each size would be compiled separately. "off" undoes it all.
     """
     _remove(network)
     mode = suited(mode, type(network.surrogates[0]))
@@ -95,11 +96,13 @@ def prepare(
     loss: Callable[[Network, Tensor, Tensor], Tensor],
     precision: Precision = FULL,
 ) -> tuple[float, str]:
-    """Compile for a training on such batches: the seconds that it took, and why it could not be done, or "".
+    """Compile for a training run on such batches; returns the seconds taken, and why it failed, or "".
 
-    x, y: a batch, as the network takes it. loss(network, x, y): what is trained on. Copies of the network go
-    through the batch once, so that nothing of the training has happened yet, and what is compiled is
-    believed only where it computes what eager code does: see `bench.model.compile_check`. Else the network
+    x, y: a batch, as the network takes it.
+    loss(network, x, y): the training loss.
+
+    Copies of the network process the batch once, so the training itself has not started. Compiled code is
+    only used if it computes what eager code does: see `bench.model.compile_check`. Otherwise the network
     stays eager.
     """
     began = time.perf_counter()
@@ -123,7 +126,7 @@ def _check(
     loss: Callable[[Network, Tensor, Tensor], Tensor],
     precision: Precision,
 ) -> None:
-    """Compile the network on a batch, and compare it with its eager self. Raises Differs."""
+    """Compile the network on a batch and compare it with its eager version. Raises Differs if they differ."""
     if network.compiled is None:
         with compile_check.check_neurons(network), precision.forward():
             loss(network, x, y)
@@ -142,7 +145,7 @@ def is_compiled(network: Network) -> bool:
 
 
 def gave_up(problem: BaseException | None) -> bool:
-    """Whether it was the compiler that failed, and not what it was given to compile."""
+    """Whether the compiler itself failed, and not the code that it compiled."""
     while problem is not None:
         if type(problem).__module__.startswith(COMPILERS):
             return True
@@ -151,14 +154,14 @@ def gave_up(problem: BaseException | None) -> bool:
 
 
 def give_up(network: Network, problem: Exception) -> str:
-    """Train eager from now on; the sentence on why."""
+    """Train eagerly from now on; returns a sentence that says why."""
     _remove(network)
     return f"given up during the training, which went on eager: {_sentence(problem)}"
 
 
 @contextmanager
 def eager(network: Network) -> Iterator[None]:
-    """Compute without what was compiled for a while."""
+    """Temporarily disable compiled code."""
     parts = (network, *network.neurons)
     before = [part.compiled for part in parts]
     _remove(network)
@@ -176,7 +179,7 @@ def _remove(network: Network) -> None:
 
 
 def compiled_loop() -> Callable[[SpikingNeuron, Tensor, Tensor | None], Tensor]:
-    """`SpikingNeuron.unroll`, to be compiled as it is called; for `SpikingNeuron.compiled`."""
+    """`SpikingNeuron.unroll`, compiled at its first call; for `SpikingNeuron.compiled`."""
     loop: Callable[[SpikingNeuron, Tensor, Tensor | None], Tensor] = torch.compile(
         SpikingNeuron.unroll, fullgraph=True, dynamic=True
     )
@@ -184,22 +187,23 @@ def compiled_loop() -> Callable[[SpikingNeuron, Tensor, Tensor | None], Tensor]:
 
 
 def configure() -> None:
-    """Set the compiler up for this process."""
+    """Configure the compiler for this process."""
     import torch._functorch.config
     import torch._inductor
     from torch.fx.experimental import _config as symbols
 
-    # Parameters are constants of a method, not inputs: as symbols, autograd functions cannot take them.
+    # A method's parameters are constants, not inputs: autograd functions cannot take them as symbols.
     torch._dynamo.config.specialize_float = True
     torch._dynamo.config.recompile_limit = RECOMPILES
-    # Under "step" what norm and neuron make of a convolution's result is computed again on the way back, in
-    # kernels that read it anyway, and not kept: any share under 1 does that, and repeats no convolution.
+    # Under "step", recompute what norm and neuron make of a convolution's result in the backward pass, in
+    # kernels that read that result anyway, instead of storing it. Any budget under 1 does that, and
+    # recomputes no convolution.
     torch._functorch.config.activation_memory_budget = 0.99
-    # A batch as large as a layer is wide is a coincidence, not a law to compile by.
+    # A batch size that equals a layer's width is a coincidence; do not compile it into the graph.
     symbols.use_duck_shape = False
-    # The compiler asks every input for its gradient, and is warned that few have one.
+    # The compiler reads the gradient of every input, and torch warns that few have one.
     warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor that is not a leaf")
-    # Functions that draw by themselves draw what they would draw without being compiled.
+    # Functions that draw random numbers must draw the same as uncompiled.
     torch._inductor.config.fallback_random = True
 
 

@@ -1,4 +1,4 @@
-"""A copy of a network to be looked at, so that the one in training is left alone."""
+"""Copies a network for probing, so that the one in training is not affected."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Copied = TypeVar("Copied", bound=nn.Module)
 
 
 def copied(network: Network) -> Network:
-    """The network with all its state, weights and what its methods keep, without gradients, eager.
+    """The network with all its state, including weights and the methods' own, without gradients, eager.
 
-    Tensors that are results of a computation, which torch refuses to copy, become plain ones.
+    Tensors that are results of a computation, which torch refuses to copy, are detached.
     """
     twin = detached_copy(network)
     twin.compiled = None
@@ -26,7 +26,7 @@ def copied(network: Network) -> Network:
 
 
 def detached_copy(module: Copied) -> Copied:
-    """The same of any module, compiled or not as it is."""
+    """The same for any module; its compiled parts stay compiled."""
     with _Detaching():
         twin = copy.deepcopy(module)
     for parameter in twin.parameters():
@@ -35,7 +35,7 @@ def detached_copy(module: Copied) -> Copied:
 
 
 class _Detaching(TorchFunctionMode):
-    """Copies of tensors, wherever they are kept, lose what they were computed from."""
+    """Detaches tensors when they are copied."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is Tensor.__deepcopy__ and args[0].grad_fn is not None:

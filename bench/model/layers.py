@@ -1,11 +1,10 @@
 """tdBN, and the blocks synapse + normalisation + spiking neuron that backbones are made of.
 
-T time steps, B samples, C channels, H W space. Everything between blocks is [T, B, C, ...].
+T time steps, B samples, C channels, H x W pixels. All tensors between blocks are [T, B, C, ...].
 
-A static sample is the same at every step, and so is what comes before the first spike: there a tensor
-has one step, [1, B, C, ...], which stands for all of them and is computed once. The first neurons that
-it reaches repeat it. Norms and neurons learn from their network how often; alone they take one step for
-one.
+For static data, the layers before the first spiking layer run once, not T times: their tensors have one step,
+[1, B, C, ...], which stands for all steps. The first spiking neurons repeat it T times. Norms and neurons get
+the number of repeats from their network; on their own they treat one step as one.
 """
 
 from __future__ import annotations
@@ -29,10 +28,12 @@ class TdBN(nn.Module):
 
         I = scale * gamma * (x - mean) / sqrt(var + eps) + beta,   scale = alpha * v_th
 
-    Statistics go over time, batch and space (Zheng et al., Going Deeper With Directly-Trained
-    Larger Spiking Neural Networks, AAAI 2021, eqs. 6 to 8), alpha = 1. With scale = 1 it is
-    ordinary batch normalisation over the same axes. gamma is `weight`, beta is `bias`. timesteps: how
-    many steps one step stands for.
+    Statistics are taken over time, batch and space (Zheng et al., Going Deeper With Directly-Trained Larger
+    Spiking Neural Networks, AAAI 2021, eqs. 6 to 8), alpha = 1. With scale = 1 it is ordinary batch
+    normalisation over the same axes.
+
+    gamma is `weight`, beta is `bias`.
+    timesteps: how many steps one step stands for.
     """
 
     running_mean: Tensor
@@ -56,24 +57,24 @@ class TdBN(nn.Module):
         values = len(x) * x.shape[1] * x.shape[3:].numel()
         repeated = self.training and len(x) == 1 and self.timesteps > 1
         if repeated and values == 1:
-            # One value a channel has no variance; that of all steps is 0.
+            # A single value per channel has no unbiased variance; over all repeated steps it is 0.
             return self.forward(x.repeat(self.timesteps, *[1] * (x.ndim - 1)))
         if repeated:
             return self._for_all_steps(x[0], values)[None]
         return self._normalise(x.flatten(0, 1), self.running_var).view(x.shape)
 
     def _for_all_steps(self, x: Tensor, values: int) -> Tensor:
-        """[B, C, ...] normalised as if it were there at every step; values: how many a channel has."""
+        """[B, C, ...] normalised as if repeated at every step; values: the number of values per channel."""
         measured = torch.zeros_like(self.running_var)
         y = self._normalise(x, measured)
-        # Running variances are those of a sample, n / (n - 1) times the mean square: n is larger.
+        # Running variances are unbiased, n / (n - 1) times the mean square; n counts the repeated steps.
         n = self.timesteps * values
         correction = (values - 1) / values * n / (n - 1)
         self.running_var.mul_(1 - self.momentum).add_(measured, alpha=correction)
         return y
 
     def _normalise(self, x: Tensor, running_var: Tensor) -> Tensor:
-        """[N, C, ...]; in training `running_var` and the running mean move by the momentum."""
+        """[N, C, ...]; in training, `running_var` and the running mean move by the momentum."""
         return functional.batch_norm(
             x,
             self.running_mean,
@@ -87,7 +88,7 @@ class TdBN(nn.Module):
 
 
 class OverTime(nn.Module):
-    """Applies a stateless module to every time step at once: [T, B, ...] as [T*B, ...]."""
+    """Applies a stateless module to all time steps at once: [T, B, ...] as [T*B, ...]."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -100,14 +101,14 @@ class OverTime(nn.Module):
 
 
 FEW_CHANNELS = 8
-"""With fewer, torch's own 1x1 convolution with a stride writes past its memory in the backward pass.
+"""With fewer channels, torch's own strided 1x1 convolution writes out of bounds in the backward pass.
 
-So it was on CPUs with AVX2 in torch 2.14 (oneDNN), for pictures that are channels-last.
+Seen on CPUs with AVX2 in torch 2.14 (oneDNN), for channels-last images.
 """
 
 
 class PointwiseConv(nn.Conv2d):
-    """A 1x1 convolution that is given the pixels which its stride leaves, and these alone."""
+    """A 1x1 convolution that subsamples its input by the stride first."""
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] to [N, C', H', W']."""
@@ -131,7 +132,7 @@ class SpikeBlock(nn.Sequential):
 
 @dataclass(frozen=True)
 class NeuronOptions:
-    """The choices every backbone shares; see `bench.suite.BackboneSpec` for their meaning."""
+    """The options that every backbone shares; `bench.suite.BackboneSpec` describes them."""
 
     neuron: NeuronKind = "lif"
     norm: NormKind = "tdbn"
@@ -142,11 +143,13 @@ class NeuronOptions:
 
 
 class Layers:
-    """What a backbone builds its spiking layers with: it carries method, options and counting.
+    """Creates a backbone's spiking layers; holds the method, the options and the layer count.
 
-    make: gives the surrogate of a site. Layers are numbered in the order in which they are made, and
-    each lies one deeper than the one before it: but for a shortcut, which is made right after the
-    layer that it goes around, with `parallel=True`, and then has that layer's depth.
+    make: returns the surrogate of a site.
+
+    Layers are numbered in the order in which they are created, and each is one deeper than the one before it.
+    The exception is a shortcut: create it right after the layer that it bypasses, with `parallel=True`, and
+    it gets that layer's depth.
     """
 
     def __init__(
@@ -201,7 +204,7 @@ class Layers:
         parallel: bool = False,
         recurrent: nn.Linear | None = None,
     ) -> SpikeBlock:
-        """Any synapse followed by the norm and the neuron that the options ask for."""
+        """Any synapse, followed by the norm and the neuron given by the options."""
         norm = self.norm(channels)
         return SpikeBlock(synapse, norm, self.spike(name, norm, parallel=parallel, recurrent=recurrent))
 
@@ -230,7 +233,7 @@ class Layers:
         )
         tdbn = norm if isinstance(norm, TdBN) and o.norm == "tdbn" else None
         index = len(self.sites)
-        # Layers draw from streams of their own: 2^20 apart, more than any network has layers.
+        # Each layer has its own random stream. Cells are 2^20 seeds apart: more than any network has layers.
         seed = self.seed * 2**20 + index
         site = Site(f"{self.backbone}/{name}", index, neuron, tdbn, self.timesteps, self.epochs, seed)
         neuron.surrogate = self.make(site)

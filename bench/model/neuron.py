@@ -4,14 +4,14 @@
     s[t] = 1(u[t] >= v_th)            spike
     v[t] = u[t] * (1 - s[t])          hard reset to zero, or u[t] - v_th * s[t]: soft reset
 
-As in the published code of MPD-AGL (Jiang et al., IJCAI 2025). LIF has a constant decay tau. PLIF
-learns one a layer, tau = sigmoid(w), starting at the same tau; in Fang et al., ICCV 2021, whose
-neuron it is, sigmoid(w) is 1/tau_m, the weight of the input, and the decay what is left of 1.
-The gradient flows through the reset unless `detach_reset`.
+As in the published code of MPD-AGL (Jiang et al., IJCAI 2025). LIF has a constant decay tau. PLIF learns one
+per layer, tau = sigmoid(w), starting at the same tau. In Fang et al., ICCV 2021, who introduced PLIF,
+sigmoid(w) is 1/tau_m, the weight of the input, and the decay is 1 - sigmoid(w). The gradient flows through
+the reset unless `detach_reset` is set.
 
-A recurrent layer adds V y[t-1] to the current I[t], y being what it emits and V a square matrix.
-Shapes: I, s, y are [T, B, ...]; u, v are [B, ...]. A current that is the same at every step may come as
-one, [1, B, ...].
+A recurrent layer adds V y[t-1] to the current I[t]; y is the layer's output and V a square matrix. Shapes: I,
+s, y are [T, B, ...]; u, v are [B, ...]. A current that is the same at every step can be given as one step,
+[1, B, ...].
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from bench.surrogate import FixedSurrogate, Statistics, Surrogate, Values, overr
 NeuronKind = Literal["lif", "plif"]
 Reset = Literal["zero", "subtract"]
 PLAIN = (Surrogate.spike, FixedSurrogate.spike)
-"""Of these the spikes are 1(u >= threshold), whatever parameters and noise are."""
+"""With these, spikes are 1(u >= threshold) whatever the parameters and noise."""
 
 
 class Step(NamedTuple):
-    """One time step. out: what the next layer sees; v: the potential after reset; u: before it."""
+    """One time step. out: input of the next layer; v: the potential after reset; u: before it."""
 
     out: Tensor
     v: Tensor
@@ -40,11 +40,12 @@ class Step(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """What an observer of a layer sees of time step t; tensors are [B, ...].
+    """What an observer of a layer receives at time step t; tensors are [B, ...].
 
-    u: the potential before reset, or the current where an activation replaces the neuron. threshold,
-    params, noise: what the spike was computed with. s: the spike, or what the activation gives. out:
-    what the next layer sees.
+    u: the potential before reset, or the current if an activation replaces the neuron.
+    threshold, params, noise: the inputs of the spike function.
+    s: the spike, or the output of the activation.
+    out: input of the next layer.
     """
 
     t: int
@@ -57,12 +58,13 @@ class Moment(NamedTuple):
 
 
 class SpikingNeuron(nn.Module):
-    """A layer of LIF or PLIF neurons under one surrogate.
+    """A layer of LIF or PLIF neurons under one surrogate. Keeps the dtype of its input.
 
-    Keeps the dtype of its input. `statistics` holds those of the last training pass where the
-    surrogate asks for them, else None. `observer`, where one is set, is called at every step. recurrent:
-    V, for currents [T, B, units]; None for a layer without recurrence. timesteps: how often a current of
-    one step is repeated. `compiled`, where it is set, takes the place of `unroll` in training.
+    statistics: those of the last training pass if the surrogate needs them, otherwise None.
+    observer: if set, called at every step.
+    recurrent: V, for currents [T, B, units]; None for a layer without recurrence.
+    timesteps: how often a current of one step is repeated.
+    compiled: if set, replaces `unroll` in training.
     """
 
     statistics: Statistics | None
@@ -101,7 +103,7 @@ class SpikingNeuron(nn.Module):
         return torch.sigmoid(self.w) if self.kind == "plif" else self._decay
 
     def step(self, current: Tensor, v: Tensor | None, t: int, noise: Tensor | None = None) -> Step:
-        """Advance by one step; v is None before the first."""
+        """Advance by one step; v is None at the first step."""
         u = current if v is None else self.decay * v + current
         threshold = self.surrogate.threshold(u, t)
         params = {} if self._fires_alone() else self.surrogate.params(u, t)
@@ -110,7 +112,7 @@ class SpikingNeuron(nn.Module):
         if self.reset == "zero":
             v = u * (1 - r)
         else:
-            # A method may learn its threshold: through the reset is through that too.
+            # A method can learn its threshold: detaching the reset detaches the threshold too.
             drop = threshold * r
             v = u - (drop.detach() if self.detach_reset else drop)
         out = self.surrogate.emit(s, t)
@@ -119,7 +121,7 @@ class SpikingNeuron(nn.Module):
         return Step(out, v, u)
 
     def forward(self, current: Tensor) -> Tensor:
-        """Input currents [T, B, ...], or [1, B, ...] for the same at every step, to spikes [T, B, ...]."""
+        """Input currents [T, B, ...], or [1, B, ...] if the same at every step, to spikes [T, B, ...]."""
         activation = type(self.surrogate).activation
         if activation is not None:
             return self._activate(activation, current)
@@ -130,19 +132,19 @@ class SpikingNeuron(nn.Module):
         return self.unroll(current, noise)
 
     def _fires_alone(self) -> bool:
-        """Whether nothing but the threshold decides what comes out, and nobody looks at the rest.
+        """Whether the output depends on the threshold alone, and no observer needs the other values.
 
-        So it is in evaluation without gradients, but for a method with a `spike` of its own, or an `emit`,
-        which may rely on what `params` has found.
+        True in evaluation without gradients, unless a method overrides `spike` or `emit`, which can depend on
+        what `params` computed.
         """
         if self.training or torch.is_grad_enabled() or self.observer is not None:
             return False
-        # Of the instance: what has been put in its place there is its own too.
+        # On the instance: its method may have been replaced there.
         spike = getattr(self.surrogate.spike, "__func__", None)
         return spike in PLAIN and not overrides(type(self.surrogate), "emit")
 
     def unroll(self, current: Tensor, noise: Tensor | None) -> Tensor:
-        """The T steps; noise [T, B, ...] comes from outside, so that this can be compiled as a whole."""
+        """The T steps. noise [T, B, ...] is an argument, so that this function can be compiled as a whole."""
         wanted = self.training and overrides(type(self.surrogate), "penalty")
         v: Tensor | None = None
         out: list[Tensor] = []
@@ -161,7 +163,7 @@ class SpikingNeuron(nn.Module):
         if self.recurrent is None and self.observer is None:
             return activation(current)
         out: list[Tensor] = []
-        # Without recurrence there is no memory either: one step still stands for all.
+        # Without recurrence there is no memory: one step still stands for all.
         steps = current.unbind(0) if self.recurrent is None else self._by_step(current)
         for t, i in enumerate(steps):
             i = self._with_recurrence(i, out)
@@ -174,7 +176,7 @@ class SpikingNeuron(nn.Module):
         return self.timesteps if len(current) == 1 else len(current)
 
     def _by_step(self, current: Tensor) -> Sequence[Tensor]:
-        """The current of each step, [B, ...]; their gradients come together in the layout of `current`."""
+        """The current of each step, [B, ...]. Their stacked gradient has the memory layout of `current`."""
         if len(current) == 1:
             return [current[0]] * self.timesteps
         if _is_channels_last(current[0]):
@@ -189,14 +191,14 @@ class SpikingNeuron(nn.Module):
 
 
 def _over_time(steps: list[Tensor]) -> Tensor:
-    """[T, B, ...] in the layout of the steps; stack alone would give up channels-last, at a copy each."""
+    """[T, B, ...] in the memory layout of the steps; plain stack loses channels-last and copies each step."""
     if _is_channels_last(steps[0]):
         return torch.stack([step.permute(0, 2, 3, 1) for step in steps]).permute(0, 1, 4, 2, 3)
     return torch.stack(steps)
 
 
 def _is_channels_last(step: Tensor) -> bool:
-    """Whether [B, C, H, W] lies in memory as [B, H, W, C], and not as [B, C, H, W] too."""
+    """Whether [B, C, H, W] is stored as [B, H, W, C], and is not contiguous as [B, C, H, W] too."""
     if step.ndim != 4 or step.is_contiguous():
         return False
     return step.is_contiguous(memory_format=torch.channels_last)

@@ -1,9 +1,9 @@
-"""Mixed precision: which operations of a training compute in 16 bits, and how its gradients survive that.
+"""Mixed precision: which operations of training use 16 bits, and how gradients avoid underflow.
 
-Under autocast torch computes convolutions and linear layers in the 16-bit type, and with them what follows:
-currents, potentials, spikes. Weights, their gradients and the loss stay in 32 bits. float16 cannot hold small
-gradients: the loss is scaled up, its gradients down again, and steps with infinite ones are left out
-(Micikevicius et al., Mixed Precision Training, ICLR 2018, sec. 3.2).
+Under autocast torch computes convolutions and linear layers in the 16-bit type, and with them currents,
+potentials and spikes. Weights, their gradients and the loss stay in 32 bits. float16 cannot represent small
+gradients: the loss is scaled up, its gradients are scaled down again, and steps with infinite gradients are
+skipped (Micikevicius et al., Mixed Precision Training, ICLR 2018, sec. 3.2).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bench.suite import Profile
 
 
 class Precision:
-    """What a profile says of it, for one training."""
+    """The precision settings of a profile, for one training run."""
 
     def __init__(self, profile: Profile) -> None:
         self._device = profile.device
@@ -26,18 +26,18 @@ class Precision:
         self._scaler = torch.amp.GradScaler(profile.device) if profile.autocast == "float16" else None
 
     def forward(self) -> AbstractContextManager[object]:
-        """For passes through the network and for its loss."""
+        """Context for forward passes and the loss."""
         if self._dtype is None:
             return nullcontext()
         return torch.autocast(self._device, dtype=self._dtype)
 
     @property
     def scale(self) -> float:
-        """By how much `backward` makes gradients larger than they are."""
+        """The factor by which `backward` scales gradients."""
         return self._scaler.get_scale() if self._scaler is not None else 1.0
 
     def backward(self, loss: Tensor) -> None:
-        """Go back from the loss; gradients are `scale` times too large until `update`."""
+        """Run the backward pass; gradients are `scale` times too large until `update`."""
         (loss if self._scaler is None else self._scaler.scale(loss)).backward()
 
     def update(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
@@ -46,7 +46,7 @@ class Precision:
             if self._scaler is None:
                 optimizer.step()
             elif _has_gradient(optimizer):
-                # The scaler refuses one without a gradient, which has nothing to do.
+                # The scaler rejects an optimizer without gradients, which has nothing to do.
                 self._scaler.step(optimizer)
         if self._scaler is not None:
             self._scaler.update()

@@ -1,4 +1,4 @@
-"""The residual part that spiking ResNets share: basic blocks whose sum is taken after the spikes."""
+"""The residual blocks that spiking ResNets share, with the sum taken after the spikes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from bench.model.layers import Layers
 class ResidualBlock(nn.Module):
     """Two 3x3 convolution blocks and a shortcut, [T, B, C, H, W] to [T, B, C', H', W'].
 
-    y = conv2(conv1(x)) + shortcut(x): the spikes of the second convolution plus those of the
-    shortcut, SEW-ADD in Fang et al., Deep Residual Learning in Spiking Neural Networks, NeurIPS
-    2021. Spikes are 0 or 1, so y is a whole number and no spike. The shortcut is x itself, or
-    conv1x1 -> norm -> neuron where channels or size change.
+    y = conv2(conv1(x)) + shortcut(x): the spikes of the second convolution plus those of the shortcut,
+    SEW-ADD in Fang et al., Deep Residual Learning in Spiking Neural Networks, NeurIPS 2021. Spikes are 0 or
+    1, so y is a whole number, not a spike. The shortcut is x itself, or conv1x1 -> norm -> neuron if channels
+    or size change.
     """
 
     def __init__(self, layers: Layers, name: str, inputs: int, outputs: int, stride: int) -> None:
@@ -29,7 +29,7 @@ class ResidualBlock(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """The sum of both ways."""
+        """The sum of both paths."""
         out: Tensor = self.conv2(self.conv1(x)) + self.shortcut(x)
         return out
 
@@ -39,8 +39,9 @@ def residual_stages(
 ) -> nn.Sequential:
     """Stages of blocks, named block1, block2, ...
 
-    channels: those that come in, then those of every stage. counts: blocks in each stage. strides:
-    of the first block of each; the others have 1.
+    channels: the input channels, then those of every stage.
+    counts: blocks in each stage.
+    strides: the stride of the first block of each stage; the others have 1.
     """
     blocks: list[nn.Module] = []
     for stage, (count, stride) in enumerate(zip(counts, strides, strict=True)):

@@ -1,8 +1,8 @@
-"""Records that were compared with their files before, by their hashes: to compare takes longer than to hash.
+"""A cache of records that were validated before, by hash: hashing is faster than validating.
 
-A text in the user's own cache, a line a record. A record names its files by their hashes, so that whoever
-changes either changes the hash, and it is compared again; so are all where the code that compares has
-changed. Without the text all is well but slower.
+A text file in the user's cache, one line per record. A record names its files by their hashes, so any change
+to it or to its files changes its hash, and it is validated again. All records are validated again if the
+validation code has changed. The cache is optional: without it, reading is only slower.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from bench.records import anytime, evidence, predictions, run_columns
 
 LENGTH = 64
 LARGEST = 16 * 2**20
-"""Bytes, some 250,000 records; beyond it the text begins anew."""
+"""Maximum size in bytes, some 250,000 records; beyond it the file starts over."""
 
 _new: list[str] = []
 
 
 def known(record: str) -> bool:
-    """Whether a record.json with this SHA-256 was found to agree with itself and its files."""
+    """Whether a record.json with this SHA-256 was found consistent with itself and its files."""
     return record in _known()
 
 
 def remember(record: str) -> None:
-    """Note one that agrees; all are written down when the process ends."""
+    """Note a consistent record; the cache is written when the process ends."""
     _new.append(record)
     _known().add(record)
 
 
 @atexit.register
 def keep() -> None:
-    """Write down what is new. A cache that cannot be written is none."""
+    """Write new entries. Write errors are ignored: the cache is optional."""
     if not _new:
         return
     with suppress(OSError):
         file = _file()
         file.parent.mkdir(parents=True, exist_ok=True)
         begin_anew = file.exists() and file.stat().st_size > LARGEST
-        # One write at the end of the file: of several processes none writes into another's lines.
+        # A single append, so that several processes do not interleave their lines.
         with file.open("wb" if begin_anew else "ab", buffering=0) as opened:
             opened.write("".join(f"{record}\n" for record in _new).encode())
     _new.clear()

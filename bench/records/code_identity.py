@@ -1,9 +1,9 @@
-"""What the code of a plugin says, without how it is written down: the same after a comment or a new layout.
+"""The identity of a plugin's code: unchanged by comments, formatting and metadata.
 
-The identity of a method, data set or backbone is a hash of those statements of its file that it depends on,
-and of the modules beside the file that these import, without comments, docstrings and what is there for
-people alone (paper, link, note, source, licence). Harness and libraries are no part of it: these have
-versions, see `bench.records.protocol`.
+The identity of a method, dataset or backbone is a hash of the statements of its file that it depends on, and
+of the neighbouring modules that these import. It leaves out comments, docstrings and metadata for readers
+(paper, link, note, source, licence). The harness and libraries are not part of it: they have versions, see
+`bench.records.protocol`.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from functools import cache
 from pathlib import Path
 
 FOR_PEOPLE = frozenset(("paper", "link", "note", "source", "licence"))
-"""Arguments of the decorators that change no number."""
+"""Arguments of the decorators that do not affect results."""
 DECORATORS = frozenset(("method", "preset", "dataset", "backbone"))
 REACH_ALL = frozenset(("globals", "vars", "locals", "exec", "eval", "__import__", "import_module"))
-"""With these a statement may depend on any other of its module."""
+"""A statement that uses one of these can depend on any other statement of its module."""
 HARNESS = "bench"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file of a plugin. name: its path below the folder that it was imported from."""
+    """A file of a plugin. name: its path relative to the folder that it was imported from."""
 
     name: str
     file: Path
@@ -37,18 +37,18 @@ class Source:
 
 @dataclass(frozen=True)
 class Code:
-    """The files of a plugin as they were read: its own first, then the modules beside it that it needs."""
+    """The files of a plugin as read: its own first, then the neighbouring modules that it needs."""
 
     sources: tuple[Source, ...]
 
     @property
     def file(self) -> Path:
-        """Its own file."""
+        """The plugin's own file."""
         return self.sources[0].file
 
     @property
     def digest(self) -> str:
-        """Of the bytes of all its files: whether they must be imported anew."""
+        """A hash of the bytes of all its files, which says whether they must be imported again."""
         hashed = hashlib.sha256()
         for source in self.sources:
             hashed.update(f"{source.name} {len(source.content)} ".encode())
@@ -56,7 +56,7 @@ class Code:
         return hashed.hexdigest()[:16]
 
     def identity(self, names: Sequence[str] = ()) -> str:
-        """Of the statements that these top-level names depend on; of the whole file where none is given."""
+        """A hash of the statements that these top-level names depend on; of the whole file without names."""
         own = _parsed(self.sources[0].content)
         beside = _closure(self.sources[0], own.imports_of(names), self.sources)[1:]
         parts = [own.text(names), *(f"{each.name} {_parsed(each.content).text()}" for each in beside)]
@@ -64,10 +64,11 @@ class Code:
 
 
 def read(file: Path) -> Code:
-    """The code of a plugin's file as it now is, with the modules beside it that it imports, and these import.
+    """The code of a plugin's file in its current state, with the neighbouring modules that it imports.
 
-    Modules are looked for in the file's own folder and, where that is part of a package, in the package;
-    what is installed, or on the path elsewhere, is a library. Raises OSError where the file is not there.
+    Includes modules that those import in turn. Modules are searched in the file's own folder and, if that is
+    part of a package, in the package; modules that are installed, or elsewhere on the path, count as
+    libraries. Raises OSError if the file does not exist.
     """
     file = file.resolve()
     own = Source(file.name, file, file.read_bytes())
@@ -80,7 +81,7 @@ IMPORT = re.compile(rb"(?:^|[;:])[ \t]*(?:from[ \t]+([\w.]+)|import[ \t]+([\w., 
 
 
 def _may_import_beside(own: Source) -> bool:
-    """Whether a line looks like the import of what lies beside the file: most files need not be parsed."""
+    """Whether a line looks like the import of a neighbouring file: most files need not be parsed."""
     folder = own.file.parent
     if (folder / "__init__.py").is_file():
         return True
@@ -94,9 +95,13 @@ def _may_import_beside(own: Source) -> bool:
 
 @dataclass(frozen=True)
 class _Statement:
-    """One at the top of a module. binds: names that it gives a value to; uses: names that it reads.
+    """A top-level statement of a module.
 
-    always: it may do more than bind names. imports: modules, as (level, dotted name). is_import: it is one.
+    binds: names that it assigns.
+    uses: names that it reads.
+    always: whether it can do more than bind names.
+    imports: modules, as (level, dotted name).
+    is_import: whether it is an import statement.
     """
 
     text: str
@@ -110,10 +115,10 @@ class _Statement:
 @dataclass(frozen=True)
 class _Module:
     statements: tuple[_Statement, ...]
-    one: bool  # may any statement depend on any other?
+    one: bool  # can any statement depend on any other?
 
     def _of(self, names: Sequence[str]) -> list[_Statement]:
-        """Those that these names depend on, in the order of the file; all where that cannot be told."""
+        """Statements that these names depend on, in file order; all statements if this is unknown."""
         bound = {name for statement in self.statements for name in statement.binds}
         if self.one or not names or not bound.issuperset(names):
             return list(self.statements)
@@ -130,7 +135,7 @@ class _Module:
 
     def text(self, names: Sequence[str] = ()) -> str:
         of = self._of(names)
-        # In which order modules are imported is layout.
+        # The order of imports does not matter.
         first = sorted(statement.text for statement in of if statement.is_import)
         return "\n".join([*first, *(statement.text for statement in of if not statement.is_import)])
 
@@ -144,7 +149,7 @@ def _parsed(content: bytes) -> _Module:
         body = _without_docstring(ast.parse(content).body)
         statements = tuple(part for node in body for part in _statements(node))
     except (SyntaxError, ValueError, RecursionError):
-        # What cannot be parsed cannot be imported either.
+        # A file that cannot be parsed cannot be imported either.
         text = hashlib.sha256(content).hexdigest()
         return _Module((_Statement(text, frozenset(), frozenset(), True, ()),), True)
     reached = {name for statement in statements for name in statement.uses}
@@ -152,14 +157,14 @@ def _parsed(content: bytes) -> _Module:
 
 
 def _statements(node: ast.stmt) -> Iterator[_Statement]:
-    """The statement, or each of the names that it imports by itself."""
+    """The statement, or one statement for each name that it imports."""
     if isinstance(node, ast.Import):
         for alias in node.names:
             bound = (alias.asname or alias.name).partition(".")[0]
             text = f"import {alias.name} as {alias.asname or ''}"
             yield _Statement(text, frozenset((bound,)), frozenset(), False, ((0, alias.name),), True)
     elif isinstance(node, ast.ImportFrom):
-        # Where the harness has a thing is its own affair.
+        # The location of a name within the harness does not matter.
         module = HARNESS if _is_harness(node) else f"{'.' * node.level}{node.module or ''}"
         for alias in node.names if node.module != "__future__" else ():
             bound = alias.asname or alias.name
@@ -177,7 +182,7 @@ def _statement(node: ast.stmt) -> _Statement:
     imports: list[tuple[int, str]] = []
     for part in ast.walk(node):
         if isinstance(part, ast.Name):
-            # What a function gives names to is its own.
+            # Names assigned in a function are local.
             names = binds if isinstance(part.ctx, ast.Store) and not definition else uses
             names.add(part.id)
         elif isinstance(part, ast.Attribute):
@@ -193,7 +198,7 @@ def _statement(node: ast.stmt) -> _Statement:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         binds.add(node.name)
     if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
-        # To set an attribute or an item changes what the name stands for.
+        # Setting an attribute or an item changes the object that the name refers to.
         binds |= {name for target in _targets(node) if (name := _base(target))}
     always = not (definition or assignment)
     text = json.dumps(_tree(node))
@@ -207,7 +212,7 @@ def _is_harness(node: ast.ImportFrom) -> bool:
 def _from(node: ast.ImportFrom, alias: ast.alias) -> Iterator[tuple[int, str]]:
     module = node.module or ""
     yield node.level, module
-    # What is imported from a package may be a module of it.
+    # A name imported from a package can be a module of it.
     yield node.level, f"{module}.{alias.name}".strip(".")
 
 
@@ -222,10 +227,9 @@ def _base(target: ast.expr) -> str:
 
 
 def _tree(node: ast.AST) -> list[object]:
-    """The node as lists and texts, the same in every version of Python that can read it.
+    """The node as lists and strings, the same in every Python version that can parse it.
 
-    Without places, without fields that are empty, which later versions add, and without what says how a
-    text or a name was written.
+    Leaves out positions, empty fields, which later versions add, and the spelling of literals and names.
     """
     found: list[object] = [type(node).__name__]
     for name, value in ast.iter_fields(node):
@@ -236,7 +240,7 @@ def _tree(node: ast.AST) -> list[object]:
         elif name == "keywords" and isinstance(node, ast.Call) and _is_declaration(node):
             value = [keyword for keyword in value if keyword.arg not in FOR_PEOPLE]
         elif name == "values" and isinstance(node, ast.JoinedStr):
-            # Python 3.12 put empty texts into formats.
+            # Python 3.12 adds empty strings to f-strings.
             value = [part for part in value if not (isinstance(part, ast.Constant) and part.value == "")]
         if value not in (None, []):
             found.append([name, _value(value)])
@@ -248,7 +252,7 @@ def _value(value: object) -> object:
         return _tree(value)
     if isinstance(value, list):
         return [_value(each) for each in value]
-    # The type too: 1, 1.0 and True are equal.
+    # Include the type: 1, 1.0 and True are equal.
     return value if isinstance(value, str) else [type(value).__name__, repr(value)]
 
 
@@ -271,7 +275,7 @@ def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
 def _closure(
     own: Source, imports: Iterable[tuple[int, str]], known: Sequence[Source] = ()
 ) -> tuple[Source, ...]:
-    """The file, and what its imports lead to beside it, by name. known: files that have been read."""
+    """The file and all neighbouring files that its imports lead to, by name. known: files already read."""
     read_before = {source.file: source for source in known}
     found = {own.file: own}
     waiting = [(own.file, module) for module in imports]
@@ -286,7 +290,7 @@ def _closure(
 
 
 def _modules(importer: Path, level: int, name: str) -> Iterator[tuple[str, Path]]:
-    """The files that an import of a dotted name runs, packages first, with their paths below its root."""
+    """The files that importing a dotted name runs, packages first, with their paths relative to its root."""
     parts = name.split(".") if name else []
     if level:
         package, top = importer.parent, _above_packages(importer)
@@ -311,7 +315,7 @@ def _modules(importer: Path, level: int, name: str) -> Iterator[tuple[str, Path]
 
 
 def _above_packages(file: Path) -> Path:
-    """The folder that a file's outermost package lies in; its own folder, if it is in none."""
+    """The folder that contains a file's outermost package; the file's own folder if it is in no package."""
     folder = file.parent
     while (folder / "__init__.py").is_file() and folder != folder.parent:
         folder = folder.parent

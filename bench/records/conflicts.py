@@ -1,6 +1,6 @@
-"""Records that contradict each other: none of them can be relied on, and all are left out.
+"""Records that contradict each other: none of them can be trusted, and all are left out.
 
-An id is a hash of what was run, so that records as they were written never do; copied and edited ones may.
+An id is a hash of what was run, so original records never conflict; copied and edited ones can.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from bench.records.record_files import Record
 
 
 def without_conflicts(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
-    """The records that none contradicts, in their order, and a sentence about each contradiction."""
+    """The records without conflicts, in their order, and one sentence per conflict."""
     by_configuration: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
     for record in records:
         by_configuration[record["configuration"], *sorted(record.get("digests", {}).items())].append(record)

@@ -1,8 +1,8 @@
-"""Whether the numbers of a record agree with each other, and with the files beside it.
+"""Whether the numbers of a record agree with each other and with the files beside it.
 
-A training writes every number more than once: an accuracy is a number of samples, the last of a curve, and
-what the predictions count; a mean is that of a table. Records as they were written agree in all of it. Who
-edits one number must edit all of them, and the hash: then only training again tells.
+A training run writes every number more than once: an accuracy is a number of samples, the last value of a
+curve, and a count of the predictions; a mean is that of a table. In original records they all agree. Anyone
+who edits one number must edit all of them, and the hash; only training again reveals that.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ SAMPLES = {
     "anytime_accuracy": "test_samples",
     "val_accuracy": "val_samples",
 }
-"""Accuracies, and where the number of samples that they are a share of stands."""
+"""Accuracies, and the metric with the number of samples that each refers to."""
 EPOCH_COLUMNS = ("epoch", "train_loss", "val_accuracy")
 LAYER_COLUMNS = (
     *("epoch", "layer", "depth", "gradient_norm", "available_fraction", "participation", "gain"),
     *("silent_fraction", "gradient_zero_fraction"),
 )
-"""What `run_columns` reads; to read a column takes longer than to compare it."""
+"""The columns that `run_columns` reads; reading a column takes longer than comparing it."""
 OF_OTHER_ROWS = "vanishing_slope_ann"
-"""Of a network whose rows are not kept."""
+"""Computed from a network whose rows are not kept."""
 FRACTION = 1e-6
-"""Of a sample: what rounding leaves of a number of them."""
+"""Rounding tolerance of a number of samples."""
 ROUNDING = 1e-9
-"""By how much of itself, or of 1, a number may differ: sums in another order."""
+"""Allowed difference, relative or absolute: sums can run in another order."""
 
 
 def contradiction(record: Record) -> str:
-    """Where a record contradicts itself, with both values; "" where it does not."""
+    """Where a record contradicts itself, with both values; otherwise ""."""
     metrics = record["metrics"]
     for name, of in SAMPLES.items():
         samples, found = metrics.get(of), metrics.get(name)
@@ -58,9 +58,9 @@ def contradiction(record: Record) -> str:
 
 
 def contradiction_beside(record: Record, contents: Mapping[str, bytes]) -> str:
-    """Where a record contradicts the files beside it, by name; "" where it does not.
+    """Where a record contradicts the files beside it, given by name; otherwise "".
 
-    Raises an error of the reader's own where one of them is damaged.
+    Raises an error of the file reader if one of them is damaged.
     """
     for name, of in _NUMBERS.items():
         if name in contents and record["metrics"] and (found := _apart(*of(record, contents[name]), name)):
@@ -93,9 +93,9 @@ _NUMBERS: Mapping[str, Callable[[Record, bytes], tuple[Record, Record]]] = {
     "layers.parquet": _of_layers,
     predictions.FILE: _of_predictions,
 }
-"""For each file, the metrics of a record and what the file says that they are."""
+"""For each file, a function that returns a record's metrics and the values derived from the file."""
 BESIDE = tuple(_NUMBERS)
-"""The files that may lie beside a record."""
+"""The files that can accompany a record."""
 
 
 def _rows(content: bytes, columns: Sequence[str]) -> list[Record]:
@@ -104,7 +104,7 @@ def _rows(content: bytes, columns: Sequence[str]) -> list[Record]:
 
     with pq.ParquetFile(pa.BufferReader(content)) as file:
         table = file.read(columns=list(columns), use_threads=False)
-    # Unknown numbers are NaN where a column has others, and null where it has none.
+    # Unknown values are NaN in a column with other values, and null in a column without any.
     values = [[None if _is_nan(v) else v for v in table[name].to_pylist()] for name in columns]
     return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
 
@@ -114,7 +114,7 @@ def _is_nan(value: Any) -> bool:
 
 
 def _apart(metrics: Record, numbers: Mapping[str, Any], where: str) -> str:
-    """The first metric that is there and is another number than it should be."""
+    """The first metric that is present and differs from its expected value."""
     for name, expected in numbers.items():
         given = metrics.get(name)
         if name in metrics and not _same(given, expected):

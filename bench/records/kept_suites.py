@@ -1,7 +1,7 @@
-"""The suite that a results folder was made with, kept beside its records: runs/SUITE/suite.json.
+"""The suite that a results folder was made with, stored with its records: runs/SUITE/suite.json.
 
-A name stands for one matrix. Another matrix under the same name would stand in the same tables, and is
-refused; one that only has more entries goes on from there.
+A name stands for one matrix. Another matrix under the same name would end up in the same tables, so it is
+refused; a suite that only adds entries extends the existing results.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ TABLES = ("recipe", "profile", "measure")
 
 
 def kept(store: Store) -> Suite | None:
-    """The suite that the folder was made with; None where none is kept. Raises BenchError."""
+    """The suite that the folder was made with; None if none is stored. Raises BenchError if unreadable."""
     return read(store.runs / FILE)
 
 
 def read(file: Path) -> Suite | None:
-    """The suite in such a file; None where there is none. Raises BenchError."""
+    """The suite in such a file; None if there is no file. Raises BenchError if it is unreadable."""
     try:
         return Suite.model_validate_json(file.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
@@ -43,7 +43,7 @@ def read(file: Path) -> Suite | None:
 
 
 def keep(store: Store, suite: Suite) -> None:
-    """Keep it; what is kept already is not written again. Raises OSError."""
+    """Store the suite, unless it is stored already. Raises OSError."""
     if kept(store) == suite:
         return
     content = suite.model_dump(mode="json", exclude_unset=True)
@@ -52,9 +52,9 @@ def keep(store: Store, suite: Suite) -> None:
 
 
 def check(store: Store, suite: Suite) -> list[str]:
-    """What the suite has more of than the one kept, in words; nothing where none is kept.
+    """The entries that the suite adds to the stored one, in words; none if no suite is stored.
 
-    Raises BenchError where it differs in anything else that decides what is trained.
+    Raises BenchError if it differs in anything else that affects training.
     """
     before = kept(store)
     if before is None:
@@ -72,9 +72,9 @@ def check(store: Store, suite: Suite) -> list[str]:
 
 
 def find(asked: str, results: Path) -> tuple[Suite, Store]:
-    """The suite that is meant, and its records: as its file says, or else as the results folder says.
+    """The requested suite and its records: as its file defines it, otherwise as the results folder does.
 
-    Raises BenchError where neither knows it, or where the file's suite is another than that of the records.
+    Raises BenchError if neither knows it, or if the file's suite differs from that of the records.
     """
     try:
         chosen = load_suite(asked)
@@ -91,7 +91,7 @@ def find(asked: str, results: Path) -> tuple[Suite, Store]:
     try:
         check(store, chosen)
     except BenchError:
-        # A shipped suite may have changed since: its older records are still its own.
+        # A shipped suite may have changed since: its older records still belong to it.
         if asked != chosen.name or (before := kept(store)) is None:
             raise
         return before, store
@@ -114,7 +114,7 @@ def _differences(before: Suite, now: Suite) -> list[str]:
 
 
 def _text(entry: Any) -> str:
-    """An entry of a list of a suite, in a few words."""
+    """An entry of a suite's list, in a few words."""
     if isinstance(entry, Task):
         return f"{'+'.join(d.name for d in entry.datasets)} on {'+'.join(b.name for b in entry.backbones)}"
     name = str(getattr(entry, "name", entry))

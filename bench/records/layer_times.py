@@ -1,7 +1,7 @@
-"""What was timed of neuron layers, as pytest-benchmark leaves it: reading, keeping and comparing.
+"""Neuron-layer timings, as saved by pytest-benchmark: reading, merging and comparing them.
 
-A file is pytest-benchmark's own JSON. What was timed stands in `extra_info` of each benchmark; cases with
-an error stand in `failed`. Imports no torch.
+A file is pytest-benchmark's own JSON. `extra_info` of each benchmark describes the case; cases with an error
+are in `failed`. Does not import torch.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Case(NamedTuple):
 
 
 class Info(BaseModel):
-    """`extra_info`. kind: the method's, or "peer". neuron: lif, plif, or what stands in its place."""
+    """`extra_info`. kind: the method's, or "peer". neuron: lif, plif, or what replaces it."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -61,7 +61,7 @@ class Info(BaseModel):
 
     @property
     def case(self) -> Case:
-        """What was timed."""
+        """The case that was timed."""
         return Case(self.method, self.kind, self.timesteps, self.batch, self.units, self.mode)
 
 
@@ -82,7 +82,7 @@ class _File(BaseModel):
 
 
 class LayerTime(NamedTuple):
-    """A case with its times: medians in ms by part, None where there is none. info: of its last part."""
+    """A case with its times: medians in ms by part. info: that of its last part."""
 
     case: Case
     ms: Mapping[str, float]
@@ -90,15 +90,15 @@ class LayerTime(NamedTuple):
     error: str | None
 
     def part(self, name: str) -> float | None:
-        """The median of one part, ms."""
+        """The median of one part in ms; None if there is none."""
         return self.ms.get(name)
 
 
 def read(results: Path, tell: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
-    """Rows for the table of latencies: methods only, whatever was timed on every machine, sorted.
+    """Rows for the latency table: all methods, from every machine, sorted; without peers.
 
-    Of a case that stands in several files the newest is taken. A file that cannot be read is left out;
-    tell: is given a sentence about each of them, on stderr where None.
+    If several files contain a case, the newest is used. Unreadable files are left out.
+    tell: receives one sentence about each of them; None prints it to stderr.
     """
     found: dict[tuple[Case, str], LayerTime] = {}
     for file in sorted(folder(results).glob("*.json")):
@@ -116,23 +116,26 @@ def read(results: Path, tell: Callable[[str], None] | None = None) -> list[dict[
 
 
 def folder(results: Path) -> Path:
-    """Where results keep them."""
+    """The folder of layer timings under a results folder."""
     return results / "latency" / LAYERS
 
 
 def default_file(results: Path, hardware: str) -> Path:
-    """The file of one class of hardware."""
+    """The file for one class of hardware."""
     slug = re.sub(r"[^a-z0-9]+", "-", hardware.lower()).strip("-")
     return folder(results) / f"{slug}.json"
 
 
 def load(file: Path) -> list[LayerTime]:
-    """What a file holds, sorted by case. Raises BenchError if it is not there, damaged or another's."""
+    """The timings in a file, sorted by case.
+
+    Raises BenchError if the file is missing, damaged or of another kind.
+    """
     return times(content(file), file)
 
 
 def content(file: Path) -> dict[str, Any]:
-    """The file as it is. Raises BenchError if it is not there, or no JSON of pytest-benchmark."""
+    """The parsed file. Raises BenchError if it is missing, or is not JSON from pytest-benchmark."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -149,7 +152,7 @@ def content(file: Path) -> dict[str, Any]:
 
 
 def times(content: Content, file: Path | str = "what was timed") -> list[LayerTime]:
-    """A row per case, sorted. Raises BenchError where it does not have the form of a layer's times."""
+    """One row per case, sorted. Raises BenchError if the content does not have the form of layer timings."""
     try:
         known = _File.model_validate(content)
     except ValidationError as error:
@@ -173,7 +176,7 @@ def times(content: Content, file: Path | str = "what was timed") -> list[LayerTi
 
 
 def merged(old: Content, new: Content) -> dict[str, Any]:
-    """The new content with those cases of the old that were not timed again."""
+    """The new content, plus those cases of the old one that were not timed again."""
     again = {_case(part["extra_info"]) for part in new["benchmarks"]} | {_case(i) for i in new["failed"]}
     kept = [part for part in old["benchmarks"] if _case(part["extra_info"]) not in again]
     failed = [info for info in old.get("failed", []) if _case(info) not in again]
@@ -181,7 +184,11 @@ def merged(old: Content, new: Content) -> dict[str, Any]:
 
 
 class Comparison(NamedTuple):
-    """New against old. ratios: new / old by part, of cases with times in both. notes: what else differs."""
+    """New timings against old.
+
+    ratios: new / old by part, for cases with times in both.
+    notes: what else differs.
+    """
 
     ratios: dict[Case, dict[str, float]]
     only_new: list[Case]
@@ -190,7 +197,7 @@ class Comparison(NamedTuple):
 
 
 def compare(new: Sequence[LayerTime], old: Sequence[LayerTime]) -> Comparison:
-    """The ratio of each time to the earlier one, and whether they may be compared at all."""
+    """The ratio of each time to the earlier one, and anything that makes them incomparable."""
     ours, theirs = ({time.case: time for time in some if time.ms} for some in (new, old))
     both = [case for case in ours if case in theirs]
     ratios = {

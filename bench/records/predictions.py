@@ -1,7 +1,7 @@
-"""What a trained network said of every test sample, beside its record: predictions.parquet.
+"""A trained network's prediction for every test sample, stored with its record: predictions.parquet.
 
-N test samples in the order of the dataset. The weights are those of the best validation epoch, the output is
-averaged over all time steps: what `test_accuracy` is about.
+N test samples in the order of the dataset. Predictions use the weights of the best validation epoch and the
+output averaged over all time steps, as `test_accuracy` does.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 FILE = "predictions.parquet"
 COLUMNS = ("label", "predicted")
 BYTE_CLASSES = 256
-"""So many classes have numbers of one byte."""
+"""Up to this number, class numbers fit in one byte."""
 
 Classes = NDArray[np.unsignedinteger[Any]]
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """label, predicted: [N] numbers of classes from 0; uint8, or uint16 where there are more than 256."""
+    """label, predicted: [N] class numbers from 0; uint8, or uint16 with more than 256 classes."""
 
     label: Classes
     predicted: Classes
@@ -36,7 +36,7 @@ class Predictions:
 
     @property
     def accuracy(self) -> float:
-        """Percent right."""
+        """Accuracy in percent."""
         return 100 * int(self.right.sum()) / len(self.label)
 
 
@@ -47,13 +47,13 @@ def of_numbers(label: NDArray[Any], predicted: NDArray[Any], classes: int) -> Pr
 
 
 def to_bytes(predictions: Predictions) -> bytes:
-    """The file; it has no more than the two columns."""
+    """The file's content; it has only the two columns."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     columns = (predictions.label, predictions.predicted)
     buffer = BytesIO()
-    # Classes repeat, so that a dictionary takes as many bits as they need.
+    # Classes repeat, so dictionary encoding needs only as many bits as there are classes.
     pq.write_table(
         pa.table(dict(zip(COLUMNS, columns, strict=True))),
         buffer,
@@ -66,7 +66,7 @@ def to_bytes(predictions: Predictions) -> bytes:
 
 
 def of_bytes(content: bytes) -> Predictions:
-    """What such a file holds; raises ValueError, or an error of the reader's own, where it is none."""
+    """The content of such a file. Raises ValueError, or an error of the file reader, if it is invalid."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

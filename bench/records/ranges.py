@@ -1,4 +1,4 @@
-"""Between what the numbers of a record lie: a record with another is damaged, and no table has another."""
+"""Valid ranges for the numbers in a record: a record outside them is damaged and enters no table."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ NOT_NEGATIVE = (
     *("best_epoch", "parameters"),
 )
 SLACK = 1e-6
-"""What means of single-precision numbers may lie outside."""
+"""Tolerance for means of single-precision numbers."""
 
 
 def out_of_range(metrics: Mapping[str, Any]) -> str:
-    """Which number of a record is none of its kind, and why; "" where all are."""
+    """Which number of a record is outside its valid range, and why; "" if all are valid."""
     for names, high, words in ((PERCENT, 100.0, "an accuracy in percent"), (SHARES, 1.0, "a share")):
         for name in names:
             value = metrics.get(name)

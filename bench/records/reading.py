@@ -1,4 +1,4 @@
-"""Everything of a suite that tables and report are made from, as it lies in a results folder."""
+"""Reads everything in a results folder that a suite's tables and report are made from."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from bench.records.store import OK, Store
 from bench.records.timings import Timing, Timings
 
 MOST_TOLD = 20
-"""Files left out that are told one by one; a report names all."""
+"""The maximum number of left-out files to print; a report names all."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """left_out: a sentence for each file that is not counted, which names it and says why."""
+    """left_out: one sentence for each file that is not counted, with its name and the reason."""
 
     records: Sequence[Record]
     timings: Sequence[Timing]
@@ -27,12 +27,12 @@ class Reading:
     left_out: Sequence[str]
 
     def warn(self) -> None:
-        """Tell what is left out, to stderr."""
+        """Print what is left out to stderr."""
         tell(self.left_out)
 
 
 def tell(left_out: Sequence[str]) -> None:
-    """Tell what is left out, to stderr; of very many the first."""
+    """Print what is left out to stderr; at most the first MOST_TOLD."""
     for sentence in left_out[:MOST_TOLD]:
         warn(sentence)
     if (rest := len(left_out) - MOST_TOLD) > 0:
@@ -40,10 +40,11 @@ def tell(left_out: Sequence[str]) -> None:
 
 
 def read(store: Store, targets: Mapping[str, float] | None = None) -> Reading:
-    """What there is of a suite.
+    """Read a suite's results.
 
-    targets: by dataset, the validation accuracy in percent that `epochs_to_target` is about.
-    Raises BenchError if there are no records, or they may not be read.
+    targets: by dataset, the validation accuracy in percent for `epochs_to_target`.
+
+    Raises BenchError if there are no records, or they cannot be read.
     """
     records, damaged = store.survey()
     timings, damaged_timings = Timings(store.results, store.suite).survey()
@@ -60,9 +61,9 @@ def read(store: Store, targets: Mapping[str, float] | None = None) -> Reading:
 
 
 def _with_target(record: Record, store: Store, targets: Mapping[str, float]) -> Record:
-    """The record with the number of epochs after which its target was reached, where there is one.
+    """The record with the number of epochs until it reached its target, if it has one.
 
-    Of what is read again and again no record is changed: this is another.
+    Returns a copy: cached records must not change.
     """
     target = targets.get(record["cell"]["dataset"]["name"])
     file = store.folder(record["id"]) / "epochs.parquet"

@@ -1,8 +1,8 @@
-"""The record of one run: sealed when it is written, and checked whenever it is read.
+"""The record of one run: sealed when written, and validated on every read.
 
-A record names the files beside it by the hashes of their content, and bears a hash of all that it says:
-`outcome_sha256`. What is read has the form that tables and displays rely on, fits its hashes, and agrees
-with itself and with those files.
+A record names the files beside it by the hashes of their content, and carries a hash of its own content,
+`outcome_sha256`. Reading checks that a record has the form that tables and displays rely on, matches its
+hashes, and agrees with itself and with those files.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from bench.suite import RECORD_SCHEMA, Cell
 
 Record = dict[str, Any]
 ALWAYS = ("test_accuracy", "test_accuracy_last", "val_accuracy")
-"""What every training that ended well has measured."""
+"""Metrics of every training run that ended well."""
 SEAL = "outcome_sha256"
-"""Where a record has its hash."""
+"""The key of the record's own hash."""
 REMEDY = "remove its folder and run the suite again"
 
 
 class Damaged(BenchError):
-    """A file that is no record, or another's: as if it were not there."""
+    """A file that is no valid record, or belongs to another run: treated as missing."""
 
 
 Number = StrictFloat | StrictInt | None
 
 
 def read_record(file: Path) -> Record:
-    """The record in a file, which agrees with what lies beside it.
+    """The record in a file, checked against the files beside it.
 
-    Raises Damaged, naming the file, where it cannot be relied on, and BenchError where it may not be read.
+    Raises Damaged, naming the file, if it cannot be trusted, and BenchError if it cannot be read.
     """
     try:
         content = file.read_bytes()
         record = of_bytes(file, content)
-        # Texts, since thousands of paths take longer to make than files to read.
+        # Strings, because creating thousands of Paths takes longer than reading the files.
         folder = os.path.dirname(file)
         beside = {name: _content(f"{folder}/{name}") for name in record["files"]}
         more = [name for name in BESIDE if name not in beside and os.path.lexists(f"{folder}/{name}")]
@@ -68,7 +68,7 @@ def _content(file: str) -> bytes:
 
 
 def of_bytes(file: Path, content: bytes) -> Record:
-    """The record that a file holds, of the right form; raises Damaged, naming the file."""
+    """The record in a file's content, of valid form. Raises Damaged, naming the file, if it is not."""
     try:
         record = parsed(content)
         if isinstance(record, dict) and record.get("schema", RECORD_SCHEMA) != RECORD_SCHEMA:
@@ -81,10 +81,12 @@ def of_bytes(file: Path, content: bytes) -> Record:
 
 
 def check(file: Path, record: Record, content: bytes, beside: Mapping[str, bytes]) -> None:
-    """Check that a record agrees with itself, its hash, and what lies beside it.
+    """Check that a record agrees with itself, its hash, and the files beside it.
 
-    content: of its file. beside: of the files that it names. Raises Damaged, naming the file, the two values
-    that differ, and what to do.
+    content: of the record's file.
+    beside: contents of the files that it names.
+
+    Raises Damaged, naming the file, the two values that differ, and what to do.
     """
     for name, expected in record["files"].items():
         if (found := _sha256(beside[name])) != expected:
@@ -92,7 +94,7 @@ def check(file: Path, record: Record, content: bytes, beside: Mapping[str, bytes
                 f"{file.with_name(name)} has the hash {found[:12]}… and its record says {expected[:12]}…: "
                 f"it was edited or damaged; {REMEDY}"
             )
-    # With the hashes in it, this text says all of what is compared.
+    # The record contains the hashes of its files, so this hash covers everything that is compared.
     text = _sha256(content)
     if checked.known(text):
         return
@@ -100,7 +102,7 @@ def check(file: Path, record: Record, content: bytes, beside: Mapping[str, bytes
     try:
         wrong = wrong or contradiction_beside(record, beside)
     except Exception as problem:
-        # Each layer of the reader has errors of its own.
+        # Each layer of the file reader raises its own errors.
         wrong = f"a file beside it is damaged, {reason(problem)}"
     if wrong:
         raise Damaged(f"{file} contradicts itself ({wrong}): it was edited or damaged; {REMEDY}")
@@ -108,14 +110,14 @@ def check(file: Path, record: Record, content: bytes, beside: Mapping[str, bytes
 
 
 def sealed(record: Mapping[str, Any], contents: Mapping[str, bytes]) -> Record:
-    """The record as it is written: with the hashes of the files beside it, by name, and its own."""
+    """The record as written: with the hashes of the files beside it, by name, and its own hash."""
     whole = {**record, "files": {name: _sha256(content) for name, content in contents.items()}}
     whole.pop(SEAL, None)
     return {**whole, SEAL: outcome_hash(whole)}
 
 
 def outcome_hash(record: Mapping[str, Any]) -> str:
-    """SHA-256 of all that a record says but this, as JSON with sorted keys and no spaces."""
+    """SHA-256 of a record's content without this hash, as JSON with sorted keys and no spaces."""
     said = {name: value for name, value in record.items() if name != SEAL}
     text = json.dumps(said, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -137,16 +139,19 @@ def _other_schema(file: Path, schema: Any) -> str:
 
 
 def parsed(content: bytes) -> Any:
-    """What the text says, or ValueError or RecursionError; NaN and infinity are no JSON."""
+    """The parsed JSON. NaN and infinity are not JSON.
+
+    Raises ValueError or RecursionError if it is invalid.
+    """
     try:
-        # It takes less than half the time of `json`; what it does not take, `json` has the last word on.
+        # Takes less than half the time of `json`, which decides on anything that this rejects.
         return from_json(content, allow_inf_nan=False)
     except ValueError:
         return json.loads(content.decode("utf-8"), parse_constant=_refuse)
 
 
 def reason(problem: Exception) -> str:
-    """The first line of what was wrong."""
+    """The first line of an error."""
     if isinstance(problem, ValidationError):
         error = problem.errors()[0]
         where, what = ".".join(map(str, error["loc"])), error["msg"].removeprefix("Value error, ")
@@ -156,7 +161,7 @@ def reason(problem: Exception) -> str:
 
 
 class _Open(BaseModel):
-    """A part of a record; it has more, which is not copied."""
+    """A part of a record; further fields are allowed and ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -178,7 +183,7 @@ class _Machine(_Open):
 
 
 class _Form(_Open):
-    """What is relied on."""
+    """The fields that other code relies on."""
 
     of_schema: StrictInt = Field(alias="schema")
     id: str
@@ -214,14 +219,14 @@ class _Form(_Open):
 
 
 _good_cells: set[str] = set()
-"""Cells found good, without their seeds: to check one takes longer than the rest of a record."""
+"""Valid cells without their seeds: validating one takes longer than the rest of a record."""
 
 
 def _check_cell(cell: dict[str, Any]) -> None:
-    """Raises ValueError where it is no cell."""
+    """Raises ValueError if it is not a valid cell."""
     seed = cell.get("seed")
     alike = repr({**cell, "seed": None})
-    # A seed that is no whole number from 0, or is too large, is left to the whole check.
+    # An invalid seed, not a whole number or out of range, goes to the full validation.
     if alike in _good_cells and type(seed) is int and 0 <= seed < 2**31:
         return
     try:

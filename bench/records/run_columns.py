@@ -1,4 +1,4 @@
-"""From the rows of a run's looks to the columns of its record."""
+"""Turns the rows of a run's probes into the columns of its record."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import numpy as np
 Row = dict[str, Any]
 Columns = dict[str, float | int | None]
 VANISHED = 1e-3
-"""Of the gradient at the last spiking layer: below it, it has vanished."""
+"""Share of the gradient at the last spiking layer below which a gradient counts as vanished."""
 
 
 def run_columns(rows: Sequence[Row], relu: Sequence[Row]) -> Columns:
-    """The columns of one run from its rows; relu: those of the same network with ReLU, untrained.
+    """The columns of one run from its rows; relu: rows of the same network with ReLU, untrained.
 
-    At the last look that there is unless the name says otherwise; see docs/tables.md. None where there is
-    no such number, as a slope over one layer.
+    Columns refer to the last probe unless the name says otherwise; see docs/tables.md. None if a value is
+    undefined, for example a slope over one layer.
     """
     looks = {epoch: list(of) for epoch, of in groupby(rows, key=lambda row: int(row["epoch"]))}
     first, last = looks.get(0, []), looks[max(looks)]
     layers = _layers(last)
     norms = [norm for _, norm in layers]
-    # Layers without any gradient are counted apart, and leave the other columns defined.
+    # Layers without a gradient are counted separately, so the other columns stay defined.
     live = [norm for norm in norms if norm != 0]
     ends = [math.log10(norm) for norm in (*live[:1], *live[-1:]) if norm] if len(live) > 1 else []
     onset = next((epoch for epoch, look in sorted(looks.items()) if _vanished(look)), None)
@@ -49,10 +49,10 @@ def run_columns(rows: Sequence[Row], relu: Sequence[Row]) -> Columns:
 
 
 def slope(layers: Iterable[tuple[int, float | None]]) -> float | None:
-    """Decades that the gradient's norm changes by with each layer further from the loss.
+    """Change of the gradient norm per layer away from the loss, in decades.
 
-    layers: (depth, norm) of each; the least-squares slope of log10 norm against depth, without those
-    whose norm is 0 or unknown.
+    layers: (depth, norm) of each. The result is the least-squares slope of log10 norm against depth, without
+    layers whose norm is 0 or unknown.
     """
     live = [(depth, math.log10(norm)) for depth, norm in layers if norm]
     if len({depth for depth, _ in live}) < 2:
@@ -70,7 +70,7 @@ def combined(norms: Iterable[float | None]) -> float | None:
 
 
 def _layers(look: Sequence[Row]) -> list[tuple[int, float | None]]:
-    """(depth, norm over time) of each layer of one look, from the input."""
+    """(depth, norm over time) of each layer of one probe, from the input."""
     by_layer = groupby(look, key=lambda row: int(row["layer"]))
     steps = [list(of) for _, of in by_layer]
     return [(int(of[0]["depth"]), combined(row["gradient_norm"] for row in of)) for of in steps]
@@ -83,7 +83,7 @@ def _vanished(look: Sequence[Row]) -> bool:
 
 
 def _per_layer(look: Sequence[Row], column: str) -> list[float]:
-    """Means over the time steps; none at all where one is unknown: the rest would look healthier."""
+    """Means over time steps; empty if any value is unknown, since the rest would look too healthy."""
     if any(row[column] is None for row in look):
         return []
     by_layer = groupby(look, key=lambda row: int(row["layer"]))

@@ -1,4 +1,4 @@
-"""Finding one run among the records of a results folder, and reading what it left."""
+"""Finds one run among the records of a results folder, and reads its files."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ LAYER_COLUMNS = (
     "gradient_norm",
     "silent_fraction",
 )
-"""What the display needs of the two tables; that they have more does no harm."""
+"""The columns that the display needs of the two tables; more are allowed."""
 PLACES = ("epoch", "layer", "t")
-"""The columns that say where a row belongs: whole numbers."""
+"""The columns that identify a row: whole numbers."""
 MOST_NAMED = 6
 LONGEST = 255
-"""Bytes that file systems let a name have."""
+"""The longest file name, in bytes, that file systems allow."""
 
 
 class Found(NamedTuple):
-    """A record, and the folder that it lies in."""
+    """A record and its folder."""
 
     folder: Path
     record: Row
@@ -73,10 +73,12 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """What one training left: its record and two tables, whose rows are sorted and None where unknown.
+    """One training run: its record and two tables, with sorted rows and None for unknown values.
 
-    epochs: a row per epoch, from 0. layers: a row per look, layer and time step; there "epoch" is how
-    many had been trained. Both may be empty.
+    epochs: one row per epoch, from 0.
+    layers: one row per probe, layer and time step; "epoch" is the number of epochs trained before.
+
+    Both can be empty.
     """
 
     folder: Path
@@ -87,16 +89,16 @@ class Run:
 
 @dataclass(frozen=True)
 class Listing:
-    """The runs that fit what was asked for; damaged: a sentence for each record that cannot be read."""
+    """The runs that match a request; damaged: one sentence for each unreadable record."""
 
     found: list[Found]
     damaged: list[str]
     whole: bool
-    """Whether a suite was asked for as a whole: then even a single run is listed."""
+    """Whether a whole suite was requested: then even a single run is listed."""
 
     @property
     def chosen(self) -> Found | None:
-        """The one run, where it is one."""
+        """The run, if there is exactly one."""
         return self.found[0] if len(self.found) == 1 and not self.whole else None
 
 
@@ -108,10 +110,11 @@ def find(
     dataset: str | None = None,
     seed: int | None = None,
 ) -> Listing:
-    """The runs meant by a cell id or its beginning, the path of a run, or the name of a suite.
+    """The runs for a cell id or its beginning, the path of a run, or the name of a suite.
 
-    method, dataset, seed: only runs with these.
-    Raises BenchError where there is none, or the beginning is that of several ids.
+    method, dataset, seed: select only runs with these.
+
+    Raises BenchError if there is no such run, or several ids have this beginning.
     """
     place, folders, is_suite = _folders(asked, results)
     found, damaged = _read_all(folders)
@@ -126,7 +129,7 @@ def find(
 
 
 def read(found: Found) -> Run:
-    """The run with its tables; BenchError, naming the file, where one of them is damaged."""
+    """The run with its tables. Raises BenchError, naming the file, if one of them is damaged."""
     epochs = _rows(found.folder / "epochs.parquet", EPOCH_COLUMNS)
     layers = _rows(found.folder / "layers.parquet", LAYER_COLUMNS)
     return Run(
@@ -138,7 +141,7 @@ def read(found: Found) -> Run:
 
 
 def why_no_layers(run: Run) -> str:
-    """Why there are no rows of layers, in a few words."""
+    """Why there are no layer rows, in a few words."""
     unmeasured = run.record.get("unmeasured", {})
     if run.record["status"] != "ok":
         return f"the run ended as {run.record['status']}"
@@ -150,7 +153,7 @@ def why_no_layers(run: Run) -> str:
 
 
 def _folders(asked: str, results: Path) -> tuple[str, list[Path], bool]:
-    """What to call the place, the folders of the runs there, and whether it is a suite."""
+    """A name for the place, the folders of the runs there, and whether it is a suite."""
     runs = results / "runs"
     if any(len(part.encode()) > LONGEST for part in Path(asked).parts):
         raise BenchError(f"{asked[:20]}… is too long for the name of a run, a suite or a folder")
@@ -226,7 +229,7 @@ def _only(found: Sequence[Found], what: str, value: str | int, place: str) -> li
 
 
 def _rows(file: Path, needed: Sequence[str]) -> list[Row]:
-    """The rows of a table; none where there is no file."""
+    """The rows of a table; none if the file does not exist."""
     if not file.exists():
         return []
     import pandas as pd
@@ -243,11 +246,11 @@ def _rows(file: Path, needed: Sequence[str]) -> list[Row]:
         return [{str(k): _value(str(k), v) for k, v in row.items()} for row in table.to_dict("records")]
     except OSError as problem:
         if problem.errno is None:
-            # The reader's own, of a file that is no table.
+            # The file reader's own error, for a file that is not a table.
             raise _damaged(file, problem) from None
         raise BenchError(f"{file} cannot be read: {problem.strerror or problem}") from None
     except Exception as problem:
-        # Each layer of the reader has errors of its own.
+        # Each layer of the file reader raises its own errors.
         raise _damaged(file, problem) from None
 
 
@@ -274,9 +277,9 @@ def _either(names: Iterable[str]) -> str:
 
 
 def plugins(record: Mapping[str, Any]) -> list[str]:
-    """What of a record's training was a user's own, as in `method mine: mine.py, code 5a0b…, commit 31e4…`.
+    """The user's own code in a record's training, as in `method mine: mine.py, code 5a0b…, commit 31e4…`.
 
-    Nothing of a record that does not say, as of an earlier version.
+    Empty for records of earlier versions, which do not say.
     """
     found = []
     for what, origin in record.get("sources", {}).items():

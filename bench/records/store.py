@@ -1,10 +1,10 @@
 """Records on disk: <results>/runs/<suite>/<cell id>/record.json, with the files that it names beside it.
 
-epochs.parquet, layers.parquet and predictions.parquet. record.json is written last and atomically: a cell
-without one has not been finished.
+These are epochs.parquet, layers.parquet and predictions.parquet. record.json is written last and atomically:
+a cell without one is not finished.
 
-A record that came from another machine than the one that is here, of the same cell, lies in
-<cell id>@<machine>: see `apart`.
+If a record of the same cell from another machine is kept in addition to the local one, it is in <cell
+id>@<machine>: see `apart`.
 """
 
 from __future__ import annotations
@@ -33,26 +33,27 @@ from bench.records.timings import hardware
 
 OK = "ok"
 FAILED = ("failed", "diverged")
-"""Ended through the method: counted against it, and final until its file changes."""
+"""The method caused the failure: it counts against the method, and is final until the method's file changes.
+"""
 INCOMPLETE = ("oom", "timeout", "interrupted", "skipped")
-"""Ended through the circumstances: shown, not ranked, and run again next time."""
+"""Circumstances stopped the run: shown, not ranked, and rerun next time."""
 
 SETTLED = 2.0
-"""Seconds after which a file that is written again bears another time, on whatever file system."""
+"""Seconds after which rewriting a file changes its modification time, on any file system."""
 
 FINISHED = (OK, *FAILED)
 ELSEWHERE = "@"
-"""Between a cell's id and the name of the machine, in the name of a folder."""
+"""Separates a cell's id from the name of the machine in a folder name."""
 
 LOGS = ".logs-"
-"""How the names of folders begin that hold what workers print, while they run."""
+"""Prefix of the folders that hold the output of workers while they run."""
 
 
 class Store:
     """The records of one suite under one results folder.
 
-    A record that is asked for again is read again only if one of its files has changed: do not change a
-    record. left_out: of the last survey, a sentence for each record that is not counted.
+    Records are cached and read again only if one of their files has changed: do not modify a record.
+    left_out: one sentence for each record that the last survey did not count.
     """
 
     def __init__(self, results: Path, suite: str) -> None:
@@ -64,13 +65,13 @@ class Store:
         self._read_before: dict[str, tuple[tuple[Any, ...], Record]] = {}
 
     def folder(self, cell: str) -> Path:
-        """Where the files of one cell are."""
+        """The folder of one cell's files."""
         return self.runs / cell
 
     def read(self, cell: str) -> Record | None:
-        """The record of a cell; None where there is none, or it is damaged, or another's.
+        """The record of a cell; None if it is missing, damaged or belongs to another run.
 
-        Raises BenchError where it may not be read: it may be a good one.
+        Raises BenchError if it cannot be read: it may be valid.
         """
         try:
             return self._read(f"{self.runs}/{cell}")
@@ -78,13 +79,13 @@ class Store:
             return None
 
     def records(self) -> list[Record]:
-        """Every record that can be relied on, by cell id."""
+        """All trustworthy records, by cell id."""
         return self.survey()[0]
 
     def survey(self) -> tuple[list[Record], list[str]]:
-        """The records, and a sentence about each file that is none of them, or contradicts another.
+        """The records, and one sentence for each file that is not a valid record, or contradicts another.
 
-        Raises BenchError.
+        Raises BenchError if the folder cannot be read.
         """
         found, damaged = list[Record](), list[str]()
         for folder in self._folders():
@@ -109,8 +110,11 @@ class Store:
             raise BenchError(f"{self.runs} cannot be read: {error.strerror or error}") from None
 
     def _read(self, folder: str) -> Record | None:
-        """The record in the folder of a run; None where there is none. Raises BenchError."""
-        # Texts, since thousands of paths take longer to make than files to look at.
+        """The record in a run's folder; None if there is none.
+
+        Raises BenchError if it is invalid or unreadable.
+        """
+        # Strings, because creating thousands of Paths takes longer than checking the files.
         file = f"{folder}/record.json"
         try:
             there = os.stat(file)
@@ -136,11 +140,12 @@ class Store:
         tables: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
         predictions: Predictions | None = None,
     ) -> bool:
-        """Write what a cell left behind, whole or not at all; whether it was written.
+        """Write a cell's record and files, completely or not at all; returns whether they were written.
 
-        tables: rows by name, for NAME.parquet. What circumstances have stopped never takes the place of what
-        ended by itself, though it be of an older version of the code: that may come back.
-        Raises OSError; then nothing has changed.
+        tables: rows by name, for NAME.parquet.
+
+        A run that circumstances stopped never replaces a finished one, even of an older version of the code,
+        which may be restored. Raises OSError if writing fails; then nothing has changed.
         """
         if record["status"] in INCOMPLETE:
             there = self.read(record["id"])
@@ -153,26 +158,26 @@ class Store:
         text = (json.dumps(whole, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
         self.put(record["id"], {**contents, "record.json": text})
         with suppress(Damaged):
-            # Here and now it costs nothing that counts; whoever reads it first would wait for it.
+            # Validate now, while it costs nothing: otherwise the first reader has to wait.
             check(self.folder(record["id"]) / "record.json", whole, text, contents)
         checked.keep()
         return True
 
     def put(self, name: str, contents: Mapping[str, bytes]) -> None:
-        """Put a record and the files that it names into the folder of a run; raises OSError."""
+        """Put a record and the files that it names into a run's folder. Raises OSError if writing fails."""
         folder = self.folder(name)
-        # The record last: what is beside it counts for nothing without it.
+        # The record comes last: without it, its files do not count.
         write_together({folder / file: contents[file] for file in sorted(contents, key="record.json".__eq__)})
-        # What an earlier record of this cell had beside it is not this one's.
+        # Remove files of an earlier record of this cell.
         for beside in set(BESIDE) - contents.keys():
             (folder / beside).unlink(missing_ok=True)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the suite's folder; it is let go when the process ends, however it ends.
+        """Lock the suite's folder; the lock is released when the process ends, however it ends.
 
-        What a killed run was just writing is cleared away.
-        Raises BenchError if the folder cannot be written, or another run holds it.
+        Partial files of a killed run are removed. Raises BenchError if the folder is not writable, or another
+        run holds the lock.
         """
         try:
             self.runs.mkdir(parents=True, exist_ok=True)
@@ -196,17 +201,17 @@ class Store:
 
 
 def apart(cell: str, environment: Mapping[str, Any]) -> str:
-    """The name of the folder for the record of a cell from another machine, beside the one that is here."""
+    """The folder name for a cell's record from another machine, next to the local record."""
     machine = re.sub(r"[^A-Za-z0-9.]+", "-", hardware(environment)).strip("-.")[:80]
     return f"{cell}{ELSEWHERE}{machine}"
 
 
 def in_folder(record: Record, name: str, file: str) -> Record:
-    """The record as the one of the folder that it lies in.
+    """The record, adapted to the folder that it is in.
 
-    One from another machine is another configuration: it is averaged with none from here, and compared with
-    those of its own machine. Raises Damaged where the folder is another's, as when it was copied: its cell
-    would count twice.
+    A record from another machine is a separate configuration: it is never averaged with local ones, and is
+    compared only with records of its own machine. Raises Damaged if the folder belongs to another run, for
+    example if it was copied: its cell would count twice.
     """
     cell, elsewhere, machine = name.partition(ELSEWHERE)
     if record["id"] != cell or (elsewhere and name != apart(cell, record["environment"])):
@@ -248,7 +253,7 @@ def _parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def writable(folder: Path) -> None:
-    """Check, without making anything, that files could be made in `folder`.
+    """Check that files can be created in `folder`, without creating any.
 
     Raises BenchError if not.
     """

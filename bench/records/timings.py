@@ -1,8 +1,8 @@
-"""What was timed apart from the trainings, on disk: <results>/latency/<suite>/<id>.json.
+"""Latency measurements, taken separately from training, on disk: <results>/latency/<suite>/<id>.json.
 
-Inference is timed once for all methods whose forward pass is the same, a training step once for each
-configuration. The id is a hash of what was timed, of the hardware and of torch's minor version: times of
-two machines never meet, nor those of two versions. docs/protocol.md says when they are measured anew.
+Inference is timed once for all methods with the same forward pass, a training step once for each
+configuration. The id is a hash of what was timed, the hardware and torch's minor version: times of two
+machines or two versions are never mixed. docs/protocol.md says when they are measured again.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from bench.files import write_atomic
 
 TIMING_SCHEMA = 2
 HISTORY = {1: "The first with a number."}
-"""What changed with each version of the way to time, and of the speed of what is timed; the newest last."""
+"""Changes in the timing method, and in the speed of what is timed, by version; newest last."""
 TIMING_VERSION = max(HISTORY)
-"""Raise it, by a line in HISTORY, where times are taken otherwise or the harness has become faster."""
+"""Raise it, by adding a line to HISTORY, if the timing method changes or the harness gets faster."""
 Timing = dict[str, Any]
 Kind = Literal["inference", "training"]
 Forward = Literal["spiking", "reference", "own"]
 
 
 class Needed(BaseModel):
-    """What every timing has; it may have more."""
+    """The fields that every timing has; others are allowed."""
 
     model_config = ConfigDict(strict=True)
 
@@ -47,10 +47,11 @@ class Needed(BaseModel):
 
 
 def forward_kind(method: Mapping[str, Any]) -> Forward:
-    """Whose forward pass a method has, by its declared `kind` and `changes`.
+    """Which forward pass a method has, by its declared `kind` and `changes`.
 
-    spiking: that of every method that changes the gradient or the loss alone; reference: that of the network
-    without spikes; own: its own, as functions of libraries have, which are called in evaluation too.
+    spiking: the one shared by all methods that change only the gradient or the loss.
+    reference: that of the network without spikes.
+    own: the method's own, as for library functions, which are called in evaluation too.
     """
     if method["kind"] == "reference":
         return "reference"
@@ -59,7 +60,7 @@ def forward_kind(method: Mapping[str, Any]) -> Forward:
 
 
 def timed(kind: Kind, cell: Mapping[str, Any], forward: Forward, data: str | None) -> dict[str, Any]:
-    """The parts of a cell (as a record has it) that decide what is timed; data: checksum of its data."""
+    """The parts of a record's cell that determine what is timed; data: checksum of its data."""
     left_out = {"seed", "measure"} | ({"recipe"} if kind == "inference" else set())
     parts = {name: value for name, value in cell.items() if name not in left_out}
     if kind == "inference" and "profile" in parts:
@@ -71,14 +72,14 @@ def timed(kind: Kind, cell: Mapping[str, Any], forward: Forward, data: str | Non
 
 
 def timed_code(kind: Kind, digests: Mapping[str, str], forward: Forward) -> dict[str, str]:
-    """Those digests of a record that what is timed depends on, and the version of the way to time."""
+    """The digests of a record that the timing depends on, and the version of the timing method."""
     shared = kind == "inference" and forward == "spiking"
     found = {part: digest for part, digest in digests.items() if not (shared and part == "method")}
     return found | {"timing": f"timing {TIMING_VERSION}"}
 
 
 def hardware(environment: Mapping[str, Any]) -> str:
-    """The class of hardware that times may be compared within, from a record's environment."""
+    """The hardware class, from a record's environment; times are comparable only within one class."""
     if environment.get("gpu"):
         return str(environment["gpu"]["name"])
     threads = environment["threads"]
@@ -86,7 +87,7 @@ def hardware(environment: Mapping[str, Any]) -> str:
 
 
 def timing_id(what: Mapping[str, Any], on: str, libraries: str) -> str:
-    """A hash of what is timed, of the hardware, and of the libraries as digests have them."""
+    """A hash of what is timed, of the hardware, and of the libraries as in a record's digests."""
     content = {"schema": TIMING_SCHEMA, "hardware": on, "libraries": libraries, **what}
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
@@ -99,7 +100,7 @@ class Timings:
         self.folder = results / "latency" / suite
 
     def read(self, timing: str) -> Timing | None:
-        """One of them; None where there is none, or it cannot be read."""
+        """One timing; None if it does not exist or cannot be read."""
         try:
             found = json.loads((self.folder / f"{timing}.json").read_text(encoding="utf-8"))
             Needed.model_validate(found)
@@ -108,13 +109,13 @@ class Timings:
         return found if (found["schema"], found["id"]) == (TIMING_SCHEMA, timing) else None
 
     def all(self) -> list[Timing]:
-        """Every readable one, by id."""
+        """All readable timings, by id."""
         return self.survey()[0]
 
     def survey(self) -> tuple[list[Timing], list[str]]:
-        """The timings, by id, and a sentence about each file that is none of them.
+        """The timings, by id, and one sentence for each file that is not a valid timing.
 
-        Raises BenchError if the folder may not be read.
+        Raises BenchError if the folder cannot be read.
         """
         read = {timing: self.read(timing) for timing in self._ids()}
         damaged = [
@@ -134,11 +135,11 @@ class Timings:
             raise BenchError(f"{self.folder} cannot be read: {error.strerror or error}") from None
 
     def clear_halves(self) -> None:
-        """Remove what a killed run was just writing; for who holds the suite's lock."""
+        """Remove partial files of a killed run. The caller must hold the suite's lock."""
         for half in self.folder.glob(".*.tmp"):
             half.unlink(missing_ok=True)
 
     def write(self, timing: Timing) -> None:
-        """Raises OSError; then it counts as not there."""
+        """Write a timing. Raises OSError if that fails; then it counts as missing."""
         text = json.dumps(timing, indent=1, sort_keys=True, allow_nan=False) + "\n"
         write_atomic(self.folder / f"{timing['id']}.json", text.encode())

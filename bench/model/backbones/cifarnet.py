@@ -1,4 +1,4 @@
-"""A plain convolutional network of the size that is usual for CIFAR-10."""
+"""A plain convolutional network of a size common for CIFAR-10."""
 
 from torch import Tensor, nn
 
@@ -13,10 +13,10 @@ SMALLEST = 2**STAGES
 class CIFARNet(nn.Module):
     """256C3-256C3-256C3-MP2-256C3-256C3-256C3-MP2-FC2048, then a linear readout.
 
-    The network for CIFAR-10 of Fang et al., Incorporating Learnable Membrane Time Constant to Enhance
-    Learning of Spiking Neural Networks, ICCV 2021, and differs from it in three things: no dropout;
-    a norm before the spikes of the fully connected layer too, where the authors' code has none; a
-    linear readout with bias in place of 100 spiking neurons of which ten vote for each class.
+    The CIFAR-10 network of Fang et al., Incorporating Learnable Membrane Time Constant to Enhance Learning of
+    Spiking Neural Networks, ICCV 2021, with three differences: no dropout; a norm before the spikes of the
+    fully connected layer too, which the authors' code does not have; a linear readout with bias instead of
+    100 spiking neurons, ten of which vote for each class.
     """
 
     def __init__(self, layers: Layers, shape: tuple[int, ...], classes: int, width: float) -> None:

@@ -1,4 +1,4 @@
-"""ResNet-18 for small pictures."""
+"""ResNet-18 for small images."""
 
 from torch import Tensor, nn
 
@@ -13,9 +13,9 @@ STEM, STAGES = 64, (64, 128, 256, 512)
 class ResNet18(nn.Module):
     """64C3, 2 + 2 + 2 + 2 residual blocks of 64, 128, 256, 512 channels, average pool, linear readout.
 
-    The ResNet-18 of He et al., Deep Residual Learning for Image Recognition, CVPR 2016, with the 3x3
-    stem and without the first pooling that is usual for CIFAR; strides 1, 2, 2, 2. Its sums are taken
-    after the spikes: see `bench.model.residual`.
+    The ResNet-18 of He et al., Deep Residual Learning for Image Recognition, CVPR 2016, with a 3x3 stem and
+    without the first pooling, as is usual for CIFAR; strides 1, 2, 2, 2. Sums are taken after the spikes: see
+    `bench.model.residual`.
     """
 
     def __init__(self, layers: Layers, shape: tuple[int, ...], classes: int, width: float) -> None:

@@ -1,4 +1,4 @@
-"""ResNet-19, the network of tdBN and of MPD-AGL for static pictures."""
+"""ResNet-19, the network of tdBN and of MPD-AGL for static images."""
 
 from torch import Tensor, nn
 
@@ -13,10 +13,9 @@ STEM, STAGES, HIDDEN = 128, (128, 256, 512), 256
 class ResNet19(nn.Module):
     """128C3, 3 + 3 + 2 residual blocks of 128, 256, 512 channels, average pool, FC256 + spike, readout.
 
-    As in the published code of MPD-AGL (Jiang et al., IJCAI 2025): strides 1, 2, 2, no biases, the
-    readout included, tdBN before the spikes of the fully connected layer too. The depth is that of
-    Zheng et al., AAAI 2021; there the sum is taken before the spikes, here after them: see
-    `bench.model.residual`.
+    As in the published code of MPD-AGL (Jiang et al., IJCAI 2025): strides 1, 2, 2; no biases, not even in
+    the readout; tdBN before the spikes of the fully connected layer too. The depth is that of Zheng et al.,
+    AAAI 2021, who sum before the spikes; here the sum is taken after them: see `bench.model.residual`.
     """
 
     def __init__(self, layers: Layers, shape: tuple[int, ...], classes: int, width: float) -> None:

@@ -15,10 +15,10 @@ HIDDEN = (128, 128)
 class RSNN(nn.Module):
     """128-128 fully connected spiking layers, each recurrent, then a linear readout; input is flattened.
 
-    I[t] = norm(W x)[t] + V y[t-1], y being what the layer itself emits, V its square matrix without
-    bias, at first uniform within +-1/sqrt(units) as torch's linear layers are. Recurrent layers of 128
-    units are those of Cramer et al., The Heidelberg Spiking Data Sets for the Systematic Evaluation of
-    Spiking Neural Networks, IEEE TNNLS 2022, and Zenke & Vogels, Neural Computation 2021.
+    I[t] = norm(W x)[t] + V y[t-1]. y is the layer's own output, V its square matrix without bias, initially
+    uniform within +-1/sqrt(units) as in torch's linear layers. Recurrent layers of 128 units are those of
+    Cramer et al., The Heidelberg Spiking Data Sets for the Systematic Evaluation of Spiking Neural Networks,
+    IEEE TNNLS 2022, and Zenke & Vogels, Neural Computation 2021.
 
     The norm acts on W x alone. A method that follows tdBN, such as mpd-agl, does not see V y.
     """

@@ -7,16 +7,16 @@ from bench.model.layers import Layers, OverTime
 
 STAGES = ((64, 128), (256, 256), (512, 512), (512, 512))
 SMALLEST = 2 ** len(STAGES)
-"""The side of a picture of which one pixel is left after all pools."""
+"""The side of an image that the pools reduce to one pixel."""
 
 
 @backbone("vggsnn")
 class VGGSNN(nn.Module):
     """64C3-128C3-AP2-256C3-256C3-AP2-512C3-512C3-AP2-512C3-512C3-AP2, then a linear readout.
 
-    From Deng et al., Temporal Efficient Training of Spiking Neural Network via Gradient Re-weighting,
-    ICLR 2022; without dropout, as in the published code of MPD-AGL (Jiang et al., IJCAI 2025). Pools
-    average spikes, so that from the second stage on inputs are quarters.
+    From Deng et al., Temporal Efficient Training of Spiking Neural Network via Gradient Re-weighting, ICLR
+    2022; without dropout, as in the published code of MPD-AGL (Jiang et al., IJCAI 2025). Pools average
+    spikes, so inputs are multiples of 1/4 from the second stage on.
     """
 
     def __init__(self, layers: Layers, shape: tuple[int, ...], classes: int, width: float) -> None:

@@ -1,12 +1,12 @@
-"""A suite's results as one file to send: what it holds, how it is made, and how it is unpacked without harm.
+"""Bundles: a suite's results as one file to send; format, export and safe unpacking.
 
-    bundle.json                  what is in it, and the machines that made it
+    bundle.json                  a summary, and the machines that made the results
     runs/SUITE/suite.json        the suite
     runs/SUITE/ID/               record.json and the files that it names
-    runs/SUITE/plugins/          the code of methods and data sets of one's own, as it ran
+    runs/SUITE/plugins/          the code of the user's own methods and datasets, as it ran
     latency/SUITE/ID.json        times
 
-`spikegrad import` takes it in, and checks each record and time; it runs no code.
+`spikegrad import` imports it and validates each record and timing; it runs no code.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ TAKEN = re.compile(
     rf"runs/{_NAME}/(?:{_NAME}/(?P<run>{_FILES})|(?P<suite>{SUITE})|(?P<source>{_SOURCE}))"
     rf"|latency/{_NAME}/{_NAME}\.json"
 )
-"""The members that are unpacked; no name of theirs leads anywhere else."""
+"""The members that are unpacked; their names cannot lead anywhere else."""
 MOST_FILES = 200_000
 MOST_BYTES = 16 * 2**30
-"""Of all members together, as they say; a bundle of more is none of ours."""
+"""Maximum declared size of all members together; larger bundles are refused."""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """What was put into a bundle; left_out: a sentence for each file that cannot be relied on."""
+    """The content of a bundle; left_out: one sentence for each file that cannot be trusted."""
 
     place: Path
     records: int
@@ -57,11 +57,11 @@ class Bundle:
 
 
 def export(store: Store, to: Path) -> Bundle:
-    """Write the results of a suite into one file, or into a folder that is not there yet.
+    """Write the results of a suite into one file, or into a folder that does not exist yet.
 
-    to: a name that ends in .tar.gz or .tgz is a file.
-    The same results give the same bytes. Raises BenchError where there is nothing to send, or it cannot be
-    written.
+    to: a name that ends in .tar.gz or .tgz is a file, any other a folder.
+
+    The same results give the same bytes. Raises BenchError if there is nothing to export, or writing fails.
     """
     records, left_out = store.survey()
     if not records:
@@ -116,7 +116,7 @@ def _put(contents: Mapping[str, bytes], to: Path) -> None:
             write_atomic(to / name, content)
         return
     packed = io.BytesIO()
-    # Without names and times in it, the same results are the same bytes.
+    # Without names and times, the same results give the same bytes.
     with (
         gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0) as zipped,
         tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as tar,
@@ -134,11 +134,10 @@ def is_file_name(path: Path) -> bool:
 
 
 def unpack(bundle: Path, into: Path) -> None:
-    """Put what a bundle holds into an empty folder.
+    """Unpack a bundle into an empty folder.
 
-    Everything in a bundle is taken for hostile: only plain files of known names are unpacked, and none that
-    is larger than what a run leaves. Raises BenchError, naming the bundle and the member, where it is none of
-    ours.
+    Bundles are treated as hostile: only regular files with known names are unpacked, and none larger than a
+    run produces. Raises BenchError, naming the bundle and the member, if it is not a valid bundle.
     """
     files, total = 0, 0
     try:

@@ -1,8 +1,8 @@
-"""Records made elsewhere: checked one by one, and put beside those that are here; nothing in them is changed.
+"""Imports and validates records from other machines, and puts them next to the local ones, unchanged.
 
-What is copied is record.json of each run and the files that it names, and the timings. Every one of them is a
-whole file here or is not there. What is here already is not replaced, but for a run that circumstances had
-stopped, unless it is said that theirs are to be kept.
+Imports record.json of each run with the files that it names, and the timings. Every file is imported
+completely or not at all. Local records are not replaced, except for runs that circumstances stopped, or if
+you ask to keep theirs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TABLES: Mapping[str, frozenset[str]] = {
     "layers.parquet": frozenset(("epoch", "layer", "name", "t", "available_fraction", "gradient_norm")),
     FILE: frozenset(COLUMNS),
 }
-"""What may lie beside a record, and the columns that it must have."""
+"""Files that can accompany a record, and the columns that they must have."""
 LARGEST = {
     RECORD: 4 * 2**20,
     "epochs.parquet": 16 * 2**20,
@@ -42,17 +42,21 @@ LARGEST = {
     PLUGINS: 2**20,
     kept_suites.FILE: 2**20,
 }
-"""Bytes; many times what the longest trainings leave."""
+"""Maximum sizes in bytes; many times what the longest training runs produce."""
 Keep = Literal["ours", "theirs", "both"]
 
 
 @dataclass
 class Outcome:
-    """What became of the files of one suite. taken, there, replaced: ids; refused: a sentence each.
+    """What happened to the files of one suite; lists of ids, or of sentences for conflicts, kept and refused.
 
-    taken: are here now. there: were here before, the same. replaced: took the place of a run that had been
-    stopped, or of ours. beside: lie beside ours, as rows of their own. conflicts: differ from what is here,
-    which is kept; a sentence each. kept: the same, because it was asked for.
+    taken: imported.
+    there: already here, identical.
+    replaced: imported in place of a stopped run, or of ours.
+    beside: imported next to ours, as separate rows.
+    conflicts: differ from ours, which stay.
+    kept: the same, as requested.
+    refused: not valid.
     """
 
     suite: str
@@ -68,17 +72,20 @@ class Outcome:
 
     @property
     def clean(self) -> bool:
-        """Whether every file could be taken, or was there."""
+        """Whether every file was imported or was already here."""
         return not self.conflicts and not self.refused
 
 
 def take_in(folder: Path, results: Path, *, keep: Keep | None = None, dry_run: bool = False) -> list[Outcome]:
-    """Check the records below a folder and put the good ones into a results folder; an outcome a suite.
+    """Validate the records below a folder and import the good ones; returns one outcome per suite.
 
-    folder: a results folder, with runs/SUITE/ID, or one runs/SUITE. keep: of two records of one cell, both of
-    which are finished; None keeps ours and counts it as a conflict. dry_run: only check.
-    Raises BenchError where the folder holds no records or the suite is at work here, Stopped where
-    writing fails; what had been taken by then is whole.
+    folder: a results folder, with runs/SUITE/ID, or one runs/SUITE.
+    results: the results folder to import into.
+    keep: which of two finished records of one cell to keep; None keeps ours and counts a conflict.
+    dry_run: only validate.
+
+    Raises BenchError if the folder holds no records or the suite is running here, Stopped if writing fails;
+    everything imported before that is complete.
     """
     runs = _runs(folder)
     if not runs:
@@ -111,7 +118,7 @@ def take_in(folder: Path, results: Path, *, keep: Keep | None = None, dry_run: b
 
 
 def _runs(folder: Path) -> dict[str, Path]:
-    """The folders of runs by suite; only those whose names a suite can have."""
+    """The folders of runs by suite, if their names are valid suite names."""
     if not folder.is_dir():
         raise BenchError(f"{folder} is no folder: give the folder that holds the records to import")
     if (folder / "runs").is_dir():
@@ -126,7 +133,7 @@ def _runs(folder: Path) -> dict[str, Path]:
 
 
 def _suite_of(runs: Path) -> str:
-    """What the records in a folder say that their suite is; the folder may have been renamed on its way."""
+    """The suite named by a folder's records; the folder itself may have been renamed in transit."""
     for file in sorted(runs.glob(f"*/{RECORD}")):
         with suppress(BenchError):
             return str(of_bytes(file, _bytes(file, LARGEST[RECORD])).get("suite") or runs.name)
@@ -143,7 +150,7 @@ def _folders(place: Path) -> Iterator[Path]:
 
 
 def _take_suite(file: Path, store: Store, outcome: Outcome, dry_run: bool) -> bool:
-    """Keep the suite that the records were made with; False where it is another than that of ours."""
+    """Store the suite that the records were made with; False if it conflicts with ours."""
     if not os.path.lexists(file):
         return True
     try:
@@ -184,7 +191,7 @@ def _sorted_in(
     outcome: Outcome,
     keep: Keep | None,
 ) -> str | None:
-    """Note what becomes of a good record; the name of the folder for it, None where it does not come in."""
+    """Note what happens to a valid record; returns its folder name, None if it is not imported."""
     here = store.read(name)
     if here is None:
         outcome.taken.append(name)
@@ -217,7 +224,7 @@ def _sorted_in(
 
 
 def _is_here(store: Store, name: str, files: Mapping[str, bytes]) -> bool:
-    # Its hashes tell of the files beside it.
+    # It contains the hashes of the files beside it.
     return (store.folder(name) / RECORD).read_bytes() == files[RECORD]
 
 
@@ -230,7 +237,7 @@ def _ending(record: Record) -> str:
 
 
 def _checked(folder: Path, suite: str) -> tuple[Record, dict[str, bytes]]:
-    """A record that holds, and the bytes of its files; BenchError, naming the file, where one does not."""
+    """A valid record and the bytes of its files. Raises BenchError, naming the file, if one is invalid."""
     if folder.is_symlink():
         raise Damaged(f"{folder} is a link, and links are not followed: copy what it leads to")
     file = folder / RECORD
@@ -250,7 +257,7 @@ def _checked(folder: Path, suite: str) -> tuple[Record, dict[str, bytes]]:
 
 
 def _lacking(record: Record) -> str:
-    """What a training leaves that ended well, and this record has not; "" where it has all."""
+    """What this record lacks of the evidence that a successful training run leaves; "" if complete."""
     numbers = [
         name
         for name in ("test_samples", "val_samples", "anytime_accuracy")
@@ -262,7 +269,7 @@ def _lacking(record: Record) -> str:
 
 
 def _check_hashes(file: Path, record: Record) -> None:
-    """Id and configuration are hashes of what was run: who edits a record must edit them too."""
+    """Id and configuration are hashes of what was run: anyone who edits a record must edit them too."""
     checksum = (record.get("data") or {}).get("checksum")
     if not isinstance(checksum, str):
         raise Damaged(f"{file} does not say which data it was made with (data.checksum): it cannot be placed")
@@ -282,17 +289,17 @@ def _check_table(file: Path, content: bytes, columns: frozenset[str]) -> None:
     try:
         with pq.ParquetFile(pa.BufferReader(content)) as table:
             missing = columns - set(table.schema_arrow.names)
-            # All of it is read, so that a damaged part is found here.
+            # Read the whole file, to find damaged parts.
             table.read()
     except Exception as problem:
-        # Each layer of the reader has errors of its own.
+        # Each layer of the file reader raises its own errors.
         raise Damaged(f"{file} is damaged ({reason(problem)}): its run is left out") from None
     if missing:
         raise Damaged(f"{file} lacks the column {min(missing)}: its run is left out")
 
 
 def _bytes(file: Path, largest: int) -> bytes:
-    """What a plain file holds; links are not followed, and nothing too large is read."""
+    """The content of a regular file; links are not followed, and oversized files are not read."""
     try:
         handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(handle, "rb") as opened:
@@ -307,7 +314,7 @@ def _bytes(file: Path, largest: int) -> bytes:
 
 
 def _take_plugins(place: Path, kept: Path, outcome: Outcome, dry_run: bool) -> None:
-    """The files of plugins that the runs were made with; they are for people, and nothing here runs them."""
+    """The plugin files that the runs were made with. They are for people to read; nothing here runs them."""
     for file in sorted(place.rglob("*.py")) if place.is_dir() and not place.is_symlink() else ():
         try:
             content = _bytes(file, LARGEST[PLUGINS])

@@ -1,4 +1,4 @@
-"""The other tables, human-readable: a few columns with units, one block per task; the files have all columns."""
+"""Human-readable versions of the other tables: a few columns with units, one block per task."""
 
 from __future__ import annotations
 

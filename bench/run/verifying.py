@@ -114,7 +114,7 @@ def verify(
     timeout: float | None = None,
     listener: Listener,
 ) -> list[Verification]:
-    """Rerun these cells in a temporary folder; the results folder is only read. Returns them in the given order.
+    """Rerun these cells in a temporary folder; only reads the results folder. Keeps the order of records.
 
     Raises Stopped if results cannot be written, KeyboardInterrupt if the user stops it.
     """

@@ -118,8 +118,8 @@ class TimedLayer:
 def of_method(method: Method, size: Size, device: torch.device, *, compiled: bool = False) -> TimedLayer:
     """The layer of a method at its defaults: LIF neurons, or PLIF for a method that needs them.
 
-    The layer has a tdBN, whose state a method can read; it is not run. Raises BenchError if the method refuses
-    both kinds, and whatever the method raises.
+    The layer has a tdBN, whose state a method can read; it is not run. Raises BenchError if the method
+    refuses both kinds, and whatever the method raises.
     """
     neuron = _neuron(method, size).to(device).train()
     surrogate, activation = neuron.surrogate, method.surrogate.activation

@@ -1,4 +1,4 @@
-"""The law of the loop: it tests a layer at every time step, not only at the first, and in training too."""
+"""The law of the loop, which tests a layer at every time step, not only the first, and in training too."""
 
 from __future__ import annotations
 

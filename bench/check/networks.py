@@ -28,7 +28,7 @@ SMALL_BATCH = 8
 
 
 def deterministic(case: Case) -> str:
-    """The same seed gives the same training, and evaluation has no noise."""
+    """The same seed gives the same training result, and evaluation has no noise."""
 
     def run(elsewhere: int) -> dict[str, Tensor]:
         network = case.network(seed=1)

@@ -107,7 +107,7 @@ class Comparison:
 def read(path: Path) -> pd.DataFrame:
     """Read an accuracy table from disk. Raises BenchError if the file is missing or is not one."""
     try:
-        # A method may be called "none" or "NA": only an empty cell is an unknown value.
+        # A method can be called "none" or "NA": only an empty cell is an unknown value.
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
         _require_columns(table, str(path))
         numbers = [name for name in table.columns if name in DECIMALS or name in WHOLE]

@@ -36,10 +36,10 @@ class Interval(NamedTuple):
 
 
 class Paired(NamedTuple):
-    """What n paired differences say about their mean.
+    """Result of a paired comparison: the mean of n differences, its interval and test.
 
     n: number of pairs; mean, sd: of the differences; low, high: the paired t-interval;
-    p: two-sided paired t-test; note: why p is NaN ("no pairs", "one pair", "no variance"), else "".
+    p: two-sided paired t-test; note: why p is NaN ("no pairs", "one pair", "no variance"), otherwise "".
     """
 
     n: int

@@ -12,7 +12,7 @@ from bench.run.gpus import Gpu
 SHARE = 0.8
 """The share of the memory free at the start that runs can use."""
 CONTEXT = 500 * 2**20
-"""Bytes on a GPU that each process holds in addition to its tensors: CUDA context and loaded kernels.
+"""Bytes of GPU memory that each process holds in addition to its tensors: CUDA context and loaded kernels.
 
 This is an assumption, not a measurement of this project: a round figure at the upper end of the 300 to 500 MB
 that `nvidia-smi` commonly shows for a process with a one-element tensor.

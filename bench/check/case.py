@@ -1,4 +1,4 @@
-"""What a law of conformance is tried on, and what it may say."""
+"""The case that a law of conformance is tested on, and its possible outcomes."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from bench.surrogate import Method
 Compiler = Literal["aot_eager", "inductor"]
 CLASSES = 10
 SAMPLE = (1, 8, 8)
-"""The networks are for the digits of scikit-learn, which need no download."""
+"""The networks are for scikit-learn's digits, which need no download."""
 FRAMED = (1, 16, 16)
-"""The digits within a frame: the smallest picture that every shipped backbone takes."""
+"""The digits within a frame: the smallest image size that every shipped backbone accepts."""
 
 
 class NoClaim(str):
-    """Why a law says nothing about a method."""
+    """The reason why a law does not apply to a method."""
 
 
 NO_SPIKES = NoClaim("no spikes")
@@ -38,9 +38,9 @@ class Broken(Exception):
 
 @dataclass(frozen=True)
 class Case:
-    """A method under test, what else is installed, and what compiles it.
+    """A method under test, the registry, and the compiler.
 
-    aot_eager takes the graph and generates no code: faster, and it needs no C++ compiler.
+    aot_eager captures the graph but generates no code: it is faster and needs no C++ compiler.
     """
 
     method: Method
@@ -49,11 +49,11 @@ class Case:
 
     @property
     def spiking(self) -> bool:
-        """Whether there are spikes at all."""
+        """Whether the method has spikes."""
         return self.method.surrogate.activation is None
 
     def probe(self, *, dtype: torch.dtype = torch.float64, **values: float) -> Probe:
-        """One layer in evaluation."""
+        """One layer in evaluation mode."""
         return Probe(self.method, values).to(dtype).eval()
 
     def network(
@@ -68,7 +68,7 @@ class Case:
     ) -> Network:
         """A small network; its weights depend on `seed`, the method's own random numbers do not.
 
-        Raises BenchError where the method refuses it.
+        Raises BenchError if the method refuses the network.
         """
         torch.manual_seed(seed)
         return build_network(

@@ -1,8 +1,8 @@
-"""What every method must pass: `spikegrad check`.
+"""The laws that every method must pass: `spikegrad check`.
 
-Each law is a function of a `Case`. It returns "", or something worth knowing, where the law holds;
-`NoClaim` where it says nothing about this method; it raises `Broken` with the numbers and the input
-where the law does not hold. Whatever else the method raises is a broken law too.
+Each law is a function of a `Case`. It returns "" or a remark if the law holds, and `NoClaim` if the law does
+not apply to the method. It raises `Broken` with the numbers and the input if the law does not hold. Any other
+exception of the method is a broken law too.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ MEANING: dict[Law, str] = {law: (trial.__doc__ or "").rstrip(".") for law, trial
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came out for one law.
+    """The outcome of one law.
 
-    outcome: holds; no claim (it says nothing about this method); declared (it does not hold, and the
-    method says so); broken. detail: the reason, or something worth knowing.
+    outcome: holds; no claim (the law does not apply to this method); declared (it does not hold, and the
+    method declares that); broken. detail: the reason, or a remark.
     """
 
     law: Law
@@ -56,7 +56,7 @@ class Verdict:
 
 
 def check(case: Case) -> Iterator[Verdict]:
-    """Try every law, in order, with random numbers of its own. Raises nothing."""
+    """Test every law, in order, each with its own random numbers. Raises nothing."""
     for law in LAWS:
         yield _verdict(law, case)
 
@@ -78,7 +78,10 @@ def _verdict(law: Law, case: Case) -> Verdict:
 
 @contextmanager
 def _settings_kept() -> Iterator[None]:
-    """What a method sets for the whole process must not reach the next one: it is put back, and Broken."""
+    """Restore process-wide settings that a method changes, so that the next one is not affected.
+
+    Raises Broken if the method has changed one.
+    """
     before = _settings()
     try:
         yield

@@ -1,4 +1,4 @@
-"""The law of the loop: what a layer does at every step, in training too, and not at the first alone."""
+"""The law of the loop, which tests a layer at every time step, not only the first, and in training too."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _watch(case: Case, current: Tensor, training: bool, where: str) -> None:
             wrong = s != (x >= 0)
             if bool(wrong.any()):
                 raise Broken(f"spike = {s[wrong][0]:g} at x = {x[wrong][0]:.4g}, t = {t}, {where}")
-        # The gradient without noise: with it, the declared derivative is masked or mixed.
+        # Compute the gradient without noise, which masks or mixes the declared derivative.
         leaf = x.detach().clone().requires_grad_()
         declared = surrogate.derivative(leaf, params)
         if declared is not None:
@@ -77,7 +77,7 @@ def _compare(real: Any, leaf: Tensor, t: int, params: Values, declared: Tensor, 
 
 @torch.no_grad()
 def _plain(probe: Probe, current: Tensor) -> Tensor:
-    """Hard reset, as the probe's neuron has it."""
+    """The output of a plain neuron with hard reset, as the probe's neuron."""
     out, v = [], torch.zeros_like(current[0])
     for i in current:
         u = probe.neuron.decay * v + i

@@ -1,4 +1,4 @@
-"""Laws of training, tried on small networks and on the compiled loop over time."""
+"""Laws of training, tested on small networks and on the compiled loop over time."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from bench.surrogate import SearchContext
 STEPS = 20
 BATCH = 64
 SMALL_BATCH = 8
-"""Where what counts is that it works at all."""
+"""Batch size if a test only checks that training works at all."""
 
 
 def deterministic(case: Case) -> str:
-    """The same seed gives the same training, and evaluation has no noise."""
+    """The same seed gives the same training result, and evaluation has no noise."""
 
     def run(elsewhere: int) -> dict[str, Tensor]:
         network = case.network(seed=1)
-        # What others draw from torch's own generator must not matter.
+        # Draws from torch's global generator by other code must have no effect.
         torch.rand(elsewhere)
         _train(network, case.digits(), 2)
         return _outputs_and_gradients(case, network)
@@ -82,7 +82,7 @@ def one_step(case: Case) -> str:
 
 
 def backbones(case: Case) -> str:
-    """It works in every backbone, or refuses in one sentence."""
+    """It works in every backbone, or refuses one with a one-sentence error."""
     refused, built = [], 0
     samples = case.framed_digits(SMALL_BATCH)
     for backbone in case.found.backbones:
@@ -111,9 +111,9 @@ def compiles(case: Case) -> str:
 
     plain, made = Probe(case.method).float(), Probe(case.method).float()
     torch._dynamo.reset()
-    # Parameters are constants of a method, not inputs: as symbols, autograd functions cannot take them.
-    # inductor's own random numbers are others than eager's, and keeping less memory draws a gradient's in
-    # another order.
+    # Parameters are constants of a method, not inputs: autograd functions cannot take them as symbols.
+    # inductor's own random numbers differ from those of eager mode, and a smaller memory budget changes the
+    # order in which random numbers of a gradient are drawn.
     with (
         torch._dynamo.config.patch(specialize_float=True),
         torch._inductor.config.patch(fallback_random=True),
@@ -162,7 +162,7 @@ def _grad(x: Tensor) -> Tensor:
 
 
 def training(case: Case) -> str:
-    """In 20 steps on digits the loss falls, although the readout is frozen: the surrogate has to do it."""
+    """In 20 steps on digits the loss falls with a frozen readout, so the surrogate has to do it."""
     network = case.network("convnet", seed=1)
     for name, weight in network.named_parameters():
         weight.requires_grad_("readout" not in name)
@@ -180,7 +180,7 @@ def training(case: Case) -> str:
 
 
 def _train(network: Network, samples: loading.Split, steps: int) -> None:
-    """Steps under the benchmark's own optimizer. Raises Broken if a loss is not finite."""
+    """Take steps with the benchmark's own optimizer. Raises Broken if a loss is not finite."""
     recipe = Recipe(epochs=1, batch_size=min(BATCH, len(samples)), learning_rate=0.01)
     optimizers = train.optimizers(network, recipe)
     for surrogate in network.surrogates:
@@ -195,13 +195,13 @@ def _train(network: Network, samples: loading.Split, steps: int) -> None:
 
 @torch.no_grad()
 def _loss(case: Case, network: Network) -> float:
-    """Over all samples, normalised as in training."""
+    """The loss over all samples, with normalisation as in training."""
     samples = case.digits()
     return float(nn.functional.cross_entropy(network.train()(samples.x).mean(0), samples.y))
 
 
 def _search(network: Network, samples: loading.Split) -> None:
-    """What the method's search does before an epoch in the middle of a training."""
+    """Run the method's search, as before an epoch during training."""
     context = SearchContext(
         network,
         lambda: iter([_batch(samples, 7)]),
@@ -219,7 +219,7 @@ def _batch(samples: loading.Split, step: int) -> tuple[Tensor, Tensor]:
 
 
 def _outputs_and_gradients(case: Case, network: Network) -> dict[str, Tensor]:
-    """What evaluation gives, and what a training step sees, without taking it."""
+    """The output in evaluation, and the output and gradients of a training step, without an update."""
     x, y = _batch(case.digits(), 5)
     with torch.no_grad():
         evaluated: Tensor = network.eval()(x)

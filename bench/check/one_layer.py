@@ -1,4 +1,4 @@
-"""Laws of the derivative, tried on one layer (`bench.measures.probe`); in float64, where not about dtypes."""
+"""Laws of the derivative, tested on one layer (`bench.measures.probe`), in float64 unless about dtypes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def forward(case: Case) -> str:
 def _expect_heaviside(x: Tensor, spikes: Tensor) -> None:
     wrong = spikes != (x >= 0)
     if bool(wrong.any()):
-        # At the threshold first: it is what most implementations differ in.
+        # Report the point nearest to the threshold: most implementations differ there.
         at = x[wrong].abs().argmin()
         raise Broken(f"spike = {spikes[wrong][at]:g} at x = {x[wrong][at]:g} ({x.dtype})")
 
@@ -38,7 +38,7 @@ def derivative(case: Case) -> str:
     if declared is None and primitive is None:
         return NoClaim("it declares no derivative: autograd's is the definition")
     delivered, step = probe.gradient(x)[:, 0], 1e-8
-    # Where h jumps, rounding decides the side, and a difference across the jump is no derivative.
+    # At a jump of h, rounding decides the side, and a difference across the jump is not a derivative.
     jump = (probe.gradient(x + 2 * step) - probe.gradient(x - 2 * step))[:, 0].abs()
     calm = ~(jump > 1e-3 * delivered.abs().max())
     x, delivered = x[calm], delivered[calm]
@@ -54,7 +54,7 @@ def derivative(case: Case) -> str:
 
     high, low = smooth(x + step), smooth(x - step)
     slope = (high - low) / (2 * step)
-    # What the subtraction may lose to rounding, relative to the tolerance.
+    # The rounding error of the subtraction, relative to the tolerance.
     lost = 4 * torch.finfo(x.dtype).eps * high.abs().max() / step / 1e-5
     floor = torch.maximum(delivered.abs().max(), lost)
     _expect_equal(x, delivered, slope, "the slope of its primitive", 1e-5, floor=floor)
@@ -64,7 +64,7 @@ def derivative(case: Case) -> str:
 def _expect_equal(
     x: Tensor, found: Tensor, expected: Tensor, what: str, rtol: float, floor: Tensor | float = 0.0
 ) -> None:
-    """NaN equals NaN here: another law is about them."""
+    """Raise Broken if the values differ. NaN equals NaN here: another law covers NaN."""
     error = (found - expected).abs()
     wrong = error > rtol * torch.maximum(expected.abs(), torch.as_tensor(floor)) + 1e-12
     wrong |= torch.isnan(found) != torch.isnan(expected)
@@ -93,8 +93,8 @@ def area(case: Case) -> str:
     if found.area is None or abs(found.area - declared) > 1e-3 * max(1.0, abs(declared)):
         area = found.problem if found.area is None else f"area {found.area:.4g}"
         raise Broken(f"{area}, declared {declared:g}")
-    # A shape of some area, h(x) for one threshold, is h(x/2)/2 for twice that: what is a potential is
-    # declared with per_threshold = 1, what is 1/potential with -1.
+    # A shape of fixed area that is h(x) at one threshold is h(x/2)/2 at twice that threshold. Parameters in
+    # units of the potential are declared with per_threshold = 1, those in 1/potential with -1.
     if not case.method.params and not isinstance(case.method.target, type):
         return ""  # a function of x alone cannot know the threshold
     twice = Probe(case.method, threshold=2 * REFERENCE_THRESHOLD).eval()
@@ -111,7 +111,7 @@ def area(case: Case) -> str:
 
 
 def _shape(probe: Probe, x: Tensor) -> Tensor:
-    """The declared derivative, or autograd's where none is declared."""
+    """The declared derivative, or autograd's if none is declared."""
     declared = probe.declared(x)
     values = probe.gradient(x) if declared is None else declared.detach()
     return values.mean(1)
@@ -134,7 +134,7 @@ def finite(case: Case) -> str:
 
 
 def dtype(case: Case) -> str:
-    """Dtype, shape and device of the input are kept."""
+    """The output keeps the dtype, shape and device of the input."""
     if not case.spiking:
         return NO_SPIKES
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -155,7 +155,7 @@ def dtype(case: Case) -> str:
 
 
 def _grid() -> Tensor:
-    """Fine around the threshold, out to 10; the whole numbers and halves are on it."""
+    """A grid from -10 to 10, finer around the threshold; it contains all integers and halves."""
     inner = torch.arange(-400, 401, dtype=torch.float64) / 200
     outer = torch.arange(-200, 201, dtype=torch.float64) / 20
     points: Tensor = torch.cat([inner, outer]).unique()

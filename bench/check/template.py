@@ -1,4 +1,4 @@
-"""What `spikegrad new` writes: a small method or dataset that works, to be changed into one's own."""
+"""Templates of `spikegrad new`: a small working method or dataset for users to modify."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench import registry
 from bench.errors import BenchError
 from bench.files import write_atomic
 
-# {braces} are filled in; all else is the file as it will be.
+# {braces} are filled in; everything else is written as it is.
 _METHOD = '''\
 """A surrogate derivative under the name {name}.
 
@@ -98,14 +98,14 @@ def bars(request: Request) -> Splits:
 def new_method(name: str, folder: Path) -> Path:
     """Write a method called `name` into `folder`, and return the file.
 
-    Raises BenchError where the name cannot be used or is taken, the folder does not exist, or the
-    file does: nothing is ever overwritten.
+    Raises BenchError if the name cannot be used or is taken, if the folder does not exist, or if the
+    file exists: nothing is ever overwritten.
     """
     return _write("method", name, folder, registry.load().methods.get(name), _METHOD)
 
 
 def new_dataset(name: str, folder: Path) -> Path:
-    """The same for a dataset."""
+    """Like `new_method`, for a dataset."""
     return _write("dataset", name, folder, registry.load().datasets.get(name), _DATASET)
 
 
@@ -121,7 +121,7 @@ def _write(kind: str, name: str, folder: Path, known: registry.Entry[Any] | None
         )
     if not folder.is_dir():
         raise BenchError(f"{folder} is not a folder; make it first, or name one that exists with --folder")
-    # lexists: a link that leads nowhere is in the way too.
+    # lexists: a broken link is in the way too.
     if os.path.lexists(file):
         raise BenchError(f"{file} exists already; choose another name, or another folder with --folder")
     try:
@@ -139,7 +139,7 @@ def _stem(kind: str, name: str) -> str:
             f"{name!r} cannot be the name of a {kind}: it needs one word, without commas, not 'all'"
         )
     stem = re.sub(r"[-:/+]", "_", name)
-    # A file that starts with an underscore is left out where a folder is given as plugin.
+    # If a folder is given as plugin, files that start with an underscore are skipped.
     if not re.fullmatch(r"[^\W_][\w.]*", stem):
         raise BenchError(
             f"{name!r} does not give the name of a Python file: start it with a letter or a digit, and use "

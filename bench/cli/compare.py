@@ -1,4 +1,4 @@
-"""`spikegrad diff` and `import`: other people's leaderboards and records beside one's own."""
+"""`spikegrad diff` and `spikegrad import`: compare leaderboards, and import records from other machines."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Place = Annotated[Path, typer.Argument(help="A folder of tables, leaderboards/SU
 def diff(
     old: Place,
     new: Place,
-    form: Annotated[Literal["table", "markdown"], typer.Option("--format", help="What to print.")] = "table",
+    form: Annotated[Literal["table", "markdown"], typer.Option("--format", help="Output format.")] = "table",
     exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="End with 1 where a row moved beyond noise, or vanished.")
+        bool, typer.Option("--exit-code", help="Exit with 1 if a row moved beyond noise, or vanished.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -107,18 +107,20 @@ def import_(
         Path,
         typer.Argument(
             metavar="FOLDER",
-            help="A results folder, one runs/SUITE, or a bundle of `export`, from elsewhere.",
+            help="A results folder, a runs/SUITE folder, or an `export` bundle from another machine.",
         ),
     ],
     results: Results = None,
     keep: Annotated[
         Literal["ours", "theirs", "both"] | None,
-        typer.Option("--keep", help="Where both have finished a cell; both: theirs are rows of their own."),
+        typer.Option(
+            "--keep", help="Which record to keep if both finished a cell; both: theirs get separate rows."
+        ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, and write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check; write nothing.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Check records made elsewhere, and put the good ones beside those that are here."""
+    """Validate records from other machines, and import the valid ones."""
     from bench import api, paths
     from bench.records.exchange import bundles, importing
     from bench.run.code_notes import code_notes
@@ -181,7 +183,7 @@ def _make_tables(api: Any, suite: str, results: Path | None, as_json: bool) -> N
     except Stopped:
         raise
     except BenchError:
-        # Its suite need not be known here: the records count all the same.
+        # The suite can be unknown here; its records are imported anyway.
         say(
             console(stderr=as_json),
             f"no suite {suite} is shipped: `spikegrad leaderboard FILE.toml` makes its tables",

@@ -1,4 +1,4 @@
-"""`spikegrad data`: what is there of each dataset, fetching it, and checking it.
+"""`spikegrad data`: list, fetch and check datasets.
 
 Exit codes: 0 done; 1 a check failed; 2 nothing was started; 130 stopped by the user.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 
-Timesteps = Annotated[int, typer.Option("--timesteps", min=1, help="Time steps; only events depend on it.")]
+Timesteps = Annotated[int, typer.Option("--timesteps", min=1, help="Time steps; only for event data.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter; repeatable.")
 ]
@@ -43,7 +43,7 @@ def data() -> None:
 
 @app.command("list")
 def list_(data_root: DataRoot = None, plugin: Plugins = None, as_json: Json = False) -> None:
-    """List all datasets: what is there, what is missing, licence and source."""
+    """List all datasets: available and missing files, licence and source."""
     from bench.cli import render_data
     from bench.data import holdings
 
@@ -64,7 +64,7 @@ def prepare(
     plugin: Plugins = None,
     as_json: Json = False,
 ) -> None:
-    """Download what is missing, load the dataset, keep its frames on disk, and say what it is."""
+    """Download missing files, load the dataset, cache its frames on disk, and report what it contains."""
     from bench.cli import render_data
     from bench.data import datacheck, holdings
 
@@ -86,14 +86,14 @@ def prepare(
 @app.command()
 def check(
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", show_default=False)] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every dataset that is there.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Every complete dataset.")] = False,
     data_root: DataRoot = None,
     timesteps: Timesteps = 4,
     settings: Settings = None,
     plugin: Plugins = None,
     as_json: Json = False,
 ) -> None:
-    """Read all of a dataset, sources and samples, and report; with only --plugin, those it brings."""
+    """Read all files and samples of datasets, and report; with --plugin and no names, check the plugin's."""
     from bench.cli import render_data
     from bench.data import datacheck
 
@@ -123,7 +123,7 @@ def check(
 
 
 def _checks(holding: Holding, timesteps: int, datacheck: Any, alone: bool) -> Any:
-    """The checks; of several datasets, one that cannot start is a line among the others."""
+    """The checks; with several datasets, one that cannot start becomes a line among the others."""
     try:
         yield from datacheck.check(holding, timesteps)
     except BenchError as error:

@@ -12,18 +12,16 @@ from bench.words import counted
 
 
 def export(
-    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite, or a folder's name in runs/.")],
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite, or the name of a folder in runs/.")],
     to: Annotated[
         Path | None,
-        typer.Option(
-            "--to", help="A file that ends in .tar.gz, or a new folder.", show_default="SUITE.tar.gz"
-        ),
+        typer.Option("--to", help="A .tar.gz file, or a new folder.", show_default="SUITE.tar.gz"),
     ] = None,
     results: Results = None,
 ) -> None:
-    """Pack the results of a suite, with all that is needed to check and repeat them, to send to others.
+    """Pack the results of a suite, with everything needed to check and repeat them, to send to others.
 
-    Ends with 1 where a record is left out.
+    Exits with 1 if a record is left out.
     """
     from bench import paths
     from bench.records import kept_suites, reading

@@ -1,4 +1,4 @@
-"""A picture of every surrogate derivative: small multiples in one scale."""
+"""A figure of all surrogate derivatives: small multiples on one scale."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLOURS = {"adaptive": "#d1495b", "control": "#edae49", "fixed": "#30638e", "lib
 COLUMNS = 7
 REACH = 4 * REFERENCE_THRESHOLD
 BOTTOM, TOP = -1.1, 2.2
-"""Of the common scale; what is outside is cut off there, and its number says how high it is."""
+"""Limits of the common scale; curves are cut off there, and the printed h(0) says how high they are."""
 
 
 def picture(found: Registry) -> alt.VConcatChart:
@@ -55,9 +55,9 @@ def picture(found: Registry) -> alt.VConcatChart:
 
 
 def save(found: Registry, file: Path) -> None:
-    """Write the picture; the format follows the name's ending.
+    """Write the figure; the file's extension sets the format.
 
-    Raises BenchError for another ending, or where the file cannot be written.
+    Raises BenchError for an unknown extension, or if the file cannot be written.
     """
     figure_files.save(lambda: picture(found), file)
 
@@ -66,7 +66,7 @@ def _drawn(method: Method) -> dict[str, Any]:
     x = torch.linspace(-REACH, REACH, 301, dtype=torch.float64)
     h, problem = curve(method, x)
     if not h:
-        # Its panel says so.
+        # The panel says that it cannot be called.
         return {"method": method, "points": pd.DataFrame({"x": [], "h": []}), "facts": "cannot be called"}
     found = facts(method)
     height, area = ("–" if number is None else f"{number:.3g}" for number in (found.height, found.area))

@@ -1,4 +1,4 @@
-"""`spikegrad latency`: how long one neuron layer takes under each method, and in other libraries.
+"""`spikegrad latency`: time one neuron layer with each method, and in other libraries.
 
 Exit codes: 0 done; 1 a method failed, or the benchmarks ended early; 2 nothing was started; 130 stopped by
 the user.
@@ -29,48 +29,46 @@ if TYPE_CHECKING:
 LARGEST = 2**31 - 1
 MOST_THREADS = os.cpu_count() or 1
 LAWS = {"eager": "loop", "compiled": "compile"}
-"""The laws of `bench.check` that a method must keep to be timed in a mode."""
+"""The law of `bench.check` that a method must pass to be timed in each mode."""
 
 Methods = Annotated[
     str | None,
-    typer.Option("--methods", help="Only these, separated by commas (default: every installed one)."),
+    typer.Option("--methods", help="Only these methods, separated by commas (default: all installed)."),
 ]
 
 
 def latency(
     methods: Methods = None,
     timesteps: Annotated[str, typer.Option(help="Time steps, separated by commas.")] = "4",
-    batch: Annotated[str, typer.Option(help="Samples, separated by commas.")] = "100",
-    units: Annotated[str, typer.Option(help="Neurons of the layer, separated by commas.")] = "512",
+    batch: Annotated[str, typer.Option(help="Batch sizes, separated by commas.")] = "100",
+    units: Annotated[str, typer.Option(help="Numbers of neurons, separated by commas.")] = "512",
     compiled: Annotated[
-        bool, typer.Option("--compiled", help="Under torch.compile too, which takes seconds for each.")
+        bool, typer.Option("--compiled", help="Also time with torch.compile; takes seconds per layer.")
     ] = False,
-    peers: Annotated[bool, typer.Option(help="The neurons of other libraries beside ours.")] = True,
+    peers: Annotated[bool, typer.Option(help="Also time the neurons of other libraries.")] = True,
     seconds: Annotated[
         float, typer.Option(min=0.001, max=3600, help="Seconds to spend on each number.")
     ] = 0.2,
     threads: Annotated[int, typer.Option(min=1, max=MOST_THREADS, help="CPU threads.")] = 1,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="auto: cuda where there is one.")
-    ] = "auto",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: cuda if available.")] = "auto",
     plugin: Plugins = None,
     results: Results = None,
     save: Annotated[
         Path | None,
-        typer.Option("--save", metavar="FILE.json", help="Instead of a file in the results folder."),
+        typer.Option("--save", metavar="FILE.json", help="Write here, not to the results folder."),
     ] = None,
     compare: Annotated[
-        Path | None, typer.Option("--compare", metavar="FILE.json", help="Ratios to what was saved earlier.")
+        Path | None, typer.Option("--compare", metavar="FILE.json", help="Show ratios to saved times.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Time one layer of neurons under each method: forward, backward, and both as in training."""
+    """Time one layer of neurons with each method: forward, backward, and both as in training."""
     from bench.cli import render_latency
     from bench.paths import default_results
     from bench.records import layer_times
     from bench.suite import Suite
 
-    # All that can be wrong is found before anything is timed.
+    # Find all errors before timing anything.
     earlier = layer_times.load(compare) if compare else None
     sizes = [_numbers("--timesteps", timesteps), _numbers("--batch", batch), _numbers("--units", units)]
     found, job = _job(methods, sizes, compiled, peers, seconds, threads, device, plugin)
@@ -184,7 +182,7 @@ def _check_writable(file: Path) -> None:
 
 
 def _save(content: dict[str, Any], file: Path, keep: bool) -> Path:
-    """Write the file; keep: with what is there of other cases."""
+    """Write the file; keep: merge it with other cases already in the file."""
     from bench.files import write_atomic
     from bench.records import layer_times
 
@@ -207,7 +205,7 @@ def _save(content: dict[str, Any], file: Path, keep: bool) -> Path:
 
 @contextmanager
 def _progress(to: Console, total: int) -> Iterator[Callable[[Case], None]]:
-    """A bar on a terminal, else a line for each case."""
+    """A bar on a terminal, otherwise a line per case."""
     if not to.is_terminal:
         count = itertools.count(1)
         yield lambda case: say(to, f"[{next(count)}/{total}] {case}")

@@ -1,4 +1,4 @@
-"""Showing a run while it goes: bars and time left on a terminal, plain lines elsewhere."""
+"""Progress of a run: bars and time left on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Estimate:
         self.began = 0.0
 
     def start(self) -> None:
-        """A cell starts; the first one starts the clock, since loading torch is no measure."""
+        """A cell starts. The first one starts the clock, so that loading torch does not count."""
         self.began = self.began or time.monotonic()
 
     def epoch(self, planned: Planned, epoch: int) -> None:
@@ -42,7 +42,7 @@ class Estimate:
         self.ended += 1
 
     def text(self) -> str:
-        """For people: "about 3 min left"; empty while there is nothing to judge by, or to do."""
+        """For example "about 3 min left"; empty if nothing has finished yet, or nothing is left to do."""
         done = self.ended + sum(self.running.values())
         if not done or self.ended == self.total:
             return ""
@@ -50,7 +50,7 @@ class Estimate:
 
 
 def duration(seconds: float) -> str:
-    """Roughly, for people."""
+    """An approximate duration in words."""
     if seconds < 90:
         return f"about {seconds:.0f} s"
     if seconds < 90 * 60:
@@ -80,11 +80,11 @@ def outcome(record: Record) -> str:
 
 
 SILENCE = 60.0
-"""Seconds after which a log says how far a long training is."""
+"""Seconds of silence after which a log reports the progress of a long run."""
 
 
 class Lines:
-    """A line for each cell that ends, and now and then one between: for log files and pipes."""
+    """A line for each cell that ends, and one now and then in between: for log files and pipes."""
 
     def __init__(self, console: Console, total: int) -> None:
         self.console = console
@@ -131,7 +131,7 @@ class Lines:
 
 
 class Bars:
-    """A bar for the run and one for each cell at work; failures are printed above them."""
+    """A bar for the run and one for each running cell; failures are printed above them."""
 
     def __init__(self, console: Console, total: int) -> None:
         self.estimate = Estimate(total)
@@ -158,14 +158,14 @@ class Bars:
         self.progress.stop()
 
     def started(self, planned: Planned) -> None:
-        """A new bar."""
+        """Add a bar."""
         self.estimate.start()
         self.tasks[planned.id] = self.progress.add_task(
             title(planned), total=planned.cell.recipe.epochs, note="starting"
         )
 
     def epoch(self, planned: Planned, epoch: int, val_accuracy: float) -> None:
-        """One step of its bar."""
+        """Advance the cell's bar."""
         self.progress.update(
             self.tasks[planned.id], completed=epoch + 1, note=f"{val_accuracy:.1f} % on validation"
         )
@@ -173,7 +173,7 @@ class Bars:
         self.progress.update(self.whole, note=self.estimate.text())
 
     def ended(self, planned: Planned, record: Record) -> None:
-        """Its bar goes, the run's moves on."""
+        """Remove the cell's bar, and advance the run's."""
         task = self.tasks.pop(planned.id, None)
         if task is not None:
             self.progress.remove_task(task)
@@ -189,14 +189,14 @@ class Bars:
         self.progress.update(self.whole, advance=1, note=self.estimate.text())
 
     def timing(self, measurement: Measurement, number: int, total: int) -> None:
-        """One bar for all of them."""
+        """Show one bar for all timings."""
         if self.times is None:
             self.progress.update(self.whole, visible=False)
             self.times = self.progress.add_task("times", total=total, note="")
         self.progress.update(self.times, note=measurement.title)
 
     def timed(self, measurement: Measurement, timing: Timing, number: int, total: int) -> None:
-        """One step of the bar."""
+        """Advance the bar."""
         assert self.times is not None
         self.progress.update(self.times, completed=number)
         if timing["status"] != OK:
@@ -205,7 +205,7 @@ class Bars:
 
 
 def took(timing: Timing) -> str:
-    """What was timed, or why not, for people."""
+    """The measured times, or why there are none, in words."""
     found = timing["metrics"]
     if timing["status"] != OK:
         return f"{timing['status'].upper()}: {' '.join(str(timing['error']).split())}"

@@ -1,4 +1,4 @@
-"""What the commands show: tables for people, and the same as JSON."""
+"""Output of the commands: readable tables, and the same data as JSON."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from bench.run.plan import Plan, Planned
 
 NOT_DONE = {"compile": "trained without being compiled:"}
-"""How a run says that something was not done which is no measurement."""
+"""Phrases for things that were not done but are not measurements."""
 STATES = ("done", "failed", "missing", "stale")
 
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What a run leaves for its user to see: cells by status, the table, and what to know of it."""
+    """The outcome of a run for its user: cells by status, the table, and notes."""
 
     suite: str
     statuses: dict[str, int]
@@ -44,11 +44,11 @@ class RunOutcome:
 
     @property
     def unfinished(self) -> int:
-        """Cells that are not ok."""
+        """The number of cells that are not ok."""
         return sum(n for status, n in self.statuses.items() if status != OK)
 
     def as_json(self) -> dict[str, Any]:
-        """The same, JSON-ready."""
+        """The outcome, ready for JSON."""
         return {
             "suite": self.suite,
             "statuses": self.statuses,
@@ -58,7 +58,7 @@ class RunOutcome:
         }
 
     def show(self, console: Console) -> None:
-        """The leaderboard, then the notes."""
+        """Print the leaderboard, then the notes."""
         show_accuracy(self.accuracy, console)
         for note in self.notes:
             console.print(note, markup=False, highlight=False, soft_wrap=True)
@@ -105,7 +105,7 @@ def outcome(plan: Plan, accuracy: pd.DataFrame, files: Sequence[Path] = ()) -> R
 
 
 def _unfinished(records: Sequence[Any]) -> list[str]:
-    """Which trainings did not work, and why."""
+    """Which runs failed, and why."""
     return [
         f"{ending.status}: {ending.method} on {ending.dataset}, "
         f"seed {', '.join(map(str, seeds))}: {ending.error or 'no reason was left'}"
@@ -122,7 +122,7 @@ def _kept(planned: Planned) -> str:
 
 
 def _unmeasured(records: Sequence[Any]) -> list[str]:
-    """What could not be looked at in trainings that worked, and why."""
+    """What could not be measured in successful runs, and why."""
     return [
         f"{NOT_DONE.get(each.what, f'not measured: {each.what} of')} {each.method} on {each.dataset}, "
         f"{each.runs} run{'s' * (each.runs > 1)}: {each.why}"
@@ -131,9 +131,9 @@ def _unmeasured(records: Sequence[Any]) -> list[str]:
 
 
 def against_shipped(plan: Plan) -> list[str]:
-    """How this table compares with the one that the project ships.
+    """How this table compares with the shipped one.
 
-    Nothing where it ships none, or where this one has not all of its rows and seeds.
+    Empty if none is shipped, or if this table lacks some of its rows or seeds.
     """
     from bench.tables import columns, diff
 
@@ -154,7 +154,7 @@ def against_shipped(plan: Plan) -> list[str]:
 
 
 def _made_elsewhere(plan: Plan, shipped: Path) -> list[str]:
-    """A sentence where the shipped tables were made on other hardware or under another torch than these."""
+    """A sentence if the shipped tables were made on other hardware or with another torch than these."""
     import pandas as pd
 
     from bench.records.store import Store
@@ -168,7 +168,7 @@ def _made_elsewhere(plan: Plan, shipped: Path) -> list[str]:
         }
 
     here = places(plan.store.records())
-    # In a checkout the records lie beside the tables; a wheel has the tables alone.
+    # In a checkout the records are next to the tables; a wheel has only the tables.
     there = places(Store(shipped.parents[1], plan.suite.name).records())
     if not there[""] and (shipped / "latency.csv").is_file():
         there[""] = set(pd.read_csv(shipped / "latency.csv")["hardware"])
@@ -184,7 +184,7 @@ def _made_elsewhere(plan: Plan, shipped: Path) -> list[str]:
 
 
 def show_accuracy(table: pd.DataFrame, console: Console) -> None:
-    """The accuracy table, one block a task, best first."""
+    """Print the accuracy table, one block per task, best first."""
     from bench.tables.text import readable
 
     shown = ("rank", "method", "kind", "accuracy", "delta", "to_best")
@@ -204,16 +204,16 @@ def show_accuracy(table: pd.DataFrame, console: Console) -> None:
 
 
 def table_as_json(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of a table; what is unknown is null."""
-    # pandas counts digits after the point, of which a small number needs many.
+    """Rows of a table; unknown values are null."""
+    # pandas counts digits after the point, and a small number needs many.
     rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=15))
     return rows
 
 
 def to_time(plan: Plan, *, retry: bool = False) -> int | None:
-    """How many measurements a run ends with; None on a GPU that is not here.
+    """The number of timings at the end of a run; None if the plan's GPU is not on this machine.
 
-    retry: also those that failed.
+    retry: include failed timings.
     """
     from bench.run.timing import times
 
@@ -221,7 +221,7 @@ def to_time(plan: Plan, *, retry: bool = False) -> int | None:
 
 
 def announcement(plan: Plan, timings: int) -> str:
-    """What a run is about to do, in a line, and what it leaves alone; timings: how many it ends with."""
+    """A line on what a run is about to do, and lines on results that it keeps; timings: their number."""
     to_run = len(plan.pending)
     todo = f"{to_run} to run" + f", {timings} to time" * plan.suite.times
     if not to_run and not timings:
@@ -234,9 +234,9 @@ def announcement(plan: Plan, timings: int) -> str:
 
 
 def plan_as_json(plan: Plan, *, retry: bool = False) -> dict[str, Any]:
-    """A plan, JSON-ready; times are None where they are not known.
+    """A plan, ready for JSON; unknown times are None.
 
-    retry: also what failed to be timed is to be timed.
+    retry: failed timings count as still to be measured.
     """
     from bench.run import forecast
 
@@ -260,7 +260,7 @@ def plan_as_json(plan: Plan, *, retry: bool = False) -> dict[str, Any]:
 
 
 def show_plan(plan: Plan, console: Console, *, retry: bool = False) -> None:
-    """A line a configuration: its seeds by state. retry: as in `plan_as_json`."""
+    """Print a line per configuration, with its seeds by state. retry: as in `plan_as_json`."""
     drawn = Table(box=None, pad_edge=False)
     for column in ("dataset", "backbone", "T", "method", "variant", "seeds", "state"):
         drawn.add_column(column, no_wrap=column == "method")
@@ -298,7 +298,7 @@ def show_plan(plan: Plan, console: Console, *, retry: bool = False) -> None:
 
 
 def _time_left(plan: Plan) -> str:
-    """For people, with what it was reckoned from."""
+    """The estimated time left, in words, with the basis of the estimate."""
     from bench.run.forecast import forecast
 
     left = forecast(plan)
@@ -309,7 +309,7 @@ def _time_left(plan: Plan) -> str:
 
 
 def _gpu_is_missing(plan: Plan) -> bool:
-    """Whether the plan is for a GPU, and there is none here."""
+    """Whether the plan needs a GPU and this machine has none."""
     import torch
 
     wanted = any(planned.cell.profile.device == "cuda" for planned in plan.cells)
@@ -317,7 +317,7 @@ def _gpu_is_missing(plan: Plan) -> bool:
 
 
 def _compile_modes(plan: Plan) -> str:
-    """How many cells train compiled, and how; nothing where none does."""
+    """How many cells train compiled, and in which mode; "" if none does."""
     modes = Counter(planned.cell.profile.compile for planned in plan.cells)
     compiled = [f"{n} by {mode}" for mode, n in sorted(modes.items()) if mode != "off"]
     return (
@@ -326,7 +326,7 @@ def _compile_modes(plan: Plan) -> str:
 
 
 def rows(found: Registry, what: str) -> list[dict[str, Any]]:
-    """What `spikegrad list` lists: one flat dictionary an entry."""
+    """The output of `spikegrad list`: one flat dictionary per entry."""
     if what == "methods":
         return [_method_row(entry.item) for entry in sorted(found.methods.values(), key=_by_kind)]
     if what == "datasets":
@@ -335,7 +335,7 @@ def rows(found: Registry, what: str) -> list[dict[str, Any]]:
 
 
 def dataset_row(dataset: Any) -> dict[str, Any]:
-    """What a dataset declares of itself."""
+    """The declarations of a dataset."""
     return {
         "name": dataset.name,
         "shape": list(dataset.shape) if dataset.shape else None,
@@ -364,18 +364,18 @@ def suite_rows() -> list[dict[str, Any]]:
 
 
 IN_JSON_ONLY = ("formula", "paper", "link", "note", "problem", "source", "licence")
-"""What would make a table too wide to read."""
+"""Columns that would make a table too wide to read."""
 
 
 UNKNOWN = {"shape": "from the data", "classes": "from the data"}
-"""What stands for a value that is not there, where it is more than a dash."""
+"""Placeholders for missing values, if not a dash."""
 
 LESS_NEEDED = ("params", "installed", "tail", "changes", "fidelity")
-"""What a narrow terminal does without, in this order."""
+"""Columns that a narrow terminal drops, in this order."""
 
 
 def show_rows(listed: Sequence[dict[str, Any]], console: Console) -> None:
-    """The same as a table, without what only JSON has room for."""
+    """Print the rows as a table, without the columns that only JSON has room for."""
     columns = [name for name in listed[0] if name not in IN_JSON_ONLY]
     texts = {name: [_short(row[name], UNKNOWN.get(name, "–")) for row in listed] for name in columns}
     for name in LESS_NEEDED:
@@ -407,7 +407,7 @@ def _by_name(table: dict[str, Any]) -> list[Any]:
 
 
 def _by_kind(entry: Any) -> int:
-    """Kinds one after another; within one the order in which methods were found."""
+    """Sort key by kind; within a kind, methods keep the order in which they were found."""
     return KINDS.index(entry.item.kind)
 
 
@@ -437,12 +437,12 @@ def _method_row(method: Any) -> dict[str, Any]:
 
 
 def _rounded(number: float | None) -> float | None:
-    """To the digits that the integration knows; adding 0 makes -0 a 0."""
+    """Rounded to the digits that the integration resolves; adding 0 turns -0 into 0."""
     return None if number is None else round(number, 5) + 0.0
 
 
 def show_conversions(listed: Sequence[dict[str, Any]], console: Console) -> None:
-    """Which method of ours equals each library's, or why none does."""
+    """Print which of our methods equals each library's, or why none does."""
     drawn = Table(box=None, pad_edge=False)
     for name in ("library", "here", "with", "largest difference"):
         drawn.add_column(name, no_wrap=name in ("library", "here"), overflow="fold")
@@ -461,7 +461,7 @@ def conversion_texts(row: dict[str, Any]) -> tuple[str, str, str, str]:
             params or row["why"],
             "" if row["installed"] else "not installed",
         )
-    # The last digits are those of the machine.
+    # The last digits depend on the machine.
     size = next((f"< {bound:g}" for bound in (1e-9, 1e-6) if row["difference"] < bound), None)
     return row["theirs"], row["ours"], params, size or f"{row['difference']:.1g}"
 

@@ -1,4 +1,4 @@
-"""How `spikegrad data` shows datasets and checks."""
+"""Display of datasets and checks for `spikegrad data`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNKNOWN = "from the data"
 
 
 def show(holdings: Sequence[Holding], root: Path, console: Console) -> None:
-    """A table of all datasets, then what is missing of each, then licences and sources."""
+    """A table of all datasets, then the missing files of each, then licences and sources."""
     there = "" if root.is_dir() else ", which is not there"
     say(console, f"data root: {root}{there}\n")
     drawn = Table(box=None, pad_edge=False)
@@ -43,7 +43,7 @@ def show(holdings: Sequence[Holding], root: Path, console: Console) -> None:
 
 
 def missing(holding: Holding) -> str:
-    """What is missing of a dataset, and how to get it."""
+    """The missing files of a dataset, and how to get them."""
     command = f"spikegrad data prepare {holding.dataset.name}"
     if holding.unset:
         return f"it reads your own files: {command} --set {holding.unset[0]}=FOLDER"
@@ -53,20 +53,20 @@ def missing(holding: Holding) -> str:
 
 
 def size(holding: Holding) -> str:
-    """The measured size of what is there, else the declared one of what is not."""
+    """The measured size if any file exists, otherwise the declared size."""
     if holding.complete or holding.bytes:
         return megabytes(holding.bytes) if holding.files else "–"
     return holding.dataset.size or "–"
 
 
 def megabytes(number: int) -> str:
-    """A size for people, of files or of frames."""
+    """A readable size, of files or of frames."""
     unit, letter = (1e9, "G") if number >= 1e9 else (1e6, "M")
     return f"{number / unit:,.{1 if number < 10 * unit else 0}f} {letter}B"
 
 
 def shape(holding: Holding) -> str:
-    """Of a sample; T where it has time steps."""
+    """The shape of a sample, with T if it has time steps."""
     declared = holding.dataset.shape
     time = ["T"] if holding.dataset.events else []
     return " x ".join([*time, *map(str, declared)]) if declared else UNKNOWN
@@ -83,7 +83,7 @@ def show_pairs(pairs: Sequence[tuple[str, str]], console: Console) -> None:
 
 
 def as_json(holding: Holding) -> dict[str, Any]:
-    """All that is known of a dataset."""
+    """Everything that is known about a dataset."""
     dataset = holding.dataset
     return {
         **dataset_row(dataset),
@@ -99,7 +99,7 @@ def as_json(holding: Holding) -> dict[str, Any]:
 
 
 def show_checks(checked: dict[str, list[Check]], console: Console) -> None:
-    """A line a check, under the name of its dataset."""
+    """A line per check, under the name of its dataset."""
     for name, checks in checked.items():
         console.print(name, markup=False, highlight=False, style="bold")
         drawn = Table(box=None, pad_edge=False, show_header=False)
@@ -116,7 +116,7 @@ def show_checks(checked: dict[str, list[Check]], console: Console) -> None:
 
 
 def checks_as_json(checked: dict[str, list[Check]]) -> list[dict[str, str]]:
-    """One flat dictionary a dataset and check."""
+    """One flat dictionary per dataset and check."""
     return [
         {"dataset": name, "check": check.name, "outcome": check.outcome, "detail": check.detail}
         for name, checks in checked.items()

@@ -1,4 +1,4 @@
-"""How `spikegrad latency` shows layer times: a table for each size, the fastest step first."""
+"""Display of layer times for `spikegrad latency`: a table per size, the fastest step first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Size = tuple[int, int, int, str]
 
 
 def show(times: Sequence[LayerTime], baseline: str, compared: Comparison | None, console: Console) -> None:
-    """The tables; then the errors, and what of an earlier file could not be compared."""
+    """The tables, then the errors, then the cases that could not be compared with an earlier file."""
     ordered = sorted(times, key=_order)
     for size, some in groupby(ordered, key=_size):
         _table(list(some), size, baseline, console)
@@ -35,7 +35,7 @@ def show(times: Sequence[LayerTime], baseline: str, compared: Comparison | None,
 
 
 def as_rows(times: Sequence[LayerTime], baseline: str, compared: Comparison | None) -> list[dict[str, Any]]:
-    """One flat dictionary a case, for --json."""
+    """One flat dictionary per case, for --json."""
     whole = sorted(times, key=_order)
     base, rows = _steps(times, baseline), []
     for time in whole:
@@ -53,7 +53,7 @@ def as_rows(times: Sequence[LayerTime], baseline: str, compared: Comparison | No
 
 
 def remarks_as_json(compared: Comparison) -> dict[str, Any]:
-    """What of an earlier file could not be compared."""
+    """Remarks on the comparison with an earlier file: differences, and cases without a counterpart."""
     return {
         "not_the_same": compared.notes,
         "only_now": [case._asdict() for case in compared.only_new],
@@ -125,7 +125,7 @@ def _size(time: LayerTime) -> Size:
 
 def _order(time: LayerTime) -> tuple[Any, ...]:
     steps, batch, units, mode = _size(time)
-    # Eager first; what was not timed last.
+    # Eager first; untimed cases last.
     return steps, batch, units, mode != "eager", time.part("step") or float("inf"), time.case.method
 
 
@@ -139,7 +139,7 @@ def _over(time: LayerTime, base: Mapping[Size, float]) -> float | None:
 
 
 def _number(value: float | None) -> str:
-    """Three digits that count."""
+    """A number with three significant digits."""
     if value is None:
         return NOTHING
     return (

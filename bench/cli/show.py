@@ -1,4 +1,4 @@
-"""`spikegrad show`: one run for the eye, as a picture or as JSON; or the runs to choose from."""
+"""`spikegrad show`: one run on the terminal, as a figure or as JSON; or a list of runs to choose from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 def show(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="An id or its beginning, the path of a run, or a suite.")
+        str,
+        typer.Argument(metavar="RUN", help="An id or its first characters, the path of a run, or a suite."),
     ],
     results: Results = None,
     method: Annotated[str | None, typer.Option("--method", help="Only runs of this method.")] = None,
@@ -25,11 +26,11 @@ def show(
     seed: Annotated[int | None, typer.Option("--seed", help="Only runs with this seed.")] = None,
     figure: Annotated[
         Path | None,
-        typer.Option("--figure", help="Draw the run into this .svg, .png, .pdf or .html instead."),
+        typer.Option("--figure", help="Draw the run into this .svg, .png, .pdf or .html file instead."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show one run: curves, the gradient in each layer, cost; of a suite, list the runs."""
+    """Show one run: curves, the gradient in each layer, and cost. For a suite, list its runs."""
     from bench import paths
     from bench.records import runs
 

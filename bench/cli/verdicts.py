@@ -1,4 +1,4 @@
-"""How the outcome of `spikegrad check` is shown: a line a law, or a matrix of methods and laws."""
+"""Display of the outcome of `spikegrad check`: one line per law, or a matrix of methods and laws."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEY = "✓ holds   – says nothing about it   ! does not hold, as declared   �
 
 
 def show(checked: dict[str, list[Any]], console: Console) -> None:
-    """A table with a tick, or a reason, for each law; of several methods a matrix, the reasons below."""
+    """A table with a sign and a reason for each law; for several methods, a matrix with the reasons below."""
     if len(checked) == 1:
         _show_laws(next(iter(checked.values())), console)
     else:
@@ -65,7 +65,7 @@ def _show_matrix(checked: dict[str, list[Any]], console: Console) -> None:
 
 
 def as_json(checked: dict[str, list[Any]]) -> list[dict[str, str]]:
-    """One flat dictionary a method and law."""
+    """One flat dictionary per method and law."""
     return [
         {"method": name, "law": v.law, "outcome": v.outcome, "detail": v.detail}
         for name, verdicts in checked.items()

@@ -1,4 +1,4 @@
-"""`spikegrad verify`: trains finished cells once more and says whether their numbers come again."""
+"""`spikegrad verify`: reruns finished cells and reports whether the results reproduce."""
 
 from __future__ import annotations
 
@@ -29,35 +29,38 @@ SAID = {
 
 
 def verify(
-    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite, or a folder's name in runs/.")],
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite, or the name of a folder in runs/.")],
     results: Results = None,
     sample: Annotated[
-        int | None, typer.Option("--sample", min=1, help="How many trainings to repeat.", show_default="3")
+        int | None, typer.Option("--sample", min=1, help="Number of runs to repeat.", show_default="3")
     ] = None,
     fraction: Annotated[
-        float | None, typer.Option("--fraction", min=0, max=1, help="Which share of them to repeat.")
+        float | None, typer.Option("--fraction", min=0, max=1, help="Share of the runs to repeat.")
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Repeat all of them.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Repeat all runs.")] = False,
     draw: Annotated[
         int | None,
-        typer.Option("--draw", min=0, help="Seed of the draw, to repeat one.", show_default="by chance"),
+        typer.Option("--draw", min=0, help="Seed of an earlier draw, to repeat it.", show_default="random"),
     ] = None,
     data_root: DataRoot = None,
-    methods: Annotated[str | None, typer.Option("--methods", help="Only these, separated by commas.")] = None,
+    methods: Annotated[
+        str | None, typer.Option("--methods", help="Only these methods, separated by commas.")
+    ] = None,
     datasets: Annotated[
-        str | None, typer.Option("--datasets", help="Only these, separated by commas.")
+        str | None, typer.Option("--datasets", help="Only these datasets, separated by commas.")
     ] = None,
     plugin: Plugins = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Trainings at a time.")] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Number of concurrent runs.")] = None,
     timeout: Annotated[
-        float | None, typer.Option("--timeout", min=1, help="Seconds a training may take.")
+        float | None, typer.Option("--timeout", min=1, help="Time limit of one run, in seconds.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train finished cells again, and say whether the numbers on record come again.
+    """Rerun finished cells, and report whether the recorded results reproduce.
 
-    On the same processor and versions that is bit for bit; elsewhere accuracies must agree within three
-    standard errors of their difference. Ends with 1 where one does not come again, or a record is left out.
+    On the same processor and versions they must reproduce bit for bit; elsewhere accuracies must agree within
+    three standard errors of their difference. Exits with 1 if a result does not reproduce, or if a record is
+    left out.
     """
     from bench import paths
     from bench.cli import progress
@@ -75,7 +78,7 @@ def verify(
     number = sample or 3
     if every or fraction is not None:
         number = math.ceil(finished * (1 if fraction is None else fraction))
-    # Who edits a record must not know whether it will be drawn.
+    # Nobody who edits a record can know whether it will be drawn.
     draw = secrets.randbelow(2**31) if draw is None else draw
     wanted = verifying.chosen(records, verifying.Sample(number, draw))
     if not wanted:
@@ -113,7 +116,7 @@ def verify(
 
 
 def _floor(probability: float) -> str:
-    """Two decimals, never more than it is."""
+    """The probability with two decimals, rounded down."""
     return f"{math.floor(100 * probability) / 100:.2f}"
 
 

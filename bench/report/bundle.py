@@ -1,6 +1,6 @@
 """Vega, Vega-Lite and vega-embed as one script, so that a page can draw without a network.
 
-To put them together takes longer than all else of a report, so the script is kept in the user's cache.
+Bundling takes longer than the rest of a report, so the script is kept in the user's cache.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from bench.files import write_atomic
 from bench.show.drawing_packages import fitting
 
 WANTED = "window.vegaEmbed = vegaEmbed;"
-"""What the page's own script needs of it."""
+"""The export that the page's own script needs."""
 
 
 @cache
 @fitting("the report")
 def vega() -> str:
-    """The script, of the version of Vega-Lite that Altair writes for.
+    """The script, with the Vega-Lite version that Altair targets.
 
-    Raises BenchError where vl-convert has no such version.
+    Raises BenchError if vl-convert lacks that version.
     """
     import altair
     import vl_convert
@@ -34,7 +34,7 @@ def vega() -> str:
     script = _kept(file)
     if script is None:
         script = vl_convert.javascript_bundle(WANTED, vl_version=version)
-        # A cache that cannot be written only costs the time.
+        # If the cache cannot be written, only the time is lost.
         with suppress(OSError):
             write_atomic(file, f"{_digest(script)}\n{script}".encode())
     return script
@@ -45,7 +45,7 @@ def _folder() -> Path:
 
 
 def _kept(file: Path) -> str | None:
-    """What was kept, if it is whole."""
+    """The cached script, if it is intact."""
     try:
         digest, _, script = file.read_text(encoding="utf-8").partition("\n")
     except (OSError, ValueError):

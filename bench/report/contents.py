@@ -1,4 +1,4 @@
-"""What a report says of a suite: the tables of the page, and the data that its figures draw from."""
+"""Contents of a suite's report: the tables of the page, and the data of its figures."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from bench.tables.rows import Row, rows
 from bench.tables.text.readable import blocks
 
 MOST_CELLS = 400_000
-"""Of all heat maps together: with more, several epochs share a column."""
+"""The most cells of all heat maps together: with more, several epochs share a column."""
 MOST_COLUMNS, FEWEST_COLUMNS = 60, 8
 DIGITS = 3
-"""Of a number in a heat map."""
+"""Digits after the point of a number in a heat map."""
 HEADS = (
     "rank",
     "method",
@@ -49,7 +49,7 @@ WORDS = frozenset(("method", "kind", "changes", "fidelity", "indistinguishable f
 
 @dataclass(frozen=True)
 class Block:
-    """A task with its table; lines: a row of cells for each entry; best: whether it is in bold."""
+    """A task with its table. lines: a row of cells for each entry; best: whether the entry is bold."""
 
     task: Task
     lines: Sequence[Sequence[Cell]]
@@ -58,7 +58,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Contents:
-    """Everything that the page shows; data is JSON-ready, the rest is for its template."""
+    """Everything that the page shows. data: ready for JSON; the rest is for the template."""
 
     suite: Suite
     records: int
@@ -77,7 +77,7 @@ class Contents:
 
 
 def contents(suite: Suite, store: Store, found: reading.Reading) -> Contents:
-    """The contents of a suite's report, from what lies in its results folder."""
+    """The contents of a suite's report, from its results folder."""
     left_out = [*found.left_out]
     records = found.records
     tables = leaderboards.tables(
@@ -158,7 +158,7 @@ def _blocks(
 
 
 def _told(pairs: pd.DataFrame) -> set[tuple[Key, Key]]:
-    """The rows of the table of pairs of which the first is better beyond the interval, by their keys."""
+    """The pairs, by key, in which the first row is better and the interval excludes zero."""
     apart = pairs[pairs["ci_low"] > 0]
     first = apart[[*KEY]].itertuples(index=False, name=None)
     second = apart[[*TASK, *OTHER]].itertuples(index=False, name=None)
@@ -184,7 +184,7 @@ def _figures(
 def _maps(
     tasks: Sequence[Task], of: Mapping[Key, Row], store: Store, left_out: list[str]
 ) -> dict[str, dict[str, Any]]:
-    """By task: heat maps by name of method, and the scale of sizes that all of them share."""
+    """By task: heat maps by method name, and the scale of gradient sizes that they share."""
     grids = {}
     for task in tasks:
         for entry in task.entries:
@@ -211,7 +211,7 @@ def _maps(
 
 
 def _width(sizes: Sequence[tuple[int, int]]) -> int:
-    """The most columns of a map, so that maps of these (layers, columns) have few enough cells together."""
+    """The most columns per map that keep maps of these (layers, columns) within the limit of cells."""
     for width in range(MOST_COLUMNS, FEWEST_COLUMNS, -1):
         if sum(layers * min(columns, width) for layers, columns in sizes) <= MOST_CELLS:
             return width
@@ -223,7 +223,7 @@ def _short(value: float | None) -> float | None:
 
 
 def _compared(tasks: Sequence[Task], baseline: str) -> list[str]:
-    """The two methods that are compared at first: MPD-AGL or else the best, and the baseline."""
+    """The two methods selected at first: MPD-AGL, or the best if it is absent, and the baseline."""
     names = [entry.name for entry in tasks[0].entries]
     first = next((name for name in names if name == "mpd-agl"), names[0])
     second = next((name for name in names if name == baseline and name != first), "")
@@ -252,7 +252,7 @@ def _shapes(store: Store, records: Sequence[Any]) -> list[Line]:
 
 
 def _sources(published: pd.DataFrame) -> list[str]:
-    """Where each published number stands, in the order of the table."""
+    """The source of each published number, in the order of the table."""
     lines = published[["method", "year", "published", "source", "note"]].to_dict("records")
     said = [
         f"{line['method']} {line['published']:.2f} ({line['year']}): {line['source']}"

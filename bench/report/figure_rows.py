@@ -1,4 +1,4 @@
-"""The rows that the figures of a report draw, by task; see `bench.report.figures` for what each needs."""
+"""The rows that the figures of a report draw, by task; `bench.report.figures` lists what each needs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FULL = 100.0
 
 
 def accuracy(task: Task) -> list[Line]:
-    """Best first, as in the table; what has no accuracy has no row."""
+    """Best first, as in the table; an entry without an accuracy has no row."""
     return [
         {
             "method": entry.name,
@@ -43,7 +43,7 @@ def accuracy(task: Task) -> list[Line]:
 
 
 def anytime(task: Task, lines: Lines) -> list[Line]:
-    """Accuracy after each number of time steps; none where there is one step alone."""
+    """Accuracy after each number of time steps; empty if there is only one step."""
     found: list[Line] = [
         {
             "method": entry.name,
@@ -60,11 +60,11 @@ def anytime(task: Task, lines: Lines) -> list[Line]:
 def costs(
     task: Task, of: Mapping[Key, Row], steps: Mapping[Key, float], told: Collection[tuple[Key, Key]]
 ) -> dict[str, list[Line]]:
-    """By what is paid: the methods with accuracy and price, and whether they are on the front.
+    """For each kind of cost, the methods with accuracy and cost, and whether they are on the front.
 
-    steps: milliseconds of a training step. told: pairs of rows of which the first is better in accuracy
-    beyond the interval that decides. `front`: see `bench.tables.fronts`; `edge`: of these by means alone,
-    which is what a line can join. Reference rows are drawn and are neither.
+    steps: milliseconds of a training step. told: pairs of rows in which the first is more accurate, with an
+    interval that excludes zero. `front`: see `bench.tables.fronts`; `edge`: the rows of `front` that are on
+    the front by their means alone, which a line can join. Reference rows are drawn but are neither.
     """
     found = {}
     for column, label in COSTS.items():
@@ -89,12 +89,12 @@ def _priced(
     cheaper: Callable[[Key, Key], bool],
     told: Collection[tuple[Key, Key]],
 ) -> list[Line]:
-    """The rows of `costs` for one price, cheapest first."""
+    """The rows of `costs` for one kind of cost, cheapest first."""
     rows: dict[Key, Line] = {}
     for entry in task.entries:
         price = rounded(prices.get(entry.key, math.nan))
         accuracy = rounded(entry.line["test_accuracy_mean"])
-        # A network without spikes has no synaptic operations: that is no price.
+        # A network without spikes has no synaptic operations, so it has no such cost.
         if price and accuracy is not None:
             rows[entry.key] = {"method": entry.name, "kind": entry.kind, "x": price, "accuracy": accuracy}
     ranked = {key: row["accuracy"] for key, row in rows.items() if row["kind"] != REFERENCE}
@@ -133,9 +133,10 @@ def slopes(task: Task, gradients: Lines) -> list[Line]:
 
 
 def swept(task: Task, of: Mapping[Key, Row]) -> list[Line]:
-    """Accuracy over the parameter that most methods take several values of here, and of these methods alone.
+    """Accuracy over the parameter that most methods vary in this task, for these methods alone.
 
-    Methods are named without it. A method that varies several at once has no place on one axis.
+    The parameter is not part of their names. Methods that vary several parameters at once are left out: they
+    do not fit on one axis.
     """
     by_method: dict[str, list[tuple[Entry, Mapping[str, Any]]]] = defaultdict(list)
     for entry in task.entries:

@@ -1,7 +1,8 @@
-"""The figures of a report: what is drawn and how; the page gives each the rows to draw.
+"""The figures of a report, as Vega-Lite specifications; the page supplies the rows to draw.
 
-Each takes its rows by the name ROWS, so that one figure serves all tasks and methods. Colours are told
-apart on white and on black, and also without colour vision; the two compared methods differ in dash too.
+Each figure reads its rows by the name ROWS, so that it serves all tasks and methods. Colours are
+distinguishable on white and on black, and for colour-blind readers; the two compared methods also differ in
+dash.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ ROW_OF = {
     "available": "layer",
     "sizes": "layer",
 }
-"""Of what the page counts the values in a column, to give each STEP pixels of height."""
+"""The column whose values the page counts, to give each value STEP pixels of height."""
 DASHED: dict[str, Any] = {"color": "#8d8d8d", "strokeDash": [4, 3]}
 
 
@@ -57,10 +58,10 @@ def all_figures() -> dict[str, dict[str, Any]]:
 
 
 def accuracy() -> Layered:
-    """A dot a method with its interval, best at the top.
+    """A dot per method with its interval, best at the top.
 
-    Rows: method, kind, mean, low, high, seeds, failed, and end, which is high or 100: an interval may
-    reach further, an axis does not.
+    Rows: method, kind, mean, low, high, seeds, failed, and end, the smaller of high and 100: an interval can
+    extend beyond 100, the axis does not.
     """
     base = _chart()
     title = "test accuracy, %"
@@ -77,7 +78,7 @@ def accuracy() -> Layered:
 
 
 def anytime() -> Layered:
-    """A line a method. Rows: method, role, t, accuracy, sd."""
+    """A line per method. Rows: method, role, t, accuracy, sd."""
     lines = _chart().mark_line(point=alt.OverlayMarkDef(size=30, filled=True), strokeWidth=2)
     x = alt.X("t:O", title="time steps that the output is averaged over", axis=alt.Axis(labelAngle=0))
     return alt.layer(
@@ -92,10 +93,10 @@ def anytime() -> Layered:
 
 
 def cost() -> Layered:
-    """A dot a method, the front of those that nothing dominates, a line at the reference's accuracy.
+    """A dot per method, the Pareto front, and a line at the reference's accuracy.
 
-    Rows: method, kind, x, accuracy, front (yes, no), and edge, of those that the line joins. The reference's
-    price may be many times the others', and stands in the numbers alone.
+    Rows: method, kind, x, accuracy, front (yes, no), and edge (yes for those that the line joins). The cost
+    of the reference can be many times that of the others; it appears only in the numbers.
     """
     base = _chart()
     spiking = base.transform_filter(f"datum.kind !== '{REFERENCE}'")
@@ -105,7 +106,7 @@ def cost() -> Layered:
     y = _number_y("accuracy", "test accuracy, %")
     limit = ceiling.mark_rule(**DASHED).encode(y=y, tooltip=_tips("method", x=",.4~g", accuracy=".2f"))
     name = ceiling.mark_text(align="right", dy=-7, fontSize=11, x="width").encode(y=y, text="method:N")
-    # By these names the page leaves them out where there is no reference.
+    # The page removes the layers with these names if there is no reference.
     limit, name = limit.properties(name="reference-line"), name.properties(name="reference-name")
     edge = base.transform_filter("datum.edge === 'yes'")
     line = edge.mark_line(interpolate="step-after", color="#8d8d8d").encode(x=x, y=y)
@@ -150,12 +151,12 @@ def heat_map(column: str, domain: list[float] | None, form: str) -> Layered:
     signed = base.transform_filter("datum.sign !== ''")
     under = signed.mark_rect(color="#d00000", opacity=0.85).encode(tooltip=tips)
     signs = signed.mark_text(color="white", fontWeight="bold").encode(text="sign:N")
-    # Without colour: all cells, so that layers and epochs stand in their order.
+    # An invisible layer with all cells keeps layers and epochs in order.
     return alt.layer(base.mark_rect(opacity=0), cells, under, signs)
 
 
 def slope() -> Layered:
-    """A dot a method with its sd, a tick where it began, a line for the network with ReLU.
+    """A dot per method with its sd, a tick at its value before training, a line for the network with ReLU.
 
     Rows: method, kind, mean, sd, low, high, before, ann.
     """
@@ -179,7 +180,7 @@ def slope() -> Layered:
 
 
 def shape() -> alt.Chart:
-    """One derivative in the scale of all. Rows: x, h."""
+    """One derivative, on the scale shared by all. Rows: x, h."""
     y = alt.Y(
         "h:Q",
         scale=alt.Scale(domain=[-1.1, 2.2], nice=False),
@@ -193,7 +194,7 @@ def shape() -> alt.Chart:
 
 
 def swept() -> Layered:
-    """Accuracy over a parameter, a line for each method; the page puts its name on the axis.
+    """Accuracy over a parameter, a line per method; the page puts the parameter's name on the axis.
 
     Rows: method, role, parameter, value, accuracy, low, high.
     """
@@ -213,7 +214,7 @@ def swept() -> Layered:
 
 
 def profile() -> Layered:
-    """Share of the runs that are at least so accurate. Rows: method, role, accuracy, share."""
+    """Share of the runs that reach an accuracy. Rows: method, role, accuracy, share."""
     lines = _chart().mark_line(interpolate="step-before", strokeWidth=2)
     return alt.layer(
         lines.encode(
@@ -229,7 +230,7 @@ def profile() -> Layered:
 
 
 def critical() -> Layered:
-    """Average rank of each method, and lines that join those not to be told apart.
+    """Average rank of each method, and lines that join methods that cannot be told apart.
 
     Rows: method, rank, and for a line low, high, group.
     """
@@ -264,7 +265,7 @@ def _kind() -> alt.Color:
 
 
 def _roles() -> dict[str, Any]:
-    """Colour, dash and opacity by role: others stay in the background."""
+    """Colour, dash and opacity by role; the role "others" stays in the background."""
     scale: dict[str, Any] = {"domain": [*ROLES]}
     legend = alt.Legend(title=None, orient="bottom")
     return {
@@ -288,9 +289,9 @@ def _tips(*names: str, **formats: str) -> list[alt.Tooltip]:
 
 
 def _configured(chart: Any) -> dict[str, Any]:
-    """As Vega-Lite. The page colours text and lines by its own style; a saved picture has these colours."""
+    """The chart as Vega-Lite. The page sets text and line colours by its style; saved images keep these."""
     drawn = (
-        # The numbers can be read as a table; a label for every mark of a figure is noise.
+        # Screen readers get the numbers as a table; a label for every mark would be noise.
         chart.configure(font="system-ui, sans-serif", background="transparent", aria=False)
         .configure_view(stroke=None)
         .configure_axis(

@@ -1,4 +1,4 @@
-"""A table of the page: headings, and cells with what is read and what is sorted by."""
+"""A table of the page: headings, and cells with a text to show and a value to sort by."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.tables.text.render_tables import blocks
 
 
 class Cell(NamedTuple):
-    """text: what is read. value: a number to sort by; "" where the text is to be sorted by."""
+    """text: the text shown. value: a number to sort by; "" to sort by the text."""
 
     text: str
     value: str = ""
@@ -22,7 +22,7 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Grid:
-    """id: the page's name of it; words: the headings of columns of text."""
+    """id: the table's name in the page; words: the headings of text columns."""
 
     id: str
     caption: str
@@ -32,7 +32,7 @@ class Grid:
 
 
 def grids(name: str, table: pd.DataFrame) -> list[Grid]:
-    """A grid for each task of a table, in the texts that `bench.tables.text.render_tables` gives it."""
+    """A grid for each task of a table, formatted by `bench.tables.text.render_tables`."""
     return [_grid(f"{name}-{number}", block) for number, block in enumerate(blocks(name, table))]
 
 
@@ -50,7 +50,7 @@ def _value(value: Any) -> str:
 
 
 def number(value: Any, form: str = "") -> Cell:
-    """A number, of four digits that count unless `form` says how it is written; a dash where unknown."""
+    """A number, with four significant digits unless `form` gives another format; a dash if it is unknown."""
     if value is None or pd.isna(value) or not math.isfinite(value):
         return Cell("–")
     if isinstance(value, int) or float(value).is_integer():

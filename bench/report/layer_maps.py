@@ -1,6 +1,6 @@
-"""Layers against epochs, mean over the seeds of a configuration: for the heat maps of a report.
+"""Heat maps of a report: layers against epochs, mean over the seeds of a configuration.
 
-Arrays are [E, L, T], looks, layers from the input, time steps, until the steps are gone. NaN is unknown.
+Arrays are [E, L, T]: probes, layers from the input, time steps, before reduction over T. NaN is unknown.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MEASURED = ("available_fraction", "gradient_norm", "silent_fraction")
 
 @dataclass(frozen=True)
 class Looks:
-    """One run. epochs trained at each look; available, sizes, silent: [E, L]; sizes: see `Grids`."""
+    """One run. epochs: trained at each probe; available, sizes, silent, dead: [E, L]; sizes: see `Grids`."""
 
     epochs: tuple[int, ...]
     layers: tuple[str, ...]
@@ -34,9 +34,9 @@ class Looks:
 
 
 def read(folders: Sequence[Path], tell: Callable[[str], None]) -> list[Looks]:
-    """What the runs in these folders saw of their layers; those that did not look are passed over.
+    """The layer probes of the runs in these folders; runs without probes are skipped.
 
-    tell: is given a sentence about each file that cannot be read, and is left out.
+    tell: called with a sentence about each file that is left out because it cannot be used.
     """
     found: list[Looks] = []
     for folder in folders:
@@ -46,7 +46,7 @@ def read(folders: Sequence[Path], tell: Callable[[str], None]) -> list[Looks]:
         except FileNotFoundError:
             continue
         except Exception as problem:
-            # Each layer of the reader has errors of its own.
+            # Each layer of the Parquet reader raises its own errors.
             tell(f"{file} is damaged ({reason(problem)}): its layers are not drawn")
             continue
         if found and (looks.epochs, looks.layers) != (found[0].epochs, found[0].layers):
@@ -57,7 +57,7 @@ def read(folders: Sequence[Path], tell: Callable[[str], None]) -> list[Looks]:
 
 
 def mean_over(runs: Sequence[Looks]) -> Grids:
-    """The grids of one or more runs: means over those in which a value is known, marks of any of them."""
+    """The grids of one or more runs: means over the runs with a known value, and the marks of any run."""
     first = runs[0]
     available, sizes = (
         _mean(np.stack([getattr(run, name) for run in runs])) for name in ("available", "sizes")
@@ -80,7 +80,7 @@ def _looks(file: Path) -> Looks:
 
     if not file.exists():
         raise FileNotFoundError(file)
-    # A third of the time of pandas' own way; there may be thousands of files.
+    # Takes a third of the time of pandas; there can be thousands of files.
     with pq.ParquetFile(file) as parquet:
         table = parquet.read(columns=[*PLACES, "name", *MEASURED])
     missing = [name for name in (*PLACES, "name", *MEASURED) if name not in table.column_names]
@@ -102,7 +102,7 @@ def _looks(file: Path) -> Looks:
         raise ValueError("it has not one row for each look, layer and time step")
     names = np.array(table["name"].to_pylist(), object)[order].reshape(shape)[0, :, 0]
     available, norm, silent = (_column(table, name)[order].reshape(shape) for name in MEASURED)
-    # As in `bench.records.run_columns.combined`: unknown where it is so in one step.
+    # As in `bench.records.run_columns.combined`: unknown if it is unknown in one step.
     norms = np.sqrt((norm**2).sum(axis=2))
     last = norms[:, -1:]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -123,7 +123,7 @@ def _column(table: Any, name: str) -> Array:
 
 
 def _mean(values: Array) -> Array:
-    """Over the first axis, of what is known."""
+    """Mean over the first axis, ignoring unknown values."""
     known = ~np.isnan(values)
     count = known.sum(axis=0)
     total = np.where(known, values, 0).sum(axis=0)
@@ -131,5 +131,5 @@ def _mean(values: Array) -> Array:
 
 
 def _values(of: Array) -> tuple[tuple[float | None, ...], ...]:
-    """[E, L] as a row per layer."""
+    """[E, L] as one row per layer."""
     return tuple(tuple(None if np.isnan(v) else float(v) for v in line) for line in of.T)

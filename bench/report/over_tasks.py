@@ -1,4 +1,4 @@
-"""What the figures over all tasks draw: performance profiles, and average ranks."""
+"""Data of the figures over all tasks: performance profiles and average ranks."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bench.tables.overall_table import critical_of, runs_by_method
 
 
 def profiles(records: Sequence[Any], baseline: str, seeds: Sequence[int] | None = None) -> list[Line]:
-    """Performance profiles of the methods that have every task, where there are several."""
+    """Performance profiles of the methods that have every task, if there are several tasks."""
     by_method = {m: runs for m, runs in runs_by_method(records, baseline, seeds).items() if len(runs) > 1}
     every = {value for runs in by_method.values() for value in np.concatenate(runs).tolist()}
     found: list[Line] = []
     for method, runs in by_method.items():
-        # From the lowest of all methods, where all runs are as good, to the highest.
+        # From the lowest accuracy of all methods, which all runs reach, to the highest.
         levels = sorted({min(every), max(every), *np.concatenate(runs).tolist()})
         shares = zip(levels, performance_profile(runs, levels), strict=True)
         found += [{"method": method, "accuracy": rounded(level), "share": share} for level, share in shares]
@@ -28,7 +28,7 @@ def profiles(records: Sequence[Any], baseline: str, seeds: Sequence[int] | None 
 def critical(
     records: Sequence[Any], baseline: str, seeds: Sequence[int] | None = None
 ) -> dict[str, Any] | None:
-    """Average ranks, best first, and for each group of methods not to be told apart a line below them."""
+    """Average ranks, best first, and a line for each group of methods that cannot be told apart."""
     names, found = critical_of(records, baseline, seeds)
     if found is None:
         return None

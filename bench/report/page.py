@@ -1,4 +1,4 @@
-"""The page of a report: one HTML file that asks no host for anything, written whole or not at all."""
+"""The page of a report: one HTML file that makes no network requests, written atomically."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ FOLDER = Path(__file__).parent
 
 
 def file_of(store: Store) -> Path:
-    """Where the report of a suite is."""
+    """The file of a suite's report."""
     return store.results / "reports" / f"{store.suite}.html"
 
 
 def write(suite: Suite, store: Store) -> Path:
-    """Write the report of a suite from its records alone; the file.
+    """Write the report of a suite from its records alone, and return the file.
 
     Raises BenchError if there are no records, a package is missing, or the file cannot be written.
     """
@@ -41,14 +41,14 @@ def write(suite: Suite, store: Store) -> Path:
 
 
 def html(shown: Contents) -> str:
-    """The page. Every name and error in it is text: nothing of them is run, or read as HTML."""
-    # What they need may be missing where no report is written.
+    """The page as HTML. Every name and error in it is escaped text, never code or markup."""
+    # Imported here: a machine that writes no reports need not have these packages.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     from bench.report import figures
     from bench.report.bundle import vega
 
-    # Both in the template's whole output and in every value put into it.
+    # Escape every value that the template inserts.
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -73,13 +73,13 @@ def html(shown: Contents) -> str:
 
 
 def _json(data: Any) -> str:
-    """JSON that stands in a page: no text in it can end the element that it is in."""
+    """JSON to embed in a page: no text in it can end the surrounding element."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _hash(script: str) -> str:
-    """By which the page's own policy lets a browser run this script and no other."""
+    """The script's hash: the page's content security policy allows only scripts with a listed hash."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return f"'sha256-{digest}'"
 

@@ -1,4 +1,4 @@
-"""How the numbers of a report were made: machines, versions, seeds, recipes, data; from the records alone."""
+"""Provenance of a report's numbers, from the records alone: machines, versions, seeds, recipes and data."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bench.words import counted
 
 Record = Mapping[str, Any]
 Facts = list[tuple[str, list[str]]]
-"""Headings, and what is to be said below each."""
+"""Headings, and the lines below each."""
 
 SHOWN_PACKAGES = ("torch", "norse", "snntorch", "numpy", "spikegrad-bench")
 MOST_COMMITS = 6
 
 
 def facts(records: Sequence[Record]) -> Facts:
-    """What a reviewer asks of an experiment, in the order of asking."""
+    """The facts that a reviewer asks about an experiment, in the usual order."""
     said = [
         ("Trainings", [_trainings(records)]),
         ("Seeds", [", ".join(map(str, sorted({record["cell"]["seed"] for record in records})))]),
@@ -104,7 +104,7 @@ def _code(records: Sequence[Record]) -> list[str]:
 
 
 def _counted(lines: Iterable[str]) -> list[str]:
-    """Different lines, those of most records first; how many, where there are several."""
+    """The distinct lines, the most frequent first, with their counts if there are several."""
     found = Counter(line for line in lines if line)
     if len(found) == 1:
         return list(found)

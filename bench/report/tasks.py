@@ -1,4 +1,4 @@
-"""The leaderboard of a report: its tasks, the rows of each by name, and what other tables say of a row."""
+"""The leaderboard of a report: its tasks, their rows by name, and the matching rows of other tables."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REFERENCE = "reference"
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of the leaderboard. name: method, and of its variant what is its own within the task."""
+    """A row of the leaderboard. name: the method, with the words of its variant that not all rows share."""
 
     key: Key
     name: str
@@ -28,13 +28,13 @@ class Entry:
 
     @property
     def kind(self) -> str:
-        """What its method declares."""
+        """The kind that its method declares."""
         return str(self.line["kind"])
 
 
 @dataclass(frozen=True)
 class Task:
-    """A block of the leaderboard; id: what the page calls it."""
+    """A block of the leaderboard; id: its name in the page."""
 
     id: str
     title: str
@@ -46,7 +46,7 @@ def page_tasks(accuracy: pd.DataFrame) -> list[Task]:
     """The tasks of an accuracy table, in its order."""
     found = []
     for number, (title, rows) in enumerate(tasks(accuracy)):
-        # The names of the methods were lengthened there; the index leads back to the key.
+        # `tasks` has lengthened the method names; the index leads back to the key.
         originals = accuracy.loc[rows.index].to_dict("records")
         entries = [
             Entry(_key(line), name, {str(k): v for k, v in line.items()})
@@ -57,7 +57,7 @@ def page_tasks(accuracy: pd.DataFrame) -> list[Task]:
 
 
 def by_key(table: pd.DataFrame) -> dict[Key, list[Line]]:
-    """The rows of any table by the key of the leaderboard's."""
+    """The rows of any table, by the key of the leaderboard."""
     found: dict[Key, list[Line]] = defaultdict(list)
     for line in table.to_dict("records"):
         found[_key(line)].append({str(column): value for column, value in line.items()})
@@ -65,17 +65,17 @@ def by_key(table: pd.DataFrame) -> dict[Key, list[Line]]:
 
 
 def known(value: Any) -> Any:
-    """A value for JSON: None where it is unknown."""
+    """A value for JSON: None if it is unknown."""
     return None if pd.isna(value) else value
 
 
 def rounded(value: Any, digits: int = 6) -> float | None:
-    """A number for JSON, of so many digits that count; None where it is unknown."""
+    """A number for JSON, with `digits` significant digits; None if it is unknown."""
     return None if pd.isna(value) else float(f"{float(value):.{digits}g}")
 
 
 def seeds(runs: Iterable[Line]) -> list[list[Any]]:
-    """Of the runs of an entry: seed, status, test, last, validation accuracy, best epoch, id, error."""
+    """For each run of an entry: seed, status, test, last and validation accuracy, best epoch, id, error."""
     accuracies = ("test_accuracy", "test_accuracy_last", "val_accuracy")
     return [
         [
@@ -95,7 +95,7 @@ def _key(line: Mapping[Any, Any]) -> Key:
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """Names that differ: a second one of the same gets its number."""
+    """Unique names: a repeated name gets a number."""
     seen: dict[str, int] = defaultdict(int)
     found = []
     for name in names:

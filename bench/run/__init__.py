@@ -1,6 +1,6 @@
 """From a suite to records: plan the cells, train each in a process of its own, verify them later.
 
-`plan` decides what is to be run; `workload` and `forecast` how large it is and how long it takes; engines/
-start and watch processes; `worker` is what runs in one; `train` is the training itself. timing/ measures
+`plan` decides which cells to run; `workload` and `forecast` estimate their size and time; engines/ starts and
+watches processes; `worker` runs in each process; `train` is the training protocol. timing/ measures the
 latency of networks and layers, one at a time.
 """

@@ -1,4 +1,4 @@
-"""How the code that records were made with differs from what is installed here."""
+"""Differences between the code that records were made with and the code installed here."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from bench.words import counted
 
 
 def code_notes(records: Sequence[Record]) -> list[str]:
-    """A sentence for each file of code that some of the records were not made with, as it is installed here.
+    """A sentence for each part of the installed code that differs from the code of some records.
 
-    Needs torch, to find what is installed; where there is none, that is said.
+    Needs torch to find what is installed; without torch, a sentence says so.
     """
     if importlib.util.find_spec("torch") is None:
         return [

@@ -1,4 +1,4 @@
-"""The machine and the versions that a number was measured with; imports no torch by itself."""
+"""The machine and the versions that a number was measured with. Does not import torch at module level."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ PACKAGES = (
 
 
 def describe(profile: Profile, requires: Sequence[str] = (), gpu: Gpu | None = None) -> dict[str, Any]:
-    """What a record keeps of its environment; JSON-ready. Needs torch.
+    """The environment as stored in a record, ready for JSON. Needs torch.
 
-    requires: packages that the method needs beside the usual ones. gpu: the one at work; None
-    for the first that this process sees, which starts CUDA here.
+    requires: packages that the method needs in addition to the usual ones. gpu: the GPU in use; None for the
+    first that this process sees, which starts CUDA here.
     """
     import torch
 
-    # A plan may be for a GPU that is not here.
+    # A plan can be for a GPU that is not on this machine.
     here = profile.device == "cuda" and (gpu is not None or torch.cuda.is_available())
     used = (gpu.about if gpu else about()) if here else None
     return {
@@ -47,7 +47,7 @@ def describe(profile: Profile, requires: Sequence[str] = (), gpu: Gpu | None = N
         "torch_build": {
             "version": torch.__version__,
             "cuda": torch.version.cuda,
-            # What follows are the flags of the compiler, and where it was.
+            # The rest are compiler flags and paths.
             "config": " ".join(torch.__config__.show().partition("- Build settings")[0].split()),
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         },
@@ -61,7 +61,7 @@ def describe(profile: Profile, requires: Sequence[str] = (), gpu: Gpu | None = N
 
 
 def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str | None]:
-    """Installed versions of the packages that can change a number; None where not installed."""
+    """Installed versions of the packages that can change a number; None if not installed."""
     found: dict[str, str | None] = {}
     for name in packages:
         try:
@@ -89,9 +89,9 @@ def cpu_model() -> str:
 
 @cache
 def git() -> dict[str, Any] | None:
-    """Commit of the checkout that this code runs from, and whether its code differs from it.
+    """Commit of the checkout that this code runs from, and whether the code differs from the commit.
 
-    Results do not make it dirty: writing them is what a run does. None outside a checkout.
+    Results do not make it dirty, since every run writes them. None outside a checkout.
     """
     if CHECKOUT is None or not (CHECKOUT / ".git").exists():
         return None
@@ -99,9 +99,9 @@ def git() -> dict[str, Any] | None:
 
 
 def repository(folder: Path, files: Sequence[str]) -> dict[str, Any] | None:
-    """Commit of the git repository that a folder lies in, and whether these files differ from it.
+    """Commit of the git repository that contains a folder, and whether these files differ from the commit.
 
-    None where there is none, or it does not keep the first of the files.
+    None if there is no repository, or if it does not track the first of the files.
     """
     try:
         if not _ask_git(folder, "ls-files", "--", files[0]):

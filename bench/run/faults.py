@@ -1,6 +1,6 @@
-"""Whose fault it is that a training ended: memory ran out, the machine failed, or the code did.
+"""Classify why a run ended with an error: out of memory, a machine fault, or a fault of the code.
 
-CUDA has no classes of errors: what it says tells them apart, and torch raises most of it as a RuntimeError.
+CUDA has no error classes: only the messages differ, and torch raises most of them as RuntimeError.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from bench.errors import WrongGradient
 Status = Literal["oom", "interrupted", "failed"]
 
 _SAID_BY_CUDA = r"(?:CUDA(?: driver)? error|Triton Error \[CUDA\]|Error \d+): "
-"""Before what CUDA calls an error, where torch, its compiler or Triton repeat it."""
+"""The prefix of a CUDA error message, as torch, its compiler and Triton write it."""
 
 MEMORY = re.compile(
     rf"{_SAID_BY_CUDA}out of memory|CUDA out of memory|CUDA_ERROR_OUT_OF_MEMORY|CUDA ran out of memory"
-    # What the libraries say that find no room for a handle or a workspace.
+    # Messages of libraries that cannot allocate a handle or a workspace.
     r"|CU\w+_STATUS_ALLOC_FAILED|CUFFT_ALLOC_FAILED|CUDNN_STATUS_INTERNAL_ERROR_\w+_ALLOCATION_FAILED"
     r"|Unable to find a valid cuDNN algorithm"
-    # What torch says where the system gives a CPU no more.
+    # Messages of torch if the system runs out of CPU memory.
     r"|DefaultCPUAllocator|C10 Out of Memory|std::bad_alloc"
 )
-"""Memory of the device or of the machine ran out."""
+"""Messages if the device or the machine runs out of memory."""
 
 MACHINE = re.compile(
     rf"{_SAID_BY_CUDA}(?:"
@@ -35,27 +35,27 @@ MACHINE = re.compile(
     r"|CUDA-capable device\(s\) is/are busy|exclusive-thread device already in use|context is destroyed"
     r"|CUDA driver (?:version is insufficient|is a stub)|system has unsupported display driver"
     r"|forward compatibility was attempted|device doesn't have valid Grid license"
-    # A limit on the time of a kernel, where the GPU also draws a screen.
+    # A time limit on kernels, if the GPU also drives a display.
     r"|the launch timed out|[^\n]*MPS |the hardware resources required to"
     r")"
     r"|CUDA driver shutting down|(?:GPU|[Dd]evice) (?:is |was )?lost"
     r"|Found no NVIDIA driver|No CUDA GPUs are available|CUDA driver initialization failed|CUDA unknown error"
     r"|0 active drivers"
-    # Whole calls of a library that depend on no argument of ours; failed kernels are no part of them.
+    # Library calls that do not depend on our arguments; failed kernels are not included.
     r"|CU\w+_STATUS_NOT_INITIALIZED|CU(?:BLAS|DNN)_STATUS_INTERNAL_ERROR"
 )
-"""The GPU, its driver or the installation failed.
+"""Messages if the GPU, its driver or the installation fails.
 
-Not here: illegal memory access, misaligned address, device-side assert, unspecified launch failure, and
-CUBLAS_STATUS_EXECUTION_FAILED and the like, by which libraries report these. A method's own kernel or index
+Not included: illegal memory access, misaligned address, device-side assert, unspecified launch failure, and
+CUBLAS_STATUS_EXECUTION_FAILED and the like, with which libraries report these. A method's own kernel or index
 can cause each of them.
 """
 
 
 def judge(problem: BaseException) -> tuple[Status, str]:
-    """The status of what ended with this exception, and why in words.
+    """The status of a run that ended with this exception, and the reason in words.
 
-    What it was raised from counts too: a compiler wraps what it meets.
+    The causes of the exception count too: a compiler wraps the errors that it catches.
     """
     if isinstance(problem, WrongGradient):
         return "interrupted", str(problem)
@@ -69,7 +69,7 @@ def judge(problem: BaseException) -> tuple[Status, str]:
 
 
 def judge_abort(last_words: str) -> tuple[Status, str] | None:
-    """The same of a process that C++ ended, from what it printed; None where that says nothing of it."""
+    """As `judge`, for a process that C++ aborted, from its output; None if the output does not tell."""
     _, found, said = last_words.rpartition("terminate called after throwing")
     if found and MEMORY.search(said):
         return "oom", "the process ended with SIGABRT: memory ran out"
@@ -87,9 +87,9 @@ def _said(problem: BaseException) -> str:
 
 
 def _chain(problem: BaseException) -> Iterator[BaseException]:
-    """The exception, what it was raised from, and so on.
+    """The exception, its cause, and so on.
 
-    Also what `from None` hides: torch's compiler does so with what its backend raised.
+    Includes causes hidden by `from None`: torch's compiler hides the errors of its backend in this way.
     """
     seen: set[int] = set()
     each: BaseException | None = problem

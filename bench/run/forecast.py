@@ -1,7 +1,7 @@
-"""How long the rest of a plan will take: before anything has run from sizes alone, later from what has run.
+"""Estimate the remaining time of a plan: from sizes alone at first, later from the finished runs.
 
-Of a training are counted its steps, compiling, evaluation and looks, roughly. Loading of data, augmentation
-and a method's own search are not, nor is 16-bit arithmetic on a CPU, which may be faster or slower there.
+The estimate of a run covers training steps, compilation, evaluation and probes, roughly. It leaves out data
+loading, augmentation, a method's own search, and 16-bit arithmetic on a CPU, which can be faster or slower.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ SIZES = {
     "cpu": "sizes, and figures of one thread of an AMD EPYC; yours may differ by a factor of 2 or more",
     "cuda": "sizes, and figures of an NVIDIA H200; another GPU may differ by a factor of 2 or more",
 }
-"""What an estimate rests on, by the device that it is for."""
+"""The basis of an estimate, by device."""
 VALIDATED, TESTED = 0.11, 0.2
-"""Samples evaluated after an epoch, for each that is trained on; those for testing where a recipe asks."""
+"""Samples evaluated after an epoch, per training sample; the test samples only if a recipe asks for them."""
 FORWARD = 1 / 3
-"""Of a training step is its forward pass."""
+"""The share of a training step that is its forward pass."""
 LOOK = 1.5
-"""A look at the gradients takes as long as training on so many times its samples, eager."""
+"""A probe of the gradients takes as long as eager training on this many times its samples."""
 DESCENT = 8
-"""Forward passes of an attempt to step downhill; they are in float64, which takes twice as long."""
+"""Forward passes of a descent measurement; they are in float64, which takes twice as long."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is left to do of a plan.
+    """The remaining work of a plan.
 
-    seconds: of all its trainings, one after another. at_once: how many run side by side here at most.
-    elapsed: seconds until all are done that way. basis: what this was reckoned from.
+    seconds: of all its runs, one after another. at_once: the most concurrent runs here. elapsed: seconds
+    until all are done with this concurrency. basis: what the estimate is based on.
     """
 
     seconds: float
@@ -54,9 +54,9 @@ class Forecast:
 
 
 def forecast(plan: Plan) -> Forecast | None:
-    """What is left of a plan; None where that is not known: a network of it cannot be built.
+    """The remaining work of a plan; None if it is unknown because a network cannot be built.
 
-    Of a GPU that is not here it is not known how many trainings it holds: one at a time.
+    Assumes one run at a time for a GPU that is not on this machine, since its capacity is unknown.
     """
     pending, each = plan.pending, plan.seconds_each()
     device = plan.cells[0].cell.profile.device
@@ -80,7 +80,7 @@ def forecast(plan: Plan) -> Forecast | None:
 
 
 def _gpus() -> list[Gpu]:
-    """Those that a run could use now; none where it would find none."""
+    """The GPUs that a run could use now; empty if there are none."""
     import torch
 
     from bench.run.engines.asking import usable_gpus
@@ -94,7 +94,7 @@ def _gpus() -> list[Gpu]:
 
 
 def training_seconds(cell: Cell, load: Workload, beside: int = 0) -> float:
-    """Of one cell, from start to end. beside: so many others train on the same GPU."""
+    """Seconds of one cell from start to end. beside: the number of other runs on the same GPU."""
     measure, recipe, mode = cell.measure, cell.recipe, cell.profile.compile
     if mode == "auto":
         raise ValueError('compile = "auto" stands for another mode, which a plan chooses')
@@ -111,7 +111,7 @@ def _step(cell: Cell, load: Workload, mode: CompileMode, beside: int) -> float:
         return gpu_steps.step(load, cell.profile, cell.timesteps, mode).beside(beside)
     eager = load.seconds / load.steps
     saved = load.currents * SAVED.get(mode, 0.0)
-    # What is saved was measured where neurons took most of the time: no step falls to nothing.
+    # The saving was measured with neurons taking most of the time, so a step keeps at least a third.
     return max(eager - saved, eager / 3) / cell.profile.threads
 
 
@@ -123,7 +123,7 @@ def _compiling(cell: Cell, load: Workload, mode: CompileMode) -> float:
 
 
 def _on_cpu(cell: Cell, load: Workload) -> float:
-    """Looks that are taken in float64 on the CPU wherever the training runs, before it and after it."""
+    """Seconds of the measurements before and after training, in float64 on the CPU on any device."""
     measure, recipe = cell.measure, cell.recipe
     validated = VALIDATED * load.steps / recipe.epochs * recipe.batch_size
     samples = DESCENT * min(validated, BATCHES * SAMPLES) * measure.descent

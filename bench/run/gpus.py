@@ -1,4 +1,4 @@
-"""The GPUs of this machine: what a record says of one, and how a process sees no other."""
+"""GPUs of this machine: their description in records, and how to restrict a process to one of them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 DRIVER = (Path("/sys/module/nvidia/version"), Path("/proc/driver/nvidia/version"))
-"""Where Linux tells the version of NVIDIA's driver; a container may lack either."""
+"""Where Linux reports the version of NVIDIA's driver; a container can lack either file."""
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """One that can be used. free: bytes. about: what records say of it.
+    """A usable GPU. free: bytes. about: its description in records.
 
-    visible: what CUDA_VISIBLE_DEVICES is in a process that sees no other.
+    visible: the value of CUDA_VISIBLE_DEVICES with which a process sees only this GPU.
     """
 
     visible: str
@@ -27,7 +27,7 @@ class Gpu:
 
 
 def about(index: int = 0) -> dict[str, Any]:
-    """What a record says of one of the GPUs that this process sees; JSON-ready. Starts CUDA."""
+    """The description in records of a GPU that this process sees, ready for JSON. Starts CUDA."""
     import torch
 
     properties = torch.cuda.get_device_properties(index)
@@ -42,7 +42,7 @@ def about(index: int = 0) -> dict[str, Any]:
 
 
 def driver() -> str | None:
-    """The version of the driver; None where nothing tells. torch knows only which CUDA it is good for."""
+    """The version of the driver; None if unknown. torch knows only which CUDA version the driver supports."""
     for file in DRIVER:
         with suppress(OSError):
             if found := re.search(r"\d+\.\d+(\.\d+)*", file.read_text(errors="replace")):
@@ -51,11 +51,11 @@ def driver() -> str | None:
 
 
 def visible(index: int) -> str:
-    """What CUDA_VISIBLE_DEVICES must be so that of the GPUs that this process sees only this one is seen."""
+    """The value of CUDA_VISIBLE_DEVICES that leaves only this one of the GPUs that this process sees."""
     named = os.environ.get(VARIABLE)
     return named.split(",")[index].strip() if named else str(index)
 
 
 def see_only(gpu: Gpu) -> None:
-    """Let this process see no other GPU. It is read when CUDA starts, which nothing may have done here."""
+    """Restrict this process to one GPU. CUDA reads the variable at its start, so it must not have started."""
     os.environ[VARIABLE] = gpu.visible

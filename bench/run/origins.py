@@ -1,7 +1,7 @@
-"""Where method, data set and network of a training came from, and copies of what is nobody's but the user's.
+"""The origins of a run's method, dataset and network, and copies of the user's plugin files.
 
-<results>/runs/<suite>/plugins/<identity>/: the files of a plugin as they were when the first training with
-this identity ran. What is shipped is in the project's own history.
+<results>/runs/<suite>/plugins/<identity>/: the files of a plugin at the time of the first run with this
+identity. Shipped code is in the project's own history.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from bench.suite import Cell
 
 
 def origins(cell: Cell, found: Registry) -> dict[str, dict[str, Any]]:
-    """What a record says of method, dataset and backbone: file, identity, shipped, commit and dirty.
+    """The entries of a record for method, dataset and backbone: file, identity, shipped, commit and dirty.
 
-    commit: of the git repository that a plugin's file is kept in, dirty: whether its files differed from it;
-    both None where there is none. Of what is shipped the environment names the commit.
+    commit: of the git repository that tracks a plugin's file; dirty: whether the plugin's files differed from
+    the commit; both None without a repository. For shipped code, the environment names the commit.
     """
     return {what: _origin(entry) for what, entry in _entries(cell, found)}
 
 
 def keep(runs: Path, cell: Cell, found: Registry) -> None:
-    """Copy the files of a cell's plugins below the runs of its suite, once. Raises OSError."""
+    """Copy the files of a cell's plugins into the runs folder of its suite, once. Raises OSError."""
     for _, entry in _entries(cell, found):
         if entry.shipped or entry.code is None:
             continue

@@ -1,4 +1,4 @@
-"""From a suite to its cells, and which of them are still to be run. Needs torch, starts nothing."""
+"""Turn a suite into cells, and find which of them still have to run. Needs torch, starts nothing."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ State = Literal["done", "failed", "missing", "stale"]
 
 @dataclass(frozen=True)
 class Planned:
-    """A cell of the plan and what is known of it.
+    """A cell of the plan and its state.
 
-    known: the facts of its data. state: done (a record says ok), failed (a record says failed or
-    diverged: final), missing (no record, or one that ended through circumstances), stale (made under
-    another version of the protocol, or with other code of its method, dataset or backbone). A record that
-    was made with another minor version of torch is kept, and its cell done or failed; see `kept_apart`.
+    known: the facts of its data. state: done (the record says ok), failed (the record says failed or
+    diverged, which is final), missing (no record, or one that circumstances stopped), stale (made with
+    another version of the protocol, or with other code of its method, dataset or backbone). A record made
+    with another minor version of torch is kept, and its cell is done or failed; see `kept_apart`.
     """
 
     cell: Cell
@@ -45,12 +45,12 @@ class Planned:
     variant: str
 
     def changed(self, found: registry.Registry) -> list[str]:
-        """What has changed since its record was made: method, dataset, backbone or harness."""
+        """The parts that have changed since the record was made: method, dataset, backbone or harness."""
         return [] if self.record is None else changes(self.record["digests"], digests(self.cell, found))
 
     @property
     def kept_apart(self) -> str:
-        """The libraries that its record was made with, where it is kept and they are others here; else ""."""
+        """The libraries of a kept record if they differ from those installed here, otherwise ""."""
         if self.record is None or self.pending:
             return ""
         there = str(self.record["digests"].get(LIBRARIES, ""))
@@ -64,9 +64,9 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """All cells of a suite, those of one configuration next to each other.
+    """All cells of a suite; cells of one configuration are adjacent.
 
-    whole: the suite that `suite` was cut out of, or added to; None where nobody knows.
+    whole: the suite before `suite` was restricted or extended; None if unknown.
     """
 
     suite: Suite
@@ -88,7 +88,7 @@ class Plan:
         return label(cell, self.found)
 
     def why_stale(self) -> list[str]:
-        """A sentence for each reason for which cells are trained again."""
+        """A sentence for each reason why cells are trained again."""
         found: set[str] = set()
         for planned in self.cells:
             if planned.state != "stale" or planned.record is None:
@@ -103,7 +103,7 @@ class Plan:
         return sorted(found)
 
     def why_apart(self) -> list[str]:
-        """A sentence for each version of torch that results are kept of and that is not the one here."""
+        """A sentence for each other version of torch whose results are kept."""
         made = Counter(apart for planned in self.cells if (apart := planned.kept_apart))
         here = protocol.libraries()
         return [
@@ -129,16 +129,16 @@ def make_plan(
     again: bool = False,
     elsewhere: bool = False,
 ) -> Plan:
-    """The plan of a suite over a results folder.
+    """The plan of a suite for a results folder.
 
-    Methods that plugin files bring are added to the suite's. device overrides the suite's. retry:
-    failed cells count as missing. again: cells of another minor version of torch are stale. elsewhere: it
-    is to be looked at and not to be run, so that a GPU that it asks for need not be here. Every name,
-    parameter, dataset and network is checked here. Raises BenchError at the first that is wrong.
+    Methods from plugin files are added to the suite's. device: overrides the suite's. retry: failed cells
+    count as missing. again: cells of another minor version of torch are stale. elsewhere: the plan is only
+    for display, so a GPU that it asks for need not be on this machine. Checks every name, parameter, dataset
+    and network. Raises BenchError at the first that is wrong.
     """
     found = registry.load(tuple(plugins))
     profile = _resolve(suite.profile, device, elsewhere)
-    # Not an error if --methods leaves it out, only if there is none of that name.
+    # --methods can leave the baseline out; only an unknown name is an error.
     found.method(suite.baseline)
     _check_there(suite, found, data_root)
     planned: list[Planned] = []
@@ -150,7 +150,7 @@ def make_plan(
             dataset = found.dataset(spec.name).item
             d = spec.model_copy(update={"params": dataset.settle(spec.params)})
             _check_augment(dataset, matrix.recipe)
-            # A still image is the same however long it is looked at.
+            # Static data do not depend on T.
             key = (d, t if dataset.events else 0)
             fixed = {
                 "dataset": d,
@@ -161,7 +161,7 @@ def make_plan(
                 "measure": suite.measure,
             }
             if key not in known and dataset.shape is not None and dataset.classes is not None:
-                # Before anything is read: what cannot fit need not be loaded.
+                # Check before reading: data that cannot fit the network need not be loaded.
                 first = Cell(method=_complete(found, _methods(suite, found)[0], b), seed=0, **fixed)
                 if _fit(first.model_dump(mode="json")) not in built:
                     _check_fit(first, loading.Facts("", dataset.shape, dataset.classes, ""), found)
@@ -173,10 +173,10 @@ def make_plan(
                 cells = [first.model_copy(update={"seed": seed}) for seed in suite.seeds]
                 states = [_state(cell, known[key], store, found, retry, again) for cell in cells]
                 if any(each.pending for each in states):
-                    # Where all are final, this very code has built the network before.
+                    # If all cells are final, this code has built the network before.
                     _check_fit(first, known[key], found)
                 planned += states
-    # A method may be listed twice: by "all" and by name, or with a default written out.
+    # A method can be listed twice: by "all" and by name, or with a default written out.
     unique = {p.id: p for p in planned}
     return Plan(suite, store, tuple(unique.values()), found, tuple(plugins), data_root, workloads)
 
@@ -189,13 +189,13 @@ def label(cell: Cell, found: registry.Registry) -> str:
 
 
 LIBRARIES = "libraries"
-"""In digests; two of them keep results apart, and make none stale."""
+"""A key of digests; results with different values are kept apart, but do not become stale."""
 
 
 def digests(cell: Cell, found: registry.Registry) -> dict[str, str]:
-    """What a cell's numbers depend on beside its configuration and data, one text for each part.
+    """What a cell's numbers depend on in addition to its configuration and data, one text per part.
 
-    harness: the protocol's version. method, dataset, backbone: what their code says, and the versions of
+    harness: the protocol's version. method, dataset, backbone: the digest of their code, and the versions of
     the libraries that a method calls. libraries: torch's minor version.
     """
     return {
@@ -208,12 +208,12 @@ def digests(cell: Cell, found: registry.Registry) -> dict[str, str]:
 
 
 def changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """The parts for which a result with the digests `then` is stale now."""
+    """The parts that make a result with the digests `then` stale now."""
     return [what for what, digest in now.items() if what != LIBRARIES and then.get(what) != digest]
 
 
 def reason(what: str, name: str, then: str, now: str) -> str:
-    """Why a part of this name is another now, in words; then, now: its digests."""
+    """How a part of this name has changed, in words; then, now: its digests."""
     if what == "harness":
         version = then if then.startswith("protocol ") else "no version of the protocol"
         return f"made under {version}, and this is {now}"
@@ -245,13 +245,13 @@ def _complete(found: registry.Registry, spec: MethodSpec, backbone: BackboneSpec
 
 
 def facts(dataset: loading.Dataset, spec: DatasetSpec, timesteps: int, root: Path) -> loading.Facts:
-    """What is known of a dataset as a cell asks for it. Raises BenchError where it is missing or damaged."""
+    """The facts of a dataset as a cell asks for it. Raises BenchError if it is missing or damaged."""
     with redirect_stdout(sys.stderr):
         return loading.prepare(dataset, loading.Request(root, timesteps, spec.params), spec.subset).facts
 
 
 def _check_there(suite: Suite, found: registry.Registry, root: Path) -> None:
-    """Say at once which sets are missing, where they are more than one: each says by itself what it needs."""
+    """Name all missing datasets together if there are several: the error of each names only itself."""
     specs = dict.fromkeys(spec for matrix in suite.matrices for spec in matrix.datasets)
     held = {spec.name: holding(found.dataset(spec.name).item, root, spec.params) for spec in specs}
     missing = [name for name, each in held.items() if each.absent]
@@ -284,7 +284,7 @@ def _resolve(profile: Profile, device: str | None, elsewhere: bool) -> Profile:
 
 
 def _settled(cell: Cell, known: loading.Facts, found: registry.Registry, workloads: Workloads) -> Cell:
-    """The cell with what its profile leaves to size and device: layout and compiling."""
+    """The cell with the "auto" settings of its profile, layout and compilation, set by size and device."""
     if cell.profile.channels_last == "auto":
         cell = _with_profile(cell, channels_last=cell.profile.device == "cuda" and len(known.shape) == 3)
     method, mode = found.method(cell.method.name).item, cell.profile.compile
@@ -308,13 +308,13 @@ def _check_fit(cell: Cell, known: loading.Facts, found: registry.Registry) -> No
     from bench.run.train import build
 
     try:
-        # On the meta device nothing is computed and nothing allocated.
+        # The meta device computes and allocates nothing.
         with torch.device("meta"), redirect_stdout(sys.stderr):
             build(cell, found, known)
     except BenchError as problem:
         raise BenchError(f"{cell.dataset.name} on {cell.backbone.name}: {problem}") from None
     except (Exception, SystemExit):
-        # A method that cannot be built is a failed row of the table, with its reason, when it runs.
+        # A method that cannot be built becomes a failed row of the table, with its reason, when it runs.
         return
 
 

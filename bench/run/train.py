@@ -1,8 +1,8 @@
 """One cell in, its metrics out: the training protocol, the same for every method.
 
-Accuracies are in percent. Test data is looked at once, after training has ended: for the weights
-after the last epoch, and for those of the best validation epoch (the first of equals). Only a recipe
-that asks for the best test epoch looks at it earlier; what it finds is one more number and no more.
+Accuracies are in percent. The test data is used once, after training has ended: for the weights after the
+last epoch, and for those of the best validation epoch (the first on ties). A recipe that asks for the best
+test epoch also evaluates it earlier; the result is one more metric and has no other effect.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from bench.suite import Cell, Profile, Recipe
 from bench.surrogate import Method, SearchContext, Surrogate, overrides
 
 EVALUATION_BATCH = 256
-"""The most samples of a batch in evaluation."""
+"""The most samples per batch in evaluation."""
 SEARCH_BUDGET = 200
-"""Batches a method's `search` may take before one epoch, at most a tenth of the epoch's number."""
+"""The most batches that a method's `search` can take before one epoch; also at most a tenth of the epoch."""
 
 COMPILING = "compile"
-"""Under which key an outcome says why a training was not compiled."""
+"""The key under which an outcome says why a run was not compiled."""
 
 Notify = Callable[[int, float], None]
 
@@ -55,11 +55,11 @@ class Diverged(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished training leaves: the metrics of its record, two long tables, and predictions.
+    """The results of a finished run: the metrics of its record, two long tables, and predictions.
 
-    epochs: a row per epoch. layers: a row per look at the gradients, spiking layer and time step; see
-    `bench.measures.gradients`. unmeasured: what could not be looked at, with the reason. predictions: for the
-    test set, of the weights that `test_accuracy` is about.
+    epochs: a row per epoch. layers: a row per probe of the gradients, spiking layer and time step; see
+    `bench.measures.gradients`. unmeasured: what could not be measured, with the reason. predictions: on the
+    test set, with the weights of `test_accuracy`.
     """
 
     metrics: dict[str, Any]
@@ -73,8 +73,7 @@ def build(cell: Cell, registry: Registry, known: Facts, instead: Method | None =
     """The network of a cell with its initial weights, on the CPU, in the cell's dtype.
 
     known: the facts of its data. instead: a method, at its defaults, in place of the cell's; the
-    initial weights are the same.
-    Raises BenchError where method, backbone and data do not fit.
+    initial weights are the same. Raises BenchError if method, backbone and data do not fit together.
     """
     b = cell.backbone
     options = NeuronOptions(b.neuron, b.norm, b.reset, b.detach_reset, b.threshold, b.decay)
@@ -99,11 +98,11 @@ def build(cell: Cell, registry: Registry, known: Facts, instead: Method | None =
 def train(cell: Cell, registry: Registry, data: Prepared, notify: Notify) -> Outcome:
     """Train and evaluate one cell; notify(epoch, val_accuracy) is called after every epoch.
 
-    Raises Diverged; whatever a method raises comes through.
+    Raises Diverged if the loss, a weight or the output becomes NaN or infinite, and whatever a method raises.
     """
     set_profile(cell.profile)
     network = build(cell, registry, data).to(cell.profile.device)
-    # Some methods draw from these: the second seed of a process draws what it draws alone.
+    # Some methods use these generators: a process's second seed must draw the same as when it runs alone.
     random.seed(derive(cell.seed, "python"))
     np.random.seed(derive(cell.seed, "numpy") % 2**32)
     trainer = _Trainer(cell, data, network)
@@ -126,7 +125,7 @@ def train(cell: Cell, registry: Registry, data: Prepared, notify: Notify) -> Out
         if accuracy > best_accuracy:
             best_accuracy, best_epoch, best_state = accuracy, epoch, copy.deepcopy(network.state_dict())
         if cell.recipe.best_test_epoch:
-            # What is seen of the test data decides nothing: an output that is NaN there is no accuracy.
+            # The test data must influence nothing: a NaN output only means that there is no accuracy.
             with suppress(Diverged):
                 tested.append(trainer.accuracies(data.test)[-1])
         looks.after(epoch)
@@ -159,9 +158,9 @@ def train(cell: Cell, registry: Registry, data: Prepared, notify: Notify) -> Out
 
 
 class _Trainer:
-    """The state of one training between epochs.
+    """The state of one run between epochs.
 
-    not_compiled: why it is not compiled where it should be. gradients: the sizes of weights and their
+    not_compiled: why it is not compiled although it should be. gradients: the sizes of weights and their
     gradients in the first batch of the last epoch.
     """
 
@@ -181,7 +180,7 @@ class _Trainer:
         self.gradients: dict[str, tuple[float, float]] = {}
 
     def compile(self) -> float:
-        """Compile the training as the profile says; the seconds that it took."""
+        """Compile the training step as the profile says. Returns the seconds that it took."""
         mode = self.cell.profile.compile
         if mode == "auto":
             raise ValueError('compile = "auto" stands for another mode, which a plan chooses')
@@ -195,7 +194,7 @@ class _Trainer:
         return seconds
 
     def epoch(self, epoch: int) -> dict[str, Any]:
-        """Train one epoch and validate; the epoch's row."""
+        """Train one epoch and validate. Returns the epoch's row."""
         progress = epoch / max(1, self.cell.recipe.epochs - 1)
         for surrogate in self.network.surrogates:
             surrogate.on_epoch(progress)
@@ -233,7 +232,7 @@ class _Trainer:
         return float(total) / len(self.data.train)
 
     def _step(self, x: Tensor, y: Tensor, *, first: bool) -> Tensor:
-        """One step on a batch; first: of its epoch, in which the gradients are looked at."""
+        """One step on a batch. first: whether it is the first of its epoch, whose gradients are recorded."""
 
         def look() -> None:
             self.gradients = training_gradients.sizes(self.network, self.precision.scale)
@@ -252,7 +251,7 @@ class _Trainer:
         return step(*arguments)
 
     def _check_weights(self, epoch: int) -> None:
-        # A spike is 0 or 1 whatever its input: NaN weights do not show in the loss.
+        # Spikes are 0 or 1 for any input, so NaN weights do not show in the loss.
         for name, weight in self.network.named_parameters():
             if not torch.isfinite(weight).all():
                 raise Diverged(
@@ -283,7 +282,7 @@ class _Trainer:
         split, seed = self.data.train, self.cell.seed
         generator = torch.Generator().manual_seed(derive(seed, purpose, epoch))
         order = torch.randperm(len(split), generator=generator)
-        # "auto" is refused where a dataset has none; "standard" may be nothing.
+        # The plan refuses "auto" for datasets without it; "standard" can be absent.
         augment = self.data.dataset.augment.get(self.cell.recipe.augment)
         for x, y, ids in self.batches[id(split)].of(_chunks(order, self.cell.recipe.batch_size)):
             if augment is not None:
@@ -295,10 +294,10 @@ class _Trainer:
         return self.evaluation(split)[0]
 
     def evaluation(self, split: Split) -> tuple[list[float], Predictions]:
-        """The accuracies, and what the output over all steps says of each sample, in the split's own order.
+        """The accuracies, and the predictions from the output over all steps, in the split's own order.
 
-        Leaves no trace: some libraries' functions draw from torch's global generator in evaluation
-        too, and how often there was one must not change the training.
+        Runs under a forked RNG: some library functions draw from torch's global generator in evaluation too,
+        and the number of evaluations must not affect training.
         """
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.no_grad(), torch.random.fork_rng(devices):
@@ -308,14 +307,14 @@ class _Trainer:
     def _evaluation(self, split: Split) -> tuple[list[float], Predictions]:
         self.network.eval()
         labels, predicted = list[Tensor](), list[Tensor]()
-        # Without gradients four times the batch needs less memory than the training step.
+        # Without gradients, four times the batch size needs less memory than a training step.
         size = min(EVALUATION_BATCH, 4 * self.cell.recipe.batch_size)
         chunks = torch.arange(len(split)).split(size)
         for x, y, _ in self.batches[id(split)].of(chunks):
-            # On a GPU cumsum has no deterministic form; these are few numbers. [T, B, K]
+            # [T, B, K], on the CPU: cumsum is not deterministic on a GPU, and these are few numbers.
             with self.precision.forward():
                 logits = self.network(as_input(x, self.data.dataset, self.cell.profile)).cpu()
-            # Sums over time of 16 bits would round.
+            # Sums over time in 16 bits would round.
             logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
             if not torch.isfinite(logits).all():
                 raise Diverged("the network's output became NaN or infinite in evaluation")
@@ -329,7 +328,7 @@ class _Trainer:
 
 
 def optimizers(network: Network, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """The recipe's optimizer, then those of the method for the parameters that it claims."""
+    """The recipe's optimizer, then the method's own optimizers for the parameters that it claims."""
     own = type(network.surrogates[0]).optimizers(network.surrogates)
     taken = {id(p) for o in own for group in o.param_groups for p in group["params"]}
     return [_optimizer(recipe, [p for p in network.parameters() if id(p) not in taken]), *own]
@@ -343,9 +342,9 @@ def step(
     precision: Precision = FULL,
     look: Callable[[], None] | None = None,
 ) -> Tensor:
-    """One training step on a batch; the loss of the task, without the method's penalty, detached.
+    """One training step on a batch. Returns the task's loss, without the method's penalty, detached.
 
-    look: called when gradients are there and weights have not moved.
+    look: called after the backward pass, before the weights are updated.
     """
     for optimizer in optimizers:
         optimizer.zero_grad(set_to_none=True)
@@ -360,17 +359,17 @@ def step(
 
 
 def task_loss(network: Network, x: Tensor, y: Tensor) -> Tensor:
-    """The loss of the task on a batch."""
+    """The task's loss on a batch."""
     return functional.cross_entropy(network(x).mean(0), y)
 
 
 def trained_on(network: Network, x: Tensor, y: Tensor) -> Tensor:
-    """The loss that a training step goes down: the task's, and the method's penalty."""
+    """The loss that a training step minimises: the task's loss plus the method's penalty."""
     return task_loss(network, x, y) + penalty(network)
 
 
 def penalty(network: Network) -> Tensor | float:
-    """The extra loss that the method asks for, summed over layers; 0.0 where it asks for none."""
+    """The extra loss of the method, summed over layers; 0.0 if it has none."""
     total: Tensor | float = 0.0
     for site, surrogate in zip(network.sites, network.surrogates, strict=True):
         statistics = site.neuron.statistics
@@ -381,7 +380,7 @@ def penalty(network: Network) -> Tensor | float:
 
 
 def _chunks(order: Tensor, size: int) -> list[Tensor]:
-    """Batches of `size`, the last one smaller, but never of one: batch statistics need two samples."""
+    """Batches of `size`; the last can be smaller, but never one sample: batch statistics need two."""
     batches = list(order.split(size))
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]
@@ -389,12 +388,12 @@ def _chunks(order: Tensor, size: int) -> list[Tensor]:
 
 
 def set_profile(profile: Profile) -> None:
-    """Make this process compute as the profile says: threads, determinism, TF32."""
+    """Configure this process as the profile says: threads, determinism, TF32."""
     torch.set_num_threads(profile.threads)
-    # What cuBLAS wants for reproducible products; read when CUDA starts in this process.
+    # cuBLAS needs this for reproducible products; it is read when CUDA starts in this process.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(profile.deterministic)
-    # It would fill whatever is allocated with NaN first, to find reads of what was never written.
+    # Otherwise deterministic mode fills new memory with NaN, to find reads of uninitialised values.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cuda.matmul.allow_tf32 = profile.tf32
     torch.backends.cudnn.allow_tf32 = profile.tf32
@@ -417,7 +416,7 @@ def _scheduler(
 ) -> torch.optim.lr_scheduler.LRScheduler | None:
     total = recipe.epochs * steps
     if recipe.schedule == "one-cycle":
-        # By default it moves the momentum too, whatever the recipe says.
+        # By default OneCycleLR changes the momentum too, against the recipe.
         return torch.optim.lr_scheduler.OneCycleLR(
             optimizer, recipe.learning_rate, total_steps=total, cycle_momentum=False
         )

@@ -1,11 +1,11 @@
-"""Finished trainings once more: does this machine, with this code, come to the numbers on record?
+"""Rerun finished training and check whether the recorded numbers reproduce on this machine with this code.
 
-On the same processor with the same versions a training repeats bit for bit. Elsewhere the last bits
-differ, training amplifies them, and what can be asked is whether the accuracies agree as two trainings of
-one method would.
+On the same processor with the same versions, a run reproduces bit for bit. Elsewhere the last bits differ,
+and training amplifies them: the question is then whether the accuracies agree as closely as those of two runs
+of one method.
 
-It is what finds a record that was edited by someone who made all else fit: its numbers, its files, its hash.
-Which records are trained again is drawn by chance, so that nobody knows beforehand which will be.
+A rerun is what finds a record that was edited consistently: its numbers, its files and its hash. The records
+to rerun are drawn at random, so that nobody knows in advance which they will be.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 Verdict = Literal["bit for bit", "within tolerance", "not reproduced", "not verified"]
 STANDARD_ERRORS = 3.0
-"""By how many standard errors of their difference two accuracies may differ; see `tolerance`."""
+"""The most standard errors of their difference by which two accuracies can differ; see `tolerance`."""
 CHECKED = {name: samples for name, samples in evidence.SAMPLES.items() if name != "test_accuracy_best_epoch"}
-"""Accuracies that must agree where bits need not, and where the number of samples behind them stands.
+"""Accuracies that must agree even if bits need not, and the metric with their number of samples.
 
-Not the largest of many, which varies otherwise.
+The accuracy of the best test epoch is excluded: a maximum of many values varies differently.
 """
 REASON = (
     "last bits differ with hardware and versions and grow in training, so that two accuracies may differ by "
@@ -50,10 +50,10 @@ MACHINE = ("cpu", "python", "threads")
 
 @dataclass(frozen=True)
 class Verification:
-    """One training on record, and what became of it here; again: its new record, where there is one.
+    """One recorded run, and the result of its rerun; again: its new record, if there is one.
 
-    tolerance: by how many points its test accuracy might have differed; 0 where bits must agree. agreement:
-    the share of test samples for which both say the same class; None where one kept no predictions.
+    tolerance: the most points by which its test accuracy can differ; 0 if bits must agree. agreement: the
+    share of test samples with the same predicted class; None if one of them stored no predictions.
     """
 
     record: Record
@@ -65,14 +65,14 @@ class Verification:
 
 
 class Sample(NamedTuple):
-    """Which trainings are to be repeated: so many, drawn with this seed; all where number is None."""
+    """Which runs to rerun. number: how many, or None for all; seed: of the random draw."""
 
     number: int | None
     seed: int
 
 
 def chosen(records: Sequence[Record], sample: Sample) -> list[Record]:
-    """Trainings that ended well: a draw that takes one of each configuration before a second of any."""
+    """A draw of successful runs that takes one of each configuration before a second of any."""
     by_configuration: dict[str, list[Record]] = defaultdict(list)
     for record in sorted(records, key=lambda record: str(record["id"])):
         if record["status"] == OK:
@@ -88,9 +88,9 @@ def chosen(records: Sequence[Record], sample: Sample) -> list[Record]:
 
 
 def chance_to_find(records: Sequence[Record], number: int) -> float:
-    """The least probability with which a draw of so many takes any one of the records.
+    """The smallest probability, over the records, that a draw of `number` records takes a given one.
 
-    That of a record whose configuration has the most: of those each is taken last.
+    It is the probability of a record in the largest configuration, whose records are taken last.
     """
     sizes = list(Counter(r["configuration"] for r in records if r["status"] == OK).values())
     most = max(sizes, default=0)
@@ -114,9 +114,9 @@ def verify(
     timeout: float | None = None,
     listener: Listener,
 ) -> list[Verification]:
-    """Train these cells once more, apart from the results folder, which is only read; in the order given.
+    """Rerun these cells in a temporary folder; only reads the results folder. Keeps the order of records.
 
-    Raises Stopped where there is no room to write, KeyboardInterrupt when the user stops it.
+    Raises Stopped if results cannot be written, KeyboardInterrupt if the user stops it.
     """
     from bench.run.engines import local
     from bench.run.plan import Plan
@@ -132,7 +132,7 @@ def verify(
             refused[record["id"]] = str(problem)
     with tempfile.TemporaryDirectory(prefix="spikegrad-verify-") as folder:
         apart = Store(Path(folder), store.suite)
-        # Records of one cell from two machines are one training here.
+        # Records of one cell from two machines need only one run here.
         cells = tuple({each.id: each for each in sorted(planned.values(), key=_configuration)}.values())
         plan = Plan(suite, apart, cells, found, tuple(plugins), data_root, Workloads(found))
         if cells:
@@ -150,7 +150,7 @@ def _configuration(planned: Planned) -> str:
 
 
 def _planned(record: Record, found: registry.Registry, data_root: Path) -> Planned:
-    """The cell of a record as a plan has it; BenchError, with why, where it cannot be repeated here."""
+    """The cell of a record, as in a plan. Raises BenchError, with the reason, if it cannot be rerun here."""
     import torch
 
     from bench.run.plan import Planned, changes, digests, facts, reason
@@ -158,10 +158,10 @@ def _planned(record: Record, found: registry.Registry, data_root: Path) -> Plann
     cell = Cell.model_validate(record["cell"])
     if cell.profile.device == "cuda" and not torch.cuda.is_available():
         raise BenchError("it was trained on a GPU, and there is none here")
-    # Says what is there where a name is unknown.
+    # If a name is unknown, this raises an error that lists the known ones.
     here = digests(cell, found)
     then = record["digests"]
-    # Another torch may be tried: what it says is compared as on another machine.
+    # Another version of torch is allowed: its results are compared as those of another machine.
     if changed := changes(then, here):
         names = {"method": cell.method.name, "dataset": cell.dataset.name, "backbone": cell.backbone.name}
         why = [reason(what, names.get(what, ""), then.get(what, ""), here[what]) for what in changed]
@@ -214,9 +214,9 @@ def _compared(record: Record, store: Store, apart: Store, cell: str) -> Verifica
 
 
 def _within(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[float, str]:
-    """The tolerance of the test accuracy, and which accuracy is farther apart than its own; "" for none."""
+    """The tolerance of the test accuracy, and a sentence on the first accuracy out of tolerance, or ""."""
     for name, samples in CHECKED.items():
-        # A curve, or one number.
+        # The metric is a curve or a single number.
         one, other = (m[name] if isinstance(m.get(name), list) else [m.get(name)] for m in (before, after))
         pairs = zip(one, other, strict=True)
         for was, is_now in pairs:
@@ -231,17 +231,17 @@ def _within(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[float,
 
 
 def _predictions(folder: Path, record: Record) -> Predictions | None:
-    # The store has compared the file with the record.
+    # The store has checked the file against the record.
     return of_bytes((folder / FILE).read_bytes()) if FILE in record["files"] else None
 
 
 def tolerance(before: float, after: float, samples: float | None) -> float:
-    """By how many points two accuracies in percent may differ on so many samples.
+    """The most points by which two accuracies in percent can differ on this many samples.
 
-    STANDARD_ERRORS binomial standard errors of the difference of two independent networks of one accuracy,
-    that of both together, with half a success and half a failure added so that none is certain (Jeffreys).
-    A yardstick, no test: networks of one seed agree more, those of another last bit may disagree more.
-    0 where the number of samples is unknown.
+    STANDARD_ERRORS binomial standard errors of the difference of two independent networks that share their
+    pooled accuracy, with half a success and half a failure added so that it is never certain (Jeffreys).
+    This is a yardstick, not a test: networks of one seed agree more, and networks that differ in the last
+    bits can disagree more. 0 if the number of samples is unknown.
     """
     if not samples:
         return 0.0
@@ -250,7 +250,7 @@ def tolerance(before: float, after: float, samples: float | None) -> float:
 
 
 def _differences(record: Record, again: Record) -> list[str]:
-    """The measured numbers that differ in any bit; how long things took is none of them."""
+    """The measured numbers that differ in any bit, except times."""
     names = sorted(record["metrics"].keys() | again["metrics"].keys())
     return [
         name
@@ -264,7 +264,7 @@ def _curves(found: Found) -> list[tuple[Any, ...]]:
 
 
 def _elsewhere(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """What of the machine and the versions differs, of what bits depend on; "" where nothing does."""
+    """Differences in machine and versions that bits depend on; "" if there are none."""
     was_there, is_there = (_what_bits_depend_on(place) for place in (before, after))
     names = dict.fromkeys([*was_there, *is_there])
     pairs = [(name, was_there.get(name), is_there.get(name)) for name in names]
@@ -275,7 +275,7 @@ def _elsewhere(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 
 
 def _what_bits_depend_on(place: Mapping[str, Any]) -> dict[str, Any]:
-    """Machine, build and versions; the benchmark's own code has digests."""
+    """Machine, build and versions; digests cover the benchmark's own code."""
     build, packages = place.get("torch_build") or {}, place.get("packages") or {}
     return {
         **{name: place.get(name) for name in MACHINE},

@@ -1,11 +1,11 @@
 """The process that runs one configuration: its cells one after another, a record for each.
 
-It speaks to the engine through a pipe, in tuples whose first word says what happened:
+It sends messages to the engine through a pipe, as tuples whose first item names the event:
 
     ("start", cell id)   ("epoch", cell id, epoch, val_accuracy)   ("end", cell id, record, goes on)
     ("unwritable", cell id, why)
 
-After each end that it goes on from the engine sends the next cell, or None for the end of it all.
+After each "end" with `goes on`, the engine sends the next cell, or None if there is none left.
 
 Everything that the code of a method or a dataset prints goes to a log file.
 """
@@ -44,18 +44,18 @@ if TYPE_CHECKING:
 
 TRACEBACK_LINES = 50
 UNHARMED = (OK, "diverged")
-"""After these a process can be used again on a GPU.
+"""Statuses after which a process can be reused on a GPU.
 
-After others CUDA may be broken in it for good, so that whatever it trains next would fail too.
+After any other status, CUDA can be permanently broken in the process, so that its next run would fail too.
 """
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker is given: the first cell of its configuration, and where to look and to write.
+    """The input of a worker: the first cell of its configuration, and where to read and write.
 
     known: the facts of the data that the cells were planned with. workers: how many run at a time. gpu:
-    the only one that it may see; None for all.
+    the only GPU that it can see; None for all.
     """
 
     cell: Cell
@@ -102,7 +102,7 @@ def _tell(pipe: Connection, cell_id: str, epoch: int, val_accuracy: float) -> No
 
 
 def attempt(cell: Cell, job: Job, found: registry.Registry, notify: Notify) -> dict[str, Any]:
-    """Train one cell, whatever happens; the part of its record that the outcome decides."""
+    """Train one cell and catch every exception. Returns the part of its record that the outcome decides."""
     from bench.run.train import Diverged, train
 
     outcome: dict[str, Any] = {"error": None, "traceback": None, "metrics": {}, "unmeasured": {}}
@@ -129,7 +129,7 @@ def attempt(cell: Cell, job: Job, found: registry.Registry, notify: Notify) -> d
 
 
 def make_record(cell: Cell, known: loading.Facts, found: registry.Registry, gpu: Gpu | None = None) -> Record:
-    """The part of a record that is known before the outcome. gpu: where it trained; asks CUDA if None."""
+    """The part of a record that is known before the outcome. gpu: the GPU in use; queries CUDA if None."""
     method = found.method(cell.method.name).item
     dataset = found.dataset(cell.dataset.name).item
     return {
@@ -160,13 +160,13 @@ def make_record(cell: Cell, known: loading.Facts, found: registry.Registry, gpu:
 
 
 def now(ago: float = 0.0) -> str:
-    """The time in UTC, to the second, or what it was some seconds ago."""
+    """The time in UTC, to the second; ago: seconds before now."""
     return (datetime.now(UTC) - timedelta(seconds=ago)).isoformat(timespec="seconds")
 
 
 @cache
 def _prepared(dataset: loading.Dataset, spec: DatasetSpec, root: Path, timesteps: int) -> loading.Prepared:
-    # All cells of a job share one data set.
+    # All cells of a job share one dataset.
     return loading.prepare(dataset, loading.Request(root, timesteps, spec.params), spec.subset)
 
 
@@ -182,14 +182,14 @@ def _data(job: Job, found: registry.Registry, cell: Cell) -> loading.Prepared:
 
 
 def encodable(text: str) -> str:
-    """The text without what no file can hold: lone surrogates, as in names of odd files."""
+    """The text with lone surrogates escaped, as in odd file names: they cannot be written to a file."""
     return text.encode(errors="backslashreplace").decode()
 
 
 def send_output_to(log: Path) -> None:
-    """Whatever this process and its children print goes there from now on.
+    """Redirect everything that this process and its children print to the log file.
 
-    Ends the process where the folder is gone: the engine was stopped before this began, and has cleared up.
+    Ends the process if the folder is gone: the engine stopped and cleaned up before this process began.
     """
     try:
         file = log.open("wb", buffering=0)
@@ -202,9 +202,9 @@ def send_output_to(log: Path) -> None:
 
 
 def listen(pipe: Connection) -> SimpleQueue[Any]:
-    """What the engine says.
+    """A queue of the engine's messages.
 
-    This process and its group end when the engine's end of the pipe is gone, however it died.
+    This process and its group end when the engine's end of the pipe closes, however the engine ended.
     """
     told: SimpleQueue[Any] = SimpleQueue()
 

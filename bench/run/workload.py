@@ -1,9 +1,9 @@
-"""How much a cell has to compute, from its shapes alone; and what of it that decides.
+"""The amount of computation of a cell, from its shapes alone, and the choice of the compile mode.
 
-One pass of the same network with ReLU over a single sample counts numbers and operations. Costs below were
-measured, as `tox run -e perf` does, on one thread of an AMD EPYC (family 25, AVX2) with torch 2.14; they
-decide between ways to compute the same, so that being off by a factor of two costs seconds. Those of GPUs
-are in `bench.run.gpu_steps`.
+One pass of the same network with ReLU over a single sample counts numbers and operations. The costs below
+were measured, as by `tox run -e perf`, on one thread of an AMD EPYC (family 25, AVX2) with torch 2.14. They
+only choose between ways to compute the same result, so an error of a factor of two costs seconds. Costs on
+GPUs are in `bench.run.gpu_steps`.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ from bench.suite import Cell, Profile
 from bench.surrogate import Method
 
 SAVED = {"neuron": 6e-9, "step": 1e-8}
-"""Seconds that compiling saves in a training step for each current of a neuron."""
+"""Seconds that compilation saves in a training step per current of a neuron."""
 COMPILING = {"neuron": (10.0, 0.0), "step": (8.0, 1.5)}
-"""Seconds that it takes: in all, and for each spiking layer."""
+"""Seconds of compilation: in all, and per spiking layer."""
 TRACED = 5e-9
-"""Seconds of an eager step for each current, neurons alone."""
+"""Seconds of an eager step per current, for neurons alone."""
 PER_MAC = 1.2e-10
-"""Seconds of a training step for each multiplication with a weight in the forward pass."""
+"""Seconds of a training step per multiplication with a weight in the forward pass."""
 BYTES = 48.0
-"""That a training on a CPU keeps for each current, on the large side: a dozen numbers."""
+"""Bytes that a run on a CPU keeps per current, a conservative value: a dozen numbers."""
 BYTES_PER_WEIGHT = 16
-"""Four copies: the weights, their gradients and what optimizers keep."""
+"""Four copies: the weights, their gradients and the optimizer's state."""
 MODES: tuple[CompileMode, ...] = ("off", "neuron", "step")
 STEPS = 2
-"""Time steps that are looked at: a recurrent layer has work to do from the second on."""
+"""Time steps of the counted pass: a recurrent layer has work to do from the second step on."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What one training step of a cell goes through, and how many steps there are.
+    """The amount of computation of one training step of a cell, and the number of steps.
 
     currents: numbers that enter neurons, T x B x neurons over all layers. macs: multiplications of the
-    forward pass. weights: numbers of the network. layers: spiking ones. steps: of the whole training.
-    memory: bytes of a training at its peak, on the large side, on the device that it runs on.
+    forward pass. weights: number of parameters. layers: number of spiking layers. steps: of the whole run.
+    memory: peak bytes of a run on its device, a conservative value.
     """
 
     currents: int
@@ -61,19 +61,19 @@ class Workload:
 
     @property
     def seconds(self) -> float:
-        """Roughly what the training takes on one thread, eager: to order cells by, not to promise."""
+        """Approximate time of the run on one thread, eager: good enough to order cells, not as a promise."""
         return self.steps * (self.currents * TRACED + self.macs * PER_MAC + 1e-3 * self.layers)
 
 
 class Workloads:
-    """The workload of each cell; every network is looked at once, for all methods, recipes and seeds."""
+    """The workload of each cell; every network is counted once for all methods, recipes and seeds."""
 
     def __init__(self, found: Registry) -> None:
         self._found = found
         self._known: dict[str, _Network | None] = {}
 
     def of(self, cell: Cell, known: Facts) -> Workload | None:
-        """None where its network cannot be built or run, which its training will say."""
+        """The workload of a cell; None if its network cannot be built or run, which its run will report."""
         key = f"{cell.backbone.model_dump_json()} {known.shape} {known.classes}"
         if key not in self._known:
             try:
@@ -98,9 +98,9 @@ class Workloads:
 
 
 def _bytes(cell: Cell, known: Facts) -> float:
-    """That a training keeps for each current of one sample: those of a batch, or of a look, if it has more.
+    """Bytes that a run keeps per current of one sample: for a batch, or for a probe if that takes more.
 
-    On a CPU looks are not counted.
+    On a CPU, probes are not counted.
     """
     profile, batch = cell.profile, cell.recipe.batch_size
     if profile.device != "cuda":
@@ -109,7 +109,7 @@ def _bytes(cell: Cell, known: Facts) -> float:
     trained = batch * gpu_steps.bytes_per_current(profile, mode)
     if cell.measure.probe == "off":
         return trained
-    # A look is eager.
+    # Probes run eager.
     looked_at = min(SAMPLES, known.train_samples or SAMPLES)
     return max(trained, looked_at * gpu_steps.bytes_per_current(profile, "off"))
 
@@ -124,9 +124,9 @@ class _Network(NamedTuple):
 
 
 def _device() -> str:
-    """Where to pass through a network: on "meta" nothing is computed and nothing allocated.
+    """The device for the counting pass: "meta" computes and allocates nothing.
 
-    But for that torch loads its compiler, which takes longer than to compute a few networks.
+    However, for "meta" torch loads its compiler, which takes longer than computing a few networks.
     """
     return "meta" if "torch._dynamo" in sys.modules else "cpu"
 
@@ -149,13 +149,13 @@ def _look(cell: Cell, found: Registry, known: Facts) -> _Network:
 
 
 def compile_mode(cell: Cell, load: Workload | None, method: Method) -> CompileMode:
-    """What `compile = "auto"` means for this cell on this machine.
+    """The mode that `compile = "auto"` stands for, for this cell on this machine.
 
-    What makes one training shortest, compiling counted in: other seeds are not counted, so that more of
-    them change nothing.
+    It is the mode with the shortest run, including compilation. Other seeds do not count, so that more seeds
+    do not change the mode.
     """
     if method.surrogate.activation is not None or "compile" in method.breaks:
-        # Of the network without spikes eager steps are the faster ones.
+        # For a network without spikes, eager steps are faster.
         return "off"
     if load is None or compiler_missing(cell.profile.device):
         return "off"
@@ -167,13 +167,13 @@ def compile_mode(cell: Cell, load: Workload | None, method: Method) -> CompileMo
 
 
 def _on_gpu(mode: CompileMode, cell: Cell, load: Workload) -> float:
-    """Seconds of a training under this mode on a GPU that it has to itself, evaluation left out."""
+    """Seconds of a run in this mode on a GPU of its own, without evaluation."""
     each = gpu_steps.step(load, cell.profile, cell.timesteps, mode).beside(0)
     return gpu_steps.compile_seconds(load, mode) + load.steps * each
 
 
 def _lost(mode: CompileMode, cell: Cell, load: Workload) -> float:
-    """Seconds of a training under this mode, less those of an eager one."""
+    """Seconds of a run in this mode minus those of an eager one."""
     if mode == "off":
         return 0.0
     once, per_layer = COMPILING[mode]

@@ -1,4 +1,4 @@
-"""A curve in characters of a terminal: 2 x 4 dots a character, of Unicode's braille patterns."""
+"""Plot a curve in a terminal with Unicode braille patterns: 2 x 4 dots per character."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 
 
 def plot(values: Sequence[float | None], columns: int, rows: int) -> list[str]:
-    """Lines of text from the top, the first value at the left edge and the last at the right one.
+    """Lines of text from the top, with the first value at the left edge and the last at the right.
 
-    Values are joined by straight lines; None leaves a gap. The lowest value stands on the lowest dots
-    and the highest on the highest; where all are equal, in the middle. A single value is one dot.
+    Straight lines join the values; None leaves a gap. The lowest value is on the bottom row of dots and
+    the highest on the top row; if all are equal, they are in the middle. A single value is one dot.
     """
     known = [value for value in values if value is not None]
     cells = [[0] * columns for _ in range(rows)]
@@ -41,7 +41,7 @@ def plot(values: Sequence[float | None], columns: int, rows: int) -> list[str]:
 
 
 def _line(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]:
-    """The dots of a straight line, both ends among them."""
+    """The dots of a straight line, including both ends."""
     (x0, y0), (x1, y1) = start, end
     steps = max(abs(x1 - x0), abs(y1 - y0), 1)
     return [(round(x0 + (x1 - x0) * k / steps), round(y0 + (y1 - y0) * k / steps)) for k in range(steps + 1)]

@@ -1,4 +1,4 @@
-"""The packages that only reports and figures need: everything else works without them."""
+"""Packages that only reports and figures need; everything else works without them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from importlib import import_module
 from bench.errors import BenchError
 
 PACKAGES = {"jinja2": "jinja2", "altair": "altair", "vl_convert": "vl-convert-python"}
-"""What each module is installed as. Altair imports jinja2, so that stands before it."""
+"""Module to package name. Altair imports jinja2, so jinja2 comes first."""
 
 
 def need(what: str, modules: list[str]) -> None:
     """Import these modules of PACKAGES.
 
-    what: that needs them, for the message. Raises BenchError for the first that cannot be imported.
+    what: the feature that needs them, for the message. Raises BenchError for the first that fails to import.
     """
     for module in modules:
         try:
             import_module(module)
-        # A package that does not fit this Python may raise anything.
+        # A package that is incompatible with this Python can raise anything.
         except Exception as problem:
             raise BenchError(
                 f"{what} needs the package {PACKAGES[module]}, which cannot be imported "
@@ -30,9 +30,9 @@ def need(what: str, modules: list[str]) -> None:
 
 @contextmanager
 def fitting(what: str) -> Iterator[None]:
-    """Around work of vl-convert: BenchError where its release does not fit Altair's.
+    """Wrap calls of vl-convert. Raises BenchError if its release is incompatible with Altair's.
 
-    what: that needs it, for the message.
+    what: the feature that needs it, for the message.
     """
     try:
         yield
@@ -44,5 +44,5 @@ def fitting(what: str) -> Iterator[None]:
 
 
 def _first_line(problem: Exception) -> str:
-    """vl-convert appends the stack of its own code."""
+    """Only the first line: vl-convert appends its own stack trace."""
     return f"{type(problem).__name__}: {str(problem).strip().partition(chr(10))[0].strip()}"

@@ -1,4 +1,4 @@
-"""Writing a picture: the format follows the name's ending, and nothing half-written is left."""
+"""Write a figure: the file's extension sets the format, and writing is atomic."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ FORMATS = (".svg", ".png", ".pdf", ".html")
 
 
 def check(file: Path) -> None:
-    """Find what can be known to be wrong before anything is drawn, or a module that draws is imported.
+    """Check for errors before anything is drawn or a drawing module is imported.
 
-    Raises BenchError for another ending, a folder that does not exist, or a package that is missing.
+    Raises BenchError for an unknown extension, a folder that does not exist, or a missing package.
     """
     form = file.suffix.lower()
     if form not in FORMATS:
         raise BenchError(f"--figure {file}: the name must end in one of {', '.join(FORMATS)}")
     if not file.parent.is_dir():
         raise BenchError(f"--figure {file} cannot be written: there is no folder {file.parent}")
-    # A page draws in the browser.
+    # An HTML page draws in the browser, without vl-convert.
     need(f"--figure {file}", ["jinja2", "altair", *(["vl_convert"] if form != ".html" else [])])
 
 
 def save(draw: Callable[[], alt.TopLevelMixin], file: Path) -> None:
-    """Write what `draw` makes, an Altair chart; it is called only where `check` finds nothing wrong.
+    """Write the Altair chart that `draw` returns; `draw` is called only if `check` passes.
 
-    Raises BenchError for what `check` finds, or where the file cannot be written.
+    Raises BenchError if `check` does, or if the file cannot be written.
     """
     check(file)
     chart = draw()
     try:
-        # By way of a folder of its own: nothing half-written is left under the name.
+        # Draw in a temporary folder, so that no incomplete file has the final name.
         with tempfile.TemporaryDirectory() as folder:
             made = Path(folder) / f"figure{file.suffix.lower()}"
             with fitting(f"--figure {file}"):
@@ -51,7 +51,7 @@ def save(draw: Callable[[], alt.TopLevelMixin], file: Path) -> None:
 
 
 class _InScript(json.JSONEncoder):
-    """JSON that stands inside a script of a page: no text in it can end the script."""
+    """JSON to embed in a script of a page: no text in it can end the script."""
 
     def encode(self, o: Any) -> str:
         return super().encode(o).replace("<", "\\u003c")

@@ -1,4 +1,4 @@
-"""A heat map in characters of a terminal: colours where there are any, else numbers and shades."""
+"""A heat map in a terminal: in colour if the terminal has colours, otherwise with numbers or shades."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.text import Text
 from bench.show.layer_grids import Grids, Values
 from bench.show.show_numbers import plain, text
 
-# Of matplotlib's viridis: even steps for the eye, also without colour vision.
+# From matplotlib's viridis: perceptually uniform, also for colour-blind readers.
 VIRIDIS = [
     ColorTriplet(*bytes.fromhex(code))
     for code in ("440154", "472d7b", "3b528b", "2c728e", "21918c", "28ae80", "5ec962", "addc30", "fde725")
@@ -22,9 +22,9 @@ VIRIDIS = [
 SHADES = " ░▒▓█"
 MARKED = Style(color="#ffffff", bgcolor="#c00000", bold=True)
 NUMBER = 6
-"""Characters of a cell with a number: room for a sign and for -12.3."""
+"""Width of a cell with a number, in characters: room for a mark and for -12.3."""
 WIDEST = 4
-"""Of a cell without."""
+"""The largest width of a cell without a number."""
 LONGEST_NAME = 24
 BAR = 16
 
@@ -32,8 +32,8 @@ BAR = 16
 class HeatMap:
     """Layers from the input downwards, epochs across.
 
-    low, high: the values at the ends of the scale, what is outside has the colour of the end. form: how
-    a number is printed.
+    low, high: the values at the ends of the scale; values outside have the colour of the nearer end. form:
+    the format of a number.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class HeatMap:
 
     @property
     def with_numbers(self) -> int:
-        """The width that it takes to print every number."""
+        """The width needed to print every number."""
         return self.names + NUMBER * len(self.grids.columns)
 
     def lines(self, width: int, coloured: bool) -> list[Text]:
-        """Lines of text, none wider than `width` (from some 12 characters up)."""
+        """Lines of text, none wider than `width` (if that is about 12 characters or more)."""
         numbers = self.with_numbers <= width
         names, grids = self._fitted(width)
         room = max(2, width - names)
@@ -73,11 +73,11 @@ class HeatMap:
         return lines
 
     def per_column(self, width: int) -> int:
-        """The most epochs that share a column where the map is so wide."""
+        """The most epochs that share a column in a map of this width."""
         return self._fitted(width)[1].per_column
 
     def _fitted(self, width: int) -> tuple[int, Grids]:
-        """The width of the names, and the columns that there is room for beside them."""
+        """The width of the names, and the grids with as many columns as fit next to them."""
         if self.with_numbers <= width:
             return self.names, self.grids
         names = min(self.names, max(4, width // 3))
@@ -123,20 +123,20 @@ class HeatMap:
 
 
 def viridis(share: float) -> ColorTriplet:
-    """The colour at a share of the scale, in [0, 1]."""
+    """The colour at a position on the scale, in [0, 1]."""
     place = share * (len(VIRIDIS) - 1)
     below = min(int(place), len(VIRIDIS) - 2)
     return blend_rgb(VIRIDIS[below], VIRIDIS[below + 1], place - below)
 
 
 def luminance(colour: ColorTriplet) -> float:
-    """How bright a colour looks, in [0, 1], roughly."""
+    """The approximate perceived brightness of a colour, in [0, 1]."""
     red, green, blue = colour
     return (0.299 * red + 0.587 * green + 0.114 * blue) / 255
 
 
 def beside(left: Sequence[Text], right: Sequence[Text], gap: int) -> list[Text]:
-    """Two blocks of lines as one."""
+    """Two blocks of lines side by side."""
     width = max((line.cell_len for line in left), default=0) + gap
     height = max(len(left), len(right))
     joined = []
@@ -148,14 +148,14 @@ def beside(left: Sequence[Text], right: Sequence[Text], gap: int) -> list[Text]:
 
 
 def _named(name: str, width: int) -> str:
-    """A name in a column of a width; of a longer one the end, which tells layers apart."""
+    """A name padded to a width; a longer name is cut at the start, since its end tells layers apart."""
     while cell_len(name) > width - 1:
         name = "…" + name.removeprefix("…")[1:]
     return set_cell_size(name, width)
 
 
 def _axis(columns: Sequence[tuple[int, int]], cell: int, numbers: bool) -> str:
-    """Epochs below their columns, as many as there is room for; always the first and the last."""
+    """Epochs below their columns, as many as fit; always the first and the last."""
     first, last = columns[0][0], columns[-1][1]
     if numbers:
         return "".join(f"{'before' if epoch == 0 else epoch:>{cell}}" for epoch, _ in columns)

@@ -1,4 +1,4 @@
-"""The layers of one run against its epochs: two grids of numbers, and which cells are silent or dead."""
+"""Layers against epochs for one run: two grids of numbers, and which cells are silent or dead."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.records.run_columns import VANISHED, combined
 
 Row = dict[str, Any]
 Values = tuple[tuple[float | None, ...], ...]
-"""A row per layer from the input, a value per column; None where there is none."""
+"""A row per layer from the input, a value per column; None if it is unknown."""
 
 SILENT, DEAD, BOTH = "○", "×", "⊗"
 MEANING = {
@@ -20,17 +20,17 @@ MEANING = {
     DEAD: "dead: the gradient is exactly zero",
     BOTH: "silent and dead: no neuron fires, and the gradient is exactly zero",
 }
-"""Of the signs that a layer is marked with at one look."""
+"""The meaning of each sign that marks a layer at one probe."""
 
 
 @dataclass(frozen=True)
 class Grids:
-    """What the heat maps show. Columns are epochs, or several of them in one where there are many.
+    """The data of the heat maps. Each column is one epoch, or several if there are many.
 
-    layers: names from the input. columns: the first and last epoch of each, in epochs trained, 0 being
-    before training. available: mean over time steps of the available fraction. sizes: log10 of the
-    gradient's norm, over all time steps, relative to that of the last spiking layer at the same epoch.
-    marks: "" or a sign of MEANING for each cell; of several epochs in one, what any of them has.
+    layers: names from the input. columns: the first and last epoch of each, in epochs trained; 0 is before
+    training. available: mean over time steps of the available fraction. sizes: log10 of the gradient's norm,
+    over all time steps, relative to that of the last spiking layer at the same epoch. marks: "" or a sign of
+    MEANING for each cell; a column of several epochs has the marks of all of them.
     """
 
     layers: tuple[str, ...]
@@ -39,16 +39,16 @@ class Grids:
     sizes: Values
     marks: tuple[tuple[str, ...], ...]
     per_column: int = 1
-    """The most looks that one column stands for."""
+    """The most probes that share one column."""
 
     @property
     def signs(self) -> list[str]:
-        """Those that come up in it."""
+        """The signs that occur in the marks."""
         seen = {mark for line in self.marks for mark in line}
         return [sign for sign in MEANING if sign in seen]
 
     def fitted(self, width: int) -> Grids:
-        """The same in at most `width` columns, each the mean over its epochs."""
+        """The same grids in at most `width` columns, each the mean over its epochs."""
         groups = buckets(len(self.columns), width)
         return Grids(
             self.layers,
@@ -61,7 +61,10 @@ class Grids:
 
 
 def grids(rows: Sequence[Row]) -> Grids:
-    """The grids of a run's layers.parquet, sorted by epoch, layer and time step; a column per look."""
+    """The grids of a run's layers.parquet, with a column per probe.
+
+    rows: sorted by epoch, layer and time step.
+    """
     looks = {epoch: _look(list(of)) for epoch, of in groupby(rows, key=lambda row: int(row["epoch"]))}
     names = {int(row["layer"]): str(row["name"]) for row in rows}
     layers, epochs = sorted(names), sorted(looks)
@@ -78,10 +81,10 @@ def grids(rows: Sequence[Row]) -> Grids:
 
 
 def buckets(number: int, most: int) -> list[range]:
-    """0 .. number - 1 in at most `most` consecutive groups, of which the first and the last hold one each.
+    """0 .. number - 1 in at most `most` consecutive groups; the first and the last hold one number each.
 
-    As even as it goes between them. Takes at least 3 groups to put many into; with fewer, what is between
-    the first and the last is left out, and with one the first is.
+    The groups between them are as even as possible. If `most` is 2, the numbers between the first and the
+    last are left out; if it is 1, so is the first.
     """
     if number <= most:
         return [range(i, i + 1) for i in range(number)]
@@ -94,10 +97,10 @@ def buckets(number: int, most: int) -> list[range]:
 
 
 def size_scale(sizes: Values) -> tuple[int, int]:
-    """The decades that the colours of sizes span.
+    """The decades that the colours of gradient sizes span.
 
-    From where a gradient counts as vanished to ten times that of the last layer; further, in whole
-    decades, where there is more to show.
+    From the size at which a gradient counts as vanished to ten times that of the last layer; extended in
+    whole decades to include all sizes.
     """
     known = [size for line in sizes for size in line if size is not None]
     low, high = round(math.log10(VANISHED)), 1
@@ -106,7 +109,7 @@ def size_scale(sizes: Values) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class _Cell:
-    """One layer at one look; norm: of its gradient, over all time steps."""
+    """One layer at one probe; norm: of its gradient, over all time steps."""
 
     available: float | None
     norm: float | None
@@ -118,7 +121,7 @@ class _Cell:
 
 
 SIGN = {(False, False): "", (True, False): SILENT, (False, True): DEAD, (True, True): BOTH}
-"""Of a layer that is (silent, dead)."""
+"""The sign of a layer that is (silent, dead)."""
 
 
 def _look(rows: Sequence[Row]) -> dict[int, _Cell]:

@@ -1,4 +1,4 @@
-"""One run as a picture: curves above, the layers against the epochs below."""
+"""A figure of one run: curves above, layers against epochs below."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from bench.show.show_terminal import accuracy, title
 Panel = alt.LayerChart | alt.FacetChart
 
 WIDTH, CURVE_HEIGHT = 300, 130
-"""Of a panel, in pixels; two stand side by side, with their axes in some 800."""
+"""Size of a panel, in pixels; two side by side take about 800 with their axes."""
 MOST_COLUMNS = 60
 FEW_COLUMNS = 7
-"""Up to here there is room for the numbers."""
+"""The most columns whose cells have room for numbers."""
 INK, PALE, RED = "#222222", "#dddddd", "#d00000"
 MOST_TICKS = 12
 ROOM_FOR_SIGNS = 20
-"""Columns up to which every marked cell has room for its sign."""
+"""The most columns with which every marked cell has room for its sign."""
 SIGNS = {SILENT: "o", DEAD: "×", BOTH: "o×", "": ""}
-"""In a picture: what every font has."""
+"""Signs in a figure: characters that every font has."""
 LONGEST_TITLE, LONGEST_NOTE = 95, 125
-"""Characters of a line above the panels."""
+"""The most characters of a line above the panels."""
 
 
 def save(run: Run, file: Path) -> None:
-    """Write the picture of a run; the format follows the name's ending.
+    """Write the figure of a run; the file's extension sets the format.
 
-    Raises BenchError for another ending, where the file cannot be written, or where the run left
+    Raises BenchError for an unknown extension, if the file cannot be written, or if the run left
     nothing to draw.
     """
     if not run.epochs and not run.layers:
@@ -49,7 +49,7 @@ def save(run: Run, file: Path) -> None:
 
 
 def picture(run: Run) -> alt.ConcatChart:
-    """The chart, some 800 pixels wide."""
+    """The chart, about 800 pixels wide."""
     panels: list[Panel] = []
     notes = _folded(accuracy(run.record), LONGEST_NOTE)
     if run.epochs:
@@ -84,7 +84,7 @@ def picture(run: Run) -> alt.ConcatChart:
 
 
 def _curve(epochs: Sequence[dict[str, Any]], column: str, name: str, marked: float | None = None) -> Panel:
-    """marked: the epoch, from 0, that the weights of the test accuracy come from."""
+    """A curve. marked: the epoch, from 0, whose weights give the test accuracy."""
     values = [{"epoch": row["epoch"] + 1, "value": row[column]} for row in epochs]
     last = values[-1]["value"]
     x = alt.X(
@@ -164,19 +164,19 @@ def _epoch_axis(epochs: Sequence[int]) -> alt.Axis:
 
 
 def _value_axis(values: Sequence[dict[str, Any]]) -> alt.Axis:
-    """Of a flat curve one tick, with the digits that its number has: Vega gives it those of its step."""
+    """A flat curve gets one tick with the digits of its value: Vega would use the digits of the tick step."""
     known = {each["value"] for each in values if each["value"] is not None}
     flat = {"values": list(known), "format": ".4g"} if len(known) == 1 else {"tickCount": 5}
     return alt.Axis(**flat)
 
 
 def _column(found: Grids, i: int) -> int:
-    """The epoch that a column is called by: its last; the first column holds one alone."""
+    """The epoch that labels a column: its last one. The first column always holds a single epoch."""
     return found.columns[i][1]
 
 
 def _some(ticks: Sequence[int]) -> list[int]:
-    """Ticks that have room for their numbers, the first and the last among them."""
+    """Ticks that have room for their labels, including the first and the last."""
     if len(ticks) <= MOST_TICKS:
         return list(ticks)
     step = -(-(len(ticks) - 1) // (MOST_TICKS - 1))
@@ -185,7 +185,7 @@ def _some(ticks: Sequence[int]) -> list[int]:
 
 
 def _signs(marks: Sequence[str]) -> list[str]:
-    """The sign in each cell of a layer; of many columns, one for each row of equal ones, in its middle."""
+    """The sign in each cell of a layer; with many columns, one in the middle of each run of equal marks."""
     if len(marks) <= ROOM_FOR_SIGNS:
         return [SIGNS[mark] for mark in marks]
     signs: list[str] = []
@@ -196,10 +196,10 @@ def _signs(marks: Sequence[str]) -> list[str]:
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """Names of layers; a name that comes twice with its place."""
+    """Layer names; a repeated name gets its position."""
     return [name if names.count(name) == 1 else f"{name} ({i})" for i, name in enumerate(names)]
 
 
 def _folded(said: str, width: int) -> list[str]:
-    """Lines of a title: Vega does not fold them."""
+    """The lines of a title, since Vega does not wrap titles."""
     return wrap(said, width)

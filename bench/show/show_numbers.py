@@ -1,4 +1,4 @@
-"""The numbers of one run, each under words that say what it is."""
+"""The numbers of one run, with labels."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from bench.show.layer_grids import buckets
 
 NONE = "–"
-"""For what is not there."""
+"""Placeholder for a missing value."""
 MOST_STEPS = 6
 
 Metrics = Mapping[str, Any]
 
 
 def gradient_lines(metrics: Metrics) -> list[tuple[str, str, str]]:
-    """(what, after training, before it); empty where nothing of it was measured."""
+    """(what, after training, before it); empty if none of it was measured."""
 
     def pair(what: str, name: str, form: str) -> tuple[str, str, str]:
         return what, text(metrics.get(name), form), text(metrics.get(f"{name}_before"), form)
@@ -73,7 +73,7 @@ def other_lines(metrics: Metrics, timesteps: int) -> list[tuple[str, str]]:
 
 
 def anytime(accuracies: list[float | None] | None) -> str:
-    """`1: 95.83, 2: 97.22`, in percent; of many steps the first, the last and some between."""
+    """`1: 95.83, 2: 97.22`, in percent; for many steps, the first, the last and some between."""
     if not accuracies:
         return NONE
     shown = [of[-1] for of in buckets(len(accuracies), MOST_STEPS)]
@@ -81,9 +81,9 @@ def anytime(accuracies: list[float | None] | None) -> str:
 
 
 def onset(metrics: Metrics) -> str:
-    """When the gradient of a layer first was below 1/1000 of the last one's."""
+    """When the gradient of a layer first fell below 1/1000 of the last layer's."""
     if "vanish_onset_epoch" not in metrics or metrics.get("dead_layers") is None:
-        # Nobody looked; None in a look is never.
+        # There was no probe; with a probe, None means never.
         return NONE
     epoch = metrics["vanish_onset_epoch"]
     if epoch is None:
@@ -92,18 +92,18 @@ def onset(metrics: Metrics) -> str:
 
 
 def text(value: Any, form: str, unit: str = "") -> str:
-    """A number for people."""
+    """A formatted number."""
     if value is None or not math.isfinite(value):
         return NONE
     shown = format(value, form)
     if not any(digit in shown for digit in "123456789"):
-        # What is rounded to 0 has no sign.
+        # A number that rounds to 0 has no minus sign.
         shown = shown.replace("-", "+" if "+" in form else "")
     return f"{shown.removesuffix('%')} %" if form.endswith("%") else f"{shown}{unit}"
 
 
 def plain(anything: object) -> str:
-    """Text on one line, without what would move the cursor."""
+    """Text on one line, without characters that would move the cursor."""
     return "".join(c if c.isprintable() else " " for c in str(anything))
 
 

@@ -1,6 +1,6 @@
-"""How one run looks on a terminal: header, curves, the layers against the epochs, numbers.
+"""One run on a terminal: header, curves, layers against epochs, and numbers.
 
-The numbers of epochs here count what has been trained: 0 is before training, 1 after the first epoch.
+Epochs are counted as trained: 0 is before training, 1 after the first epoch.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from bench.show.show_numbers import gradient_lines, other_lines, plain, text
 from bench.show.terminal import table_width
 
 WIDEST = 120
-"""Columns that the display takes, however wide the terminal is."""
+"""The most columns that the display uses, however wide the terminal is."""
 SIDE_BY_SIDE = 100
 GAP = 4
 PLOT_ROWS = 6
 TRACEBACK_LINES = 8
 ACCURACY = "test %"
 FOLDED = ("variant", "dataset", "backbone")
-"""Columns of the list of runs that a narrow terminal folds."""
+"""Columns of the list of runs that wrap on a narrow terminal."""
 
 
 def show(run: Run, console: Console) -> None:
-    """Print what there is to know of a run."""
+    """Print everything that is known about a run."""
     width = min(console.width, WIDEST)
     blocks = [_header(run, width)]
     if run.epochs:
@@ -56,7 +56,7 @@ def show(run: Run, console: Console) -> None:
 
 
 def show_list(found: Sequence[Found], console: Console) -> None:
-    """Print runs to choose from; where there is little room, what they share stands once above them."""
+    """Print runs to choose from; if there is little room, values that they share are printed once above."""
     texts = [_list_texts(each) for each in found]
     columns = list(texts[0])
     if table_width([[name, *(line[name] for line in texts)] for name in columns]) > console.width:
@@ -78,7 +78,7 @@ def show_list(found: Sequence[Found], console: Console) -> None:
 
 
 def _list_texts(found: Found) -> dict[str, str]:
-    """What stands in each column of the list of runs."""
+    """The text of each column of the list of runs."""
     heads = {"timesteps": "T", "test_accuracy": ACCURACY}
     texts = {heads.get(name, name): value for name, value in found.summary().items()}
     texts[ACCURACY] = text(texts[ACCURACY], ".2f")
@@ -96,7 +96,7 @@ def title(record: dict[str, Any]) -> str:
 
 
 def accuracy(record: dict[str, Any]) -> str:
-    """The test accuracy of a run, and which weights have it."""
+    """The test accuracy of a run, and the weights that it belongs to."""
     metrics, epochs = record["metrics"], record["cell"]["recipe"]["epochs"]
     if metrics.get("test_accuracy") is None:
         return "no test accuracy"
@@ -157,7 +157,7 @@ def _curves(epochs: Sequence[dict[str, Any]], width: int) -> list[Text]:
 
 
 def _curve(name: str, values: Sequence[float | None], width: int, form: str) -> list[Text]:
-    """A curve with its extremes at the left and epochs below; every line is as wide as the widest."""
+    """A curve with its extremes at the left and epochs below; all lines are padded to the same width."""
     known = [value for value in values if value is not None]
     high, low = text(max(known, default=None), form), text(min(known, default=None), form)
     labels = max(len(high), len(low))
@@ -206,7 +206,7 @@ def _layers(found: Grids, width: int, coloured: bool) -> list[Text]:
 
 
 def _two(left: list[Text], right: list[Text], half: int) -> list[Text]:
-    """Two maps side by side: their rows in line, whichever has the longer title."""
+    """Two maps side by side, with aligned rows even if one has a longer title."""
     above = [next(i for i, line in enumerate(lines) if line.style != "bold") for lines in (left, right)]
     for lines, has in zip((left, right), above, strict=True):
         lines[has:has] = [Text()] * (max(above) - has)
@@ -249,10 +249,10 @@ def _numbers(run: Run, console: Console, width: int) -> None:
 
 
 def _coloured(console: Console) -> bool:
-    """Whether there are colours enough for a scale: of 16 no two terminals show the same."""
+    """Whether there are enough colours for a scale: the basic 16 differ between terminals."""
     return not console.no_color and console.color_system in ("256", "truecolor")
 
 
 def _folded(said: str, width: int, style: str = "") -> list[Text]:
-    """A sentence in lines that fit."""
+    """A sentence, wrapped to the width."""
     return [Text(part, style) for part in wrap(plain(said), width)]

@@ -1,4 +1,4 @@
-"""What all commands share: where text goes, and the options that several of them have."""
+"""Shared by all commands: output to the terminal, and common options."""
 
 from __future__ import annotations
 
@@ -28,38 +28,38 @@ Plugins = Annotated[
     typer.Option("--plugin", help="A Python file, or a folder of them; repeatable."),
 ]
 STOPPED_BY_USER = 130
-"""What typer makes of Ctrl-C, as shells do."""
+"""The exit code of typer, and of shells, after Ctrl-C."""
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Stdout, or stderr, for text; wide where it is no terminal."""
+    """A console for text on stdout or stderr; wide if that is not a terminal."""
     from rich.console import Console
 
     found = Console(stderr=stderr)
-    # Off a terminal nobody sees an edge: a row must not be folded at 80 characters.
+    # Output to a file or pipe has no edge: rows must not wrap at 80 characters.
     return found if found.is_terminal else Console(stderr=stderr, width=200)
 
 
 def warn_broken(to: Console, found: Registry) -> None:
-    """A line for each plugin that could not be imported."""
+    """Print a line for each plugin that could not be imported."""
     for broken in found.broken:
         say(to, f"warning: plugin {broken.source} could not be imported: {broken.error}")
 
 
 def say(to: Console, text: str) -> None:
-    """The text as it is, never cut into lines."""
+    """Print the text as it is, without wrapping."""
     to.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_json(content: Any) -> None:
-    """To stdout."""
+    """Print JSON to stdout."""
     sys.stdout.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def names_in(text: str, option: str = "") -> list[str]:
-    """The names in a text that separates them by commas, each once.
+    """The names in a comma-separated text, without duplicates.
 
-    option: what the text was given as, for the message. Raises BenchError if there is none.
+    option: the option that the text was given for, for the message. Raises BenchError if there are no names.
     """
     names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     if not names:
@@ -68,5 +68,5 @@ def names_in(text: str, option: str = "") -> list[str]:
 
 
 def table_width(columns: Sequence[Sequence[str]]) -> int:
-    """Of a table without borders, two spaces between columns."""
+    """The width of a table without borders, with two spaces between columns."""
     return sum(max(map(len, column)) + 2 for column in columns) - 2

@@ -1,4 +1,4 @@
-"""A table on the terminal: where it is too wide its columns stand in several blocks, and nothing is cut."""
+"""A table on the terminal: if it is too wide, its columns are split into blocks, and nothing is cut."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.text import Text
 GAP = 2
 """Spaces between columns."""
 LONG = 24
-"""A text longer than this may be folded."""
+"""A text longer than this can be wrapped."""
 
 
 def print_table(
@@ -23,11 +23,11 @@ def print_table(
     title: str = "",
     styles: Sequence[str | None] = (),
 ) -> None:
-    """Print a table and an empty line; nothing where there are no lines.
+    """Print a table and an empty line; print nothing if there are no lines.
 
-    lines: texts, one under each of the heads. words: heads of columns that are not numbers. styles: of
-    the lines. The column "method", or else the first, says what a line is: every block has it, and where
-    even it and one other have no room side by side, it is folded.
+    lines: texts, one for each of the heads. words: heads of text columns. styles: one per line. The column
+    "method", or the first column if there is none, identifies a line: every block repeats it, and it is
+    wrapped if it does not fit next to even one other column.
     """
     if not lines:
         return
@@ -55,7 +55,7 @@ def print_table(
 
 
 def _blocks(widths: Sequence[int], first: int, room: int) -> list[list[int]]:
-    """The columns of each block, in their order; as many as there is room for, beside the first."""
+    """The columns of each block, in their order; as many as fit next to the first."""
     if sum(widths) + GAP * (len(widths) - 1) <= room:
         return [list(range(len(widths)))]
     blocks: list[list[int]] = []
@@ -68,18 +68,18 @@ def _blocks(widths: Sequence[int], first: int, room: int) -> list[list[int]]:
             left = room - widths[first]
         blocks[-1].append(i)
         left -= width + GAP
-    # What stood before the names, as a rank does, stands before them here too.
+    # Columns left of the names, such as a rank, stay left of them.
     return [sorted(block) for block in blocks]
 
 
 def _fixed(widths: Sequence[int], block: Sequence[int], i: int, first: int, room: int) -> int:
-    """The width of column i in its block: what it needs, and of the names what the others leave."""
+    """The width of column i in its block: what it needs; the names get at most what the others leave."""
     others = sum(widths[j] + GAP for j in block if j != first)
     return max(1, min(widths[i], room - others if i == first else room))
 
 
 def _width(head: str, cells: Sequence[str]) -> int:
-    """That a column needs: heads are folded between words, and so are long texts."""
+    """The width that a column needs: heads and long texts wrap between words."""
     longest = max(map(len, cells))
     folded = (
         longest if longest <= LONG else max(LONG, *(len(word) for cell in cells for word in cell.split()))

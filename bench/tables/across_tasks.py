@@ -1,8 +1,8 @@
-"""Statistics over several tasks: few runs a task, accuracies of different difficulty.
+"""Statistics over several tasks that have few runs each and differ in difficulty.
 
-The runs of a method are a sequence of 1-D float arrays, one a task, one value a run; tasks may have
-different numbers of runs. Random draws are numpy's legacy generator's, whose numbers never change, so that
-the same runs give the same interval on any machine.
+The runs of a method are a sequence of 1-D float arrays, one array per task and one value per run; tasks can
+have different numbers of runs. Random numbers come from numpy's legacy generator, which is frozen, so the
+same runs give the same interval on any machine.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bench.tables.statistics import LEVEL, Interval, Values
 
 RESAMPLES = 1000
 FEWEST_TASKS = 5
-"""Below, a critical difference says nothing: it counts tasks, not seeds."""
+"""With fewer tasks, a critical difference says nothing: it counts tasks, not seeds."""
 Runs = Sequence[Values]
 
 
@@ -35,8 +35,8 @@ class Critical(NamedTuple):
     """Friedman's test and Nemenyi's critical difference of average ranks.
 
     ranks: average rank of each method, 1 is best. difference: two methods whose ranks differ by less
-    cannot be told apart. p: of Friedman's test that all methods are alike. groups: the largest sets of
-    methods, as positions, of which no two can be told apart; of two or more.
+    cannot be told apart. p: of Friedman's test, with the null hypothesis that all methods are alike.
+    groups: the largest sets of two or more methods, as positions, in which no two can be told apart.
     """
 
     ranks: list[float]
@@ -48,7 +48,7 @@ class Critical(NamedTuple):
 def interquartile_mean(runs: Runs) -> Estimate:
     """The mean of the middle half of all runs of all tasks, with its stratified bootstrap interval.
 
-    Runs are drawn anew within each task. NaN without runs; where no task has two runs, no interval.
+    Runs are resampled within each task. NaN without runs; no interval if no task has two runs.
 
     Source: Agarwal et al. (2021), "Deep RL at the edge of the statistical precipice", section 4.
     """
@@ -66,8 +66,8 @@ def interquartile_mean(runs: Runs) -> Estimate:
 def probability_of_improvement(runs: Runs, other: Runs) -> Estimate:
     """The chance that a run is better than one of `other` on the same task, mean over tasks; ties count half.
 
-    0.5 means that neither is better. Task by task in the same order; a task without runs of both is
-    left out. The interval is a stratified bootstrap's.
+    0.5 means that neither is better. Both arguments list the tasks in the same order; a task without runs
+    of both is left out. The interval comes from a stratified bootstrap.
 
     Source: Agarwal et al. (2021), section 4.3; Mann and Whitney (1947), Ann. Math. Stat. 18.
     """
@@ -84,7 +84,7 @@ def probability_of_improvement(runs: Runs, other: Runs) -> Estimate:
 
 
 def performance_profile(runs: Runs, levels: Sequence[float]) -> list[float]:
-    """For each level, the share of all runs of all tasks that are at least so good.
+    """For each level, the share of all runs of all tasks that reach it.
 
     Source: Dolan and Moré (2002), Math. Program. 91; Agarwal et al. (2021), section 4.2.
     """
@@ -95,7 +95,7 @@ def performance_profile(runs: Runs, levels: Sequence[float]) -> list[float]:
 def average_ranks(scores: NDArray[np.float64]) -> list[float]:
     """The mean over tasks of each method's rank; scores: [tasks, methods], more is better.
 
-    1 is best; equal scores share the mean of their ranks, as Friedman's test has it.
+    1 is best; equal scores share the mean of their ranks, as in Friedman's test.
     """
     ranks = [_ranked(task) for task in -np.asarray(scores, float)]
     return [float(rank) for rank in np.mean(ranks, axis=0)]
@@ -104,7 +104,7 @@ def average_ranks(scores: NDArray[np.float64]) -> list[float]:
 def critical_difference(scores: NDArray[np.float64]) -> Critical | None:
     """Nemenyi's test of all methods with all others; scores: [tasks, methods], more is better.
 
-    None below FEWEST_TASKS tasks or three methods, of which nothing can be said.
+    None with fewer than FEWEST_TASKS tasks or three methods: they are too few for the test.
 
     Source: Demšar (2006), "Statistical comparisons of classifiers over multiple data sets", JMLR 7,
     section 3.2.2.
@@ -124,13 +124,13 @@ def critical_difference(scores: NDArray[np.float64]) -> Critical | None:
     difference = quantile * math.sqrt(methods * (methods + 1) / (6 * tasks))
     p = float(friedmanchisquare(*scores.T).pvalue)
     if not p <= 1 - LEVEL:
-        # Nemenyi's test is made only where Friedman's has found that not all are alike.
+        # Nemenyi's test applies only if Friedman's test finds that not all methods are alike.
         alike = np.ones_like(alike)
     return Critical(ranks, difference, p, _groups(ranks, alike))
 
 
 def _groups(ranks: Sequence[float], alike: NDArray[np.bool_]) -> list[list[int]]:
-    """By rank, the largest runs of neighbours whose ends cannot be told apart."""
+    """The largest groups of methods with neighbouring ranks whose ends cannot be told apart."""
     order = sorted(range(len(ranks)), key=lambda method: ranks[method])
     found: list[list[int]] = []
     for start, first in enumerate(order):
@@ -142,21 +142,21 @@ def _groups(ranks: Sequence[float], alike: NDArray[np.bool_]) -> list[list[int]]
 
 
 def _ends(found: NDArray[np.float64]) -> Interval:
-    """The percentiles of a statistic of resampled runs."""
+    """The ends of the percentile interval of a statistic over resampled runs."""
     low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(low), float(high))
 
 
 @lru_cache(maxsize=8)
 def _draws(sizes: tuple[tuple[int, ...], ...]) -> list[list[NDArray[np.intp]]]:
-    """Places of runs in tasks of these sizes, [RESAMPLES, size] each; the same for all methods of a suite."""
+    """Resampled positions in tasks of these sizes, [RESAMPLES, size] each; the same for all methods."""
     random = np.random.RandomState(0)
     return [[random.randint(size, size=(RESAMPLES, size)) for size in of] for of in sizes]
 
 
 @lru_cache(maxsize=8)
 def _weights(sizes: tuple[tuple[int, ...], ...]) -> list[list[NDArray[np.float64]]]:
-    """How often each run is drawn, as a share of the draws: [RESAMPLES, size] each."""
+    """The share of the draws that fall on each run: [RESAMPLES, size] each."""
     return [[_shares(places) for places in of] for of in _draws(sizes)]
 
 
@@ -168,17 +168,17 @@ def _shares(places: NDArray[np.intp]) -> NDArray[np.float64]:
 
 
 def _middle(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of each row the mean without the lowest and the highest quarter: [B, N] to [B]."""
+    """The mean of each row without its lowest and its highest quarter: [B, N] to [B]."""
     size = values.shape[1]
     cut = size // 4
-    # Which are in the middle, in any order: to sort them takes three times as long.
+    # The middle values can be in any order: sorting takes three times as long.
     apart = np.partition(values, (cut, size - cut - 1), axis=1)
     found: NDArray[np.float64] = apart[:, cut : size - cut].mean(axis=1)
     return found
 
 
 def _ranked(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1 for the lowest; equal ones share the mean of their ranks."""
+    """Ranks from 1 for the lowest value; equal values share the mean of their ranks."""
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     shared: NDArray[np.float64] = last - (counts - 1) / 2

@@ -1,13 +1,13 @@
-"""Every pair of rows of a task, compared together: who is told from whom, and by what interval.
+"""Compare all pairs of rows of a task together: which rows differ, and the interval of each difference.
 
-Each row has one score a seed, and all rows have the same seeds. With three to five seeds a pair alone knows
-too little of its own variance, but the pairs of a task inform each other: their variances are drawn toward a
-common one, by as much as they resemble each other (Smyth 2004, "Linear models and empirical Bayes methods",
-Stat. Appl. Genet. Mol. Biol. 3, sections 3 and 6.2). All pairs are adjusted for, by Bonferroni, since
+Each row has one score per seed, and all rows have the same seeds. Three to five seeds are too few to estimate
+the variance of one pair, but the pairs of a task inform each other: their variances shrink toward a common
+one, the more alike they are, the more (Smyth 2004, "Linear models and empirical Bayes methods",
+Stat. Appl. Genet. Mol. Biol. 3, sections 3 and 6.2). The Bonferroni correction covers all pairs, since
 the best of a task is chosen by the same scores. One family of intervals decides everything: verdicts, ranks,
-p and equivalence. What it assumes, and how often it errs in simulations: docs/tables.md.
+p and equivalence. docs/tables.md lists the assumptions and the error rates in simulations.
 
-Shapes: k rows, n seeds, and before them any number of tables ("...") that are compared one by one.
+Shapes: k rows, n seeds, and leading dimensions ("...") for any number of tables, each compared on its own.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from bench.tables.statistics import LEVEL, Values
 Matrix = NDArray[np.float64]
 
 FEWEST = 3
-"""Seeds below which nothing is told apart."""
+"""With fewer seeds, no two rows are told apart."""
 MARGIN = 1.0
-"""In the unit of the scores: rows that differ by less are practically equal."""
+"""Rows that differ by less, in the unit of the scores, are practically equal."""
 TRUSTED = 1 / 3
-"""The most of the degrees of freedom of a whole task, (k - 1)(n - 1), that one variance may have.
+"""The largest share of a task's degrees of freedom, (k - 1)(n - 1), that one variance can have.
 
-The prior's own degrees are estimated from few variances: with all of them the level is not held.
+The prior's degrees of freedom are estimated from few variances: using all of them breaks the level.
 """
 BORROWED = 2.0
-"""The most degrees of freedom that one variance may borrow, as a multiple of its own.
+"""The most degrees of freedom that one variance can borrow, as a multiple of its own.
 
-A row whose scores vary much more than all others' looks like them in some tables of three seeds. Whoever
-borrows more calls it worse, or the best, in too many of these.
+With three seeds, a row whose scores vary much more than all others sometimes looks as stable as they do. With
+more borrowing, such a row is called worse, or the best, too often.
 """
 MOST_SEEDS = 1000
-"""Where the search for a number of seeds ends."""
+"""The largest number of seeds that the search tries."""
 ROUNDING = 1e-9
-"""Of the scores: smaller differences are rounding, not measurement."""
+"""Differences below this fraction of the scores are rounding, not measurement."""
 
 
 @dataclass(frozen=True)
@@ -54,25 +54,25 @@ class AllPairs:
 
     @property
     def pairs(self) -> int:
-        """How many comparisons there are in a table."""
+        """The number of comparisons in a table."""
         k = int(self.scores.shape[-2])
         return k * (k - 1) // 2
 
     @property
     def judged(self) -> bool:
-        """Whether there is anything to tell apart, and enough seeds for it."""
+        """Whether there are two or more rows, and enough seeds to compare them."""
         k, n = self.scores.shape[-2:]
         return bool(k > 1 and n >= FEWEST)
 
     @cached_property
     def _rounding(self) -> Matrix:
-        """Differences up to it are none, [..., 1, 1]."""
+        """Differences up to this size count as zero, [..., 1, 1]."""
         found: Matrix = ROUNDING * np.abs(self.scores).max(axis=(-2, -1), initial=1.0, keepdims=True)
         return found
 
     @cached_property
     def differences(self) -> Matrix:
-        """Mean of row i less mean of row j, [..., k, k]."""
+        """Mean of row i minus mean of row j, [..., k, k]."""
         means = self.scores.mean(axis=-1)
         found = means[..., :, None] - means[..., None, :]
         return np.where(np.abs(found) <= self._rounding, 0.0, found)
@@ -86,7 +86,7 @@ class AllPairs:
             variances[..., i, :] = (self.scores[..., i : i + 1, :] - self.scores).var(axis=-1, ddof=1)
         variances[variances <= self._rounding**2] = 0.0
         own = n - 1
-        # Of all pairs k / 2 at most are independent of each other.
+        # At most k / 2 pairs are independent of each other.
         degrees, common = prior(_above_diagonal(variances), own, k // 2)
         most = own * min(TRUSTED * (k - 1) - 1, BORROWED)
         degrees = np.minimum(degrees, max(most, 0.0))[..., None, None]
@@ -96,7 +96,7 @@ class AllPairs:
 
     @cached_property
     def halves(self) -> Matrix:
-        """Half the width of each interval [..., k, k]; NaN where nothing says how much it varies."""
+        """Half the width of each interval [..., k, k]; NaN where the variance is unknown."""
         variances, degrees, _ = self._moderated
         n = self.scores.shape[-1]
         limit = stdtrit(degrees, 1 - (1 - LEVEL) / (2 * max(self.pairs, 1)))
@@ -105,7 +105,7 @@ class AllPairs:
 
     @cached_property
     def p(self) -> Matrix:
-        """Two-sided p of each pair, adjusted for all of them; 1 where two rows are equal seed by seed."""
+        """Two-sided p of each pair, adjusted for all pairs; 1 where two rows are equal seed by seed."""
         variances, degrees, _ = self._moderated
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.abs(self.differences) / np.sqrt(variances / self.scores.shape[-1])
@@ -115,34 +115,34 @@ class AllPairs:
 
     @cached_property
     def better(self) -> NDArray[np.bool_]:
-        """Whether row i is better than row j beyond its interval, [..., k, k]."""
+        """Whether row i is better than row j and their interval excludes zero, [..., k, k]."""
         return self.differences > np.where(np.isnan(self.halves), math.inf, self.halves)
 
     @property
     def equivalent(self) -> NDArray[np.bool_]:
-        """Whether the interval of i less j lies within the margin, [..., k, k]: two one-sided tests."""
+        """Whether the interval of i minus j lies within the margin, [..., k, k]: two one-sided tests."""
         return np.abs(self.differences) + np.where(np.isnan(self.halves), math.inf, self.halves) <= MARGIN
 
     @property
     def bests(self) -> NDArray[np.intp]:
-        """The row with the highest mean of each table, [...]; the first of equal ones."""
+        """The row with the highest mean in each table, [...]; the first if several are equal."""
         found: NDArray[np.intp] = self.differences[..., 0].argmax(axis=-1)
         return found
 
     @property
     def best(self) -> int:
-        """The row with the highest mean, of one table."""
+        """The row with the highest mean, for a single table."""
         return int(self.bests)
 
     def of_bests(self, found: NDArray[Any]) -> NDArray[Any]:
-        """The row of each table's best in something that there is of every pair: [..., k, k] to [..., k]."""
+        """From a matrix over pairs, the row that belongs to each table's best: [..., k, k] to [..., k]."""
         return np.take_along_axis(found, self.bests[..., None, None], axis=-2)[..., 0, :]
 
     @property
     def rank_ranges(self) -> list[tuple[int, int]]:
-        """The lowest and highest rank of each row of one table: as many are better, and as many are worse.
+        """The lowest and highest possible rank of each row of one table, from the rows above and below it.
 
-        1 is open to each that cannot be told from the best, also where a third row, whose scores vary less,
+        A row that cannot be told from the best can have rank 1, even if a third row, whose scores vary less,
         is better than it.
         """
         better = self.better
@@ -151,10 +151,10 @@ class AllPairs:
         return [*zip(lows.tolist(), highs.tolist(), strict=True)]
 
     def detectable(self, seeds: int | None = None, power: float = 0.8) -> float:
-        """The true difference that the design of one table finds with this power, for the median pair.
+        """The true difference that the design of one table detects with this power, for the median pair.
 
-        seeds: as if there were so many, of the same spread. NaN where no pair varies. The other side of the
-        test is left out: Cohen (1988), "Statistical Power Analysis for the Behavioral Sciences", chapter 2.
+        seeds: a hypothetical number of seeds with the same spread. NaN if no pair varies. Ignores the other
+        side of the test: Cohen (1988), "Statistical Power Analysis for the Behavioral Sciences", chapter 2.
         """
         variances, _, of_prior = self._moderated
         k, n = self.scores.shape
@@ -167,7 +167,7 @@ class AllPairs:
         return float(nctdtrinc(degrees, 1 - power, limit)) * math.sqrt(spread / n)
 
     def seeds_for(self, difference: float, power: float = 0.8) -> int | None:
-        """How many seeds would show such a true difference; None where no number up to MOST_SEEDS would."""
+        """The number of seeds that would show this true difference; None if MOST_SEEDS are too few."""
         low, high = FEWEST, MOST_SEEDS
         if not self.detectable(high, power) <= difference:
             return None
@@ -189,10 +189,10 @@ def _above_diagonal(of: Matrix) -> Matrix:
 def prior(variances: Matrix, degrees: int, independent: int) -> tuple[Values, Values]:
     """Degrees of freedom and location of the distribution that these variances come from: both [...].
 
-    variances [..., pairs]: each estimated with so many degrees of freedom; so many of them are independent.
-    Infinity where they differ by no more than chance; (0, 0) where fewer than two are independent, or above
-    0. Those of exactly 0, as of accuracies that a small test set rounds, stand for the smallest of the
-    others: they have no logarithm.
+    variances [..., pairs]: each estimated with `degrees` degrees of freedom; `independent` of them are
+    independent. Infinite degrees of freedom where they differ by no more than chance; (0, 0) where fewer
+    than two are independent, or above 0. A variance of exactly 0, as from accuracies that a small test set
+    rounds, has no logarithm and counts as the smallest of the others.
 
     Source: Smyth (2004), section 6.2: moments of the logarithm.
     """
@@ -211,7 +211,7 @@ def prior(variances: Matrix, degrees: int, independent: int) -> tuple[Values, Va
 
 
 def _inverse_trigamma(values: Values) -> Values:
-    """Newton's method on 1 / trigamma, which is nearly straight: Smyth (2004), appendix."""
+    """Newton's method on 1 / trigamma, which is nearly linear: Smyth (2004), appendix."""
     x = 0.5 + 1 / values
     for _ in range(50):
         here = polygamma(1, x)

@@ -1,4 +1,4 @@
-"""What the columns of all tables share: the key, types, and how a value stands on disk."""
+"""Definitions shared by all tables: the key, the column types, and how values are written to disk."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _POINTS = (*ACCURACIES, *OF_IMAGES, *DELTAS, *TO_BEST, "detectable", *PAIRS)
 DECIMALS = dict.fromkeys((*_POINTS, *RUN_ACCURACIES, *ANYTIME, *OVERALL, *PUBLISHED), 4) | dict.fromkeys(
     P_VALUES, 6
 )
-"""Digits after the point on disk. Other numbers have six digits that count, or one after the point."""
+"""Digits after the point on disk. Other numbers have six significant digits, or one after the point."""
 WHOLE = (
     "timesteps",
     "seed",
@@ -60,12 +60,12 @@ TEXTS = (
 
 
 def named(names: Sequence[str], values: Iterable[Any]) -> Line:
-    """A line of a table, or a part of one."""
+    """A line of a table, or part of a line."""
     return dict(zip(names, values, strict=True))
 
 
 def frame(lines: list[Line], columns: Sequence[str]) -> pd.DataFrame:
-    """The table of these lines; what a line lacks is unknown."""
+    """The table of these lines; a value that a line lacks is unknown."""
     types = {
         name: "Int64" if name in WHOLE else float for name in columns if name in WHOLE or name not in TEXTS
     }
@@ -78,24 +78,24 @@ def csv(table: pd.DataFrame) -> str:
 
 
 def printed(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as it stands on disk: every value as one line of text, what is unknown as ""."""
+    """The table as written to disk: every value as one line of text, unknown values as ""."""
     texts = {str(name): _texts(str(name), table[name]) for name in table.columns}
     return pd.DataFrame(texts, dtype=object)
 
 
 def _texts(column: str, values: pd.Series[Any]) -> list[str]:
-    # Whether a value is known is asked of a whole column at a time, which is what takes long.
+    # Check a whole column for unknown values at once: one by one this is slow.
     write, known = _writer(column), values.notna().tolist()
     return [write(value) if there else "" for value, there in zip(values.tolist(), known, strict=True)]
 
 
 def text(column: str, value: Any) -> str:
-    """A value of a column as it stands on disk; "" where it is unknown."""
+    """A value of a column as written to disk; "" if it is unknown."""
     return "" if pd.isna(value) else _writer(column)(value)
 
 
 def _writer(column: str) -> Callable[[Any], str]:
-    """How the known values of a column are written."""
+    """The function that formats the known values of a column."""
     if column in WHOLE:
         return lambda value: str(int(value))
     if column in DECIMALS:
@@ -108,4 +108,4 @@ def _writer(column: str) -> Callable[[Any], str]:
 
 
 LARGE = 1e5
-"""From here on a number is printed with all digits before the point."""
+"""From this size on, a number is printed with all digits before the point."""

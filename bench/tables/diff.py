@@ -1,4 +1,4 @@
-"""Two accuracy tables side by side: what moved, and whether by more than noise."""
+"""Compare two accuracy tables: which values moved, and whether by more than noise."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from bench.tables.statistics import LEVEL, Summary, Welch, holm, welch
 
 Verdict = Literal["identical", "within noise", "beyond noise", "not judged", "incomparable"]
 NEEDED = (*KEY, *DECLARED, "rank", *COUNTS, *ACCURACIES)
-"""Of an accuracy table: tables of earlier versions have these too."""
+"""The columns that an accuracy table must have; tables of earlier versions have them too."""
 MOST_NAMED = 8
-"""Rows that a sentence names before it counts the rest."""
+"""The most rows that a sentence names; it counts the rest."""
 
 
 @dataclass(frozen=True)
 class Row:
     """One key in one table; accuracies in percent, NaN where empty.
 
-    shown: its counts and accuracies as printed, by which two rows are identical. declared: kind, changes
+    shown: its counts and accuracies as printed; two rows are identical if these are. declared: kind, changes
     and fidelity of its method. rank: as printed.
     """
 
@@ -37,7 +37,7 @@ class Row:
     rank: str
 
     def __str__(self) -> str:
-        """`98.10 ± 0.30`, as far as it is known."""
+        """`98.10 ± 0.30`, without the parts that are unknown."""
         if math.isnan(self.summary.mean):
             return "no ok run"
         return f"{self.summary.mean:.2f}" + ("" if math.isnan(self.half) else f" ± {self.half:.2f}")
@@ -45,7 +45,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Pair:
-    """The same key in both tables. p_adjusted: Welch's, Holm-adjusted over all pairs; NaN where untested."""
+    """The same key in both tables. p_adjusted: Welch's p, Holm-adjusted over all pairs; NaN if untested."""
 
     old: Row
     new: Row
@@ -60,7 +60,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The rows of two tables, matched by key, in the order of the old one; tested: pairs that have a p."""
+    """The rows of two tables, matched by key, in the order of the old one."""
 
     pairs: list[Pair]
     only_old: list[Row]
@@ -72,11 +72,11 @@ class Comparison:
 
     @property
     def tested(self) -> int:
-        """How many pairs the p-values are adjusted for."""
+        """The number of pairs that have a p, over which the p-values are adjusted."""
         return sum(not math.isnan(pair.p_adjusted) for pair in self.pairs)
 
     def sentences(self, old: str = "the shipped table", new: str = "the new table") -> list[str]:
-        """What to tell the user, identical rows first; `old` and `new` name the tables."""
+        """The report for the user, identical rows first; `old` and `new` name the tables."""
         identical, within, beyond = (
             self.of(verdict) for verdict in ("identical", "within noise", "beyond noise")
         )
@@ -105,9 +105,9 @@ class Comparison:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """An accuracy table from disk; BenchError if the file is missing or is not one."""
+    """Read an accuracy table from disk. Raises BenchError if the file is missing or is not one."""
     try:
-        # A method may be called "none" or "NA": only an empty cell is an unknown value.
+        # A method can be called "none" or "NA": only an empty cell is an unknown value.
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
         _require_columns(table, str(path))
         numbers = [name for name in table.columns if name in DECIMALS or name in WHOLE]
@@ -122,11 +122,11 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def compare(old: pd.DataFrame, new: pd.DataFrame) -> Comparison:
-    """Match two accuracy tables by key; BenchError if one lacks a column or has a key twice.
+    """Match two accuracy tables by key. Raises BenchError if one lacks a column or has a key twice.
 
-    The means of a pair are compared by Welch's test, as if their runs were independent. Runs of the same
-    seeds agree more than that, so that a real change may be missed and noise is rarely taken for one. The
-    p-values are Holm-adjusted over all pairs that can be tested, identical ones among them.
+    Welch's test compares the means of a pair as if their runs were independent. Runs of the same seeds
+    agree more closely than independent runs, so the test can miss a real change and rarely reports noise as
+    a change. The p-values are Holm-adjusted over all pairs that can be tested, including identical ones.
     """
     before, after = _by_key(old, "the old table"), _by_key(new, "the new table")
     both = [(row, after[key]) for key, row in before.items() if key in after]

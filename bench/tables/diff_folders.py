@@ -1,4 +1,4 @@
-"""Two leaderboard folders side by side: their accuracy tables, and how far all other numbers moved."""
+"""Compare two leaderboard folders: their accuracy tables, and how far all other numbers moved."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from bench.tables.table_schemas import KEYS
 
 OTHERS = ("overall", "gradients", "cost", "anytime")
 TOLERANCE = 1e-3
-"""Share of a number by which it may differ and count as the same."""
+"""Numbers whose relative difference is at most this count as the same."""
 MOST_NAMED = 3
 TIMED = {"inference_ms_p50_batch1": "inference of 1", "train_step_ms_p50": "training step"}
 
 
 @dataclass(frozen=True)
 class Folders:
-    """accuracy: the rows of accuracy.csv compared; others: a sentence about each other table of both."""
+    """accuracy: comparison of the rows of accuracy.csv; others: a sentence about each other shared table."""
 
     accuracy: diff.Comparison
     others: list[str]
@@ -33,7 +33,7 @@ class Folders:
 def compare(old: Path, new: Path) -> Folders:
     """Compare two leaderboard folders, or two files accuracy.csv.
 
-    Raises BenchError where one has no accuracy table, or a table cannot be read.
+    Raises BenchError if one has no accuracy table, or a table cannot be read.
     """
     before, after = _accuracy(old), _accuracy(new)
     found = diff.compare(diff.read(before), diff.read(after))
@@ -55,7 +55,7 @@ def _accuracy(place: Path) -> Path:
 
 
 def _moved(name: str, old: Path, new: Path) -> str:
-    """How many of the numbers of one table differ, and which of them most; "" where one has no such table."""
+    """How many numbers of one table differ, and which differ most; "" if a folder lacks the table."""
     read = _read(name, old), _read(name, new)
     if any(table is None or table.empty for table in read):
         return ""
@@ -76,7 +76,7 @@ def _moved(name: str, old: Path, new: Path) -> str:
 
 
 def _times(old: Path, new: Path) -> str:
-    """Ratios of times on the same hardware; of other hardware nothing can be said."""
+    """Ratios of times on the same hardware; times on different hardware are not compared."""
     read = _read("latency", old), _read("latency", new)
     if any(table is None or table.empty for table in read):
         return ""
@@ -115,7 +115,7 @@ def _read(name: str, folder: Path) -> pd.DataFrame | None:
 
 
 def _numbers(name: str, table: pd.DataFrame) -> Mapping[tuple[tuple[str, ...], str], float]:
-    """Every number of a table by key and column; NaN where it is unknown."""
+    """Every number of a table by key and column; NaN if it is unknown."""
     columns: Sequence[Any] = [c for c in table.columns if c not in TEXTS and c not in KEYS[name]]
     values = table[columns].apply(pd.to_numeric, errors="coerce")
     keys = [*table[[*KEYS[name]]].itertuples(index=False, name=None)]
@@ -127,7 +127,7 @@ def _numbers(name: str, table: pd.DataFrame) -> Mapping[tuple[tuple[str, ...], s
 
 
 def _apart(a: float, b: float) -> float:
-    """How far apart two numbers are, as a share of the larger; infinite where only one is known."""
+    """The difference of two numbers as a share of the larger; infinite if only one is known."""
     if (math.isnan(a) and math.isnan(b)) or a == b:
         return 0.0
     if math.isnan(a) or math.isnan(b):

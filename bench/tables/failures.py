@@ -1,4 +1,4 @@
-"""Trainings that did not work, and what could not be measured of those that did: alike ones together."""
+"""Failed runs, and measurements missing from successful runs, grouped by cause."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Record = Mapping[str, Any]
 
 
 class Ending(NamedTuple):
-    """How runs of a method on a task ended. error: one line."""
+    """How a run of a method on a task ended. error: one line."""
 
     status: str
     method: str
@@ -25,14 +25,14 @@ class Ending(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """Runs that ended alike."""
+    """Runs that ended in the same way."""
 
     ending: Ending
     seeds: tuple[int, ...]
 
 
 class Unmeasured(NamedTuple):
-    """What a number of runs lack. what: the part, as "gradients" or "compile"; why: one line."""
+    """A measurement that several runs lack. what: the part, as in "gradients" or "compile"; why: one line."""
 
     what: str
     method: str
@@ -42,7 +42,7 @@ class Unmeasured(NamedTuple):
 
 
 def failures(records: Iterable[Record]) -> list[Failure]:
-    """Of each way to end, sorted."""
+    """One entry per way to fail, sorted."""
     seeds: dict[Ending, list[int]] = defaultdict(list)
     for record in records:
         if record["status"] != OK:
@@ -55,7 +55,7 @@ def failures(records: Iterable[Record]) -> list[Failure]:
 
 
 def unmeasured(records: Iterable[Record]) -> list[Unmeasured]:
-    """Of each part, method and reason, sorted."""
+    """One entry per part, method, dataset and reason, sorted."""
     runs: Counter[tuple[str, str, str, str]] = Counter()
     for record in records:
         for what, why in record.get("unmeasured", {}).items():

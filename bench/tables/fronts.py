@@ -1,8 +1,8 @@
-"""Who is on a Pareto front, counting only differences that exceed noise.
+"""Pareto fronts that count only differences larger than noise.
 
-A method leaves the front where another is at least as accurate, better in something by more than noise, and
+A method leaves the front if another is at least as accurate, better in something by more than noise, and
 worse in nothing by more than noise. A front of means alone ranks the noise: a method that is clearly less
-accurate stays on it for a training step that was timed a hair shorter.
+accurate stays on it if its training step was timed a hair shorter.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ from bench.tables.statistics import Values, t_interval
 Point = TypeVar("Point", bound=Hashable)
 
 SAME_STEP = 0.1
-"""Times of training steps are single measurements, without a spread: less than a tenth apart is the same."""
+"""Training steps are timed once, without a spread: times less than a tenth apart count as the same."""
 
 
 def front(accuracy: Mapping[Point, float], better: Sequence[Callable[[Point, Point], bool]]) -> set[Point]:
-    """The points that no other dominates.
+    """The points that no other point dominates.
 
-    accuracy: means, of which the higher is never dominated by a lower one, whatever is known of them.
-    better: for accuracy and for each price, whether the first point is better than the second by more than
-    noise.
+    accuracy: means; a point never dominates one with a higher mean. better: for accuracy and for each price,
+    a function that says whether the first point is better than the second by more than noise.
     """
 
     def dominates(a: Point, b: Point) -> bool:
@@ -37,13 +36,13 @@ def front(accuracy: Mapping[Point, float], better: Sequence[Callable[[Point, Poi
 
 
 def lower(a: Values, b: Values) -> bool:
-    """Whether the mean of a is lower than that of b beyond their spread: their t-intervals lie apart.
+    """Whether the mean of a is lower than that of b beyond their spread: their t-intervals do not overlap.
 
-    Not where either has fewer than two values, of which no spread is known.
+    False if either has fewer than two values, since its spread is unknown.
     """
     return bool(t_interval(a).high < t_interval(b).low)
 
 
 def faster(a: float, b: float) -> bool:
-    """Whether a training step of a is shorter than one of b by more than measurements of one differ."""
+    """Whether a training step of a is shorter than one of b by more than measurement noise."""
     return a < b * (1 - SAME_STEP)

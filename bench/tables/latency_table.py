@@ -1,4 +1,4 @@
-"""How long things take: a row per configuration and class of hardware, never averaged over two of them."""
+"""The latency table: a row per configuration and class of hardware, never averaged over several classes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TRAINING = ("train_step_ms_p50", "compile_s", "peak_memory_mb")
 OF_RUNS = ("train_seconds", "search_seconds", "probe_seconds")
 PARTS = ("forward", "backward", "step")
 LAYER_TASK = {"dataset": "none", "backbone": "neuron"}
-"""What stands for data and network in the row of a layer of neurons that was timed alone."""
+"""Placeholders for dataset and backbone in the row of a neuron layer that was timed alone."""
 LATENCY_COLUMNS = (
     *(*KEY, *DECLARED, "hardware", "n_seeds", *INFERENCE, *TRAINING),
     *(f"layer_{part}_ms_p50" for part in PARTS),
@@ -41,10 +41,10 @@ def latency_table(
     timings: Sequence[Timing] = (),
     layer_times: Iterable[Mapping[str, Any]] = (),
 ) -> pd.DataFrame:
-    """A row per configuration and class of hardware: timings, and what its runs took.
+    """A row per configuration and class of hardware: timings, and how long its runs took.
 
-    Inference that methods share stands in the row of each of them. layer_times: rows of
-    `bench.records.layer_times.read`; those of methods that no record has are left out.
+    If methods share an inference timing, the row of each of them has it. layer_times: rows of
+    `bench.records.layer_times.read`; those of methods without a record are left out.
     """
     return latency_of(rows(records), timings, layer_times)
 
@@ -52,7 +52,7 @@ def latency_table(
 def latency_of(
     of: Sequence[Row], timings: Sequence[Timing] = (), layer_times: Iterable[Mapping[str, Any]] = ()
 ) -> pd.DataFrame:
-    """`latency_table` of records that are sorted into rows."""
+    """`latency_table`, from records already grouped into rows."""
     found = {(_key(t, t["digests"]), t["hardware"]): t for t in timings}
     machines = sorted({t["hardware"] for t in timings})
     declared = {row.method: row.identity() for row in of}
@@ -62,7 +62,7 @@ def latency_of(
 
 
 def training_steps(table: pd.DataFrame) -> dict[tuple[Any, ...], float]:
-    """Milliseconds of a training step by key of a row; none where they are of several classes of hardware."""
+    """Milliseconds of a training step by row key; empty if they are from several classes of hardware."""
     timed = table[table["train_step_ms_p50"].notna()]
     if timed["hardware"].nunique() != 1:
         return {}
@@ -114,6 +114,6 @@ def _wanted(kind: Kind, record: Record, forward: Forward) -> str:
 
 
 def _key(what: Mapping[str, Any], code: Mapping[str, str]) -> str:
-    # Times of other code, as of an edition before, are not those of this row.
+    # Times of other code, such as an earlier version, do not belong to this row.
     content = [what[name] for name in ("kind", "forward", "data", "cell")]
     return json.dumps([content, code], sort_keys=True)

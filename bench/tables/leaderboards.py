@@ -1,8 +1,7 @@
 """Records in, accuracy tables out.
 
 A *task* is (dataset, backbone, timesteps); a row is one configuration in one task, over its seeds.
-Columns and statistics are explained in docs/tables.md: accuracies in percent, differences in
-percentage points.
+docs/tables.md explains columns and statistics: accuracies are in percent, differences in percentage points.
 The same records, in any order, give the same tables, and the same bytes on disk.
 """
 
@@ -74,13 +73,13 @@ COLUMNS = {
     "latency": LATENCY_COLUMNS,
     "published": PUBLISHED_COLUMNS,
 }
-"""Of every table."""
+"""The columns of every table."""
 
 YES_OR_NO = {True: "yes", False: "no"}
 
 
 def runs_table(records: Iterable[Record]) -> pd.DataFrame:
-    """A row per cell, whatever its status; no times and no machines, which differ between equal runs."""
+    """A row per cell, whatever its status; without times and machines, which differ between equal runs."""
     return _runs(rows(records))
 
 
@@ -92,11 +91,11 @@ def accuracy_table(
 ) -> pd.DataFrame:
     """A row per configuration, best first in each task, compared with the row `baseline` and with the best.
 
-    store: where the records' predictions are, for intervals over images; unknown without. seeds: those that
-    the suite asks for; others judge nothing, and are counted in n_extra. Failed runs count as chance in
-    everything but the means of the last epoch. Compared are all pairs of the rows that have every seed and
-    the same data, references left out: see `bench.tables.all_pairs`. p_permutation is Holm-adjusted over the
-    comparisons with the baseline.
+    store: holds the predictions of the records, for intervals over images, which are unknown without it.
+    seeds: the seeds that the suite asks for; others do not enter comparisons and are counted in n_extra.
+    Failed runs count as chance in everything but the means of the last epoch. All pairs of rows that have
+    every seed and the same data are compared, except references: see `bench.tables.all_pairs`.
+    p_permutation is Holm-adjusted over the comparisons with the baseline.
     """
     return _accuracy(_tasks(rows(records), baseline, seeds, store))
 
@@ -104,14 +103,14 @@ def accuracy_table(
 def design_note(
     records: Iterable[Record], baseline: str = "rectangle", seeds: Iterable[int] | None = None
 ) -> list[str]:
-    """A sentence per task: seeds, comparisons, and the smallest difference they would show."""
+    """A sentence per task: seeds, comparisons, and the smallest difference that they can detect."""
     return [f"{task.name}: {task.design()}" for task in _tasks(rows(records), baseline, seeds)]
 
 
 def designs(
     of: Sequence[Row], baseline: str = "rectangle", seeds: Iterable[int] | None = None
 ) -> dict[tuple[Any, ...], str]:
-    """What `design_note` says of the rows that each row is compared with, by key, without the task's name."""
+    """For each row, by key, the sentence of `design_note` about its task, without the task's name."""
     return {
         (*row.task, row.method, row.variant): said
         for task in _tasks(of, baseline, seeds)
@@ -128,9 +127,10 @@ def tables(
     seeds: Iterable[int] | None = None,
     store: Store | None = None,
 ) -> dict[str, pd.DataFrame]:
-    """Every table by name; timings, layer_times: of networks and of layers, apart from the trainings.
+    """Every table by name.
 
-    seeds, store: see `accuracy_table`.
+    timings, layer_times: of networks and of layers, measured separately from training. seeds, store: see
+    `accuracy_table`.
     """
     of = rows(records)
     tasks = [*_tasks(of, baseline, seeds, store)]
@@ -156,18 +156,15 @@ def write(
     layer_times: Iterable[Mapping[str, Any]] = (),
     seeds: Iterable[int] | None = None,
 ) -> list[Path]:
-    """Write the tables, NAME.csv, each whole or not at all. Raises OSError, as on a full disk."""
+    """Write each table to NAME.csv, atomically. Raises OSError, for example if the disk is full."""
     return save(tables(records, baseline, timings, layer_times, seeds), folder)
 
 
 def save(made: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
-    """Write tables as `write` does, if all of them are what tables must be.
-
-    Raises BenchError if one is not.
-    """
+    """Write tables as `write` does, if all of them match their schema. Raises BenchError if one does not."""
     files = {name: folder / f"{name}.csv" for name in made}
     contents = {name: csv(table).encode("utf-8", "backslashreplace") for name, table in made.items()}
-    # What stands there to the byte was checked when it was written.
+    # A file with exactly these bytes was checked when it was written.
     new = [name for name, file in files.items() if not _holds(file, contents[name])]
     for name in new:
         table_schemas.check(name, made[name], COLUMNS[name])
@@ -192,7 +189,7 @@ def _accuracy(tasks: Iterable[_Task]) -> pd.DataFrame:
 
 
 class _Task:
-    """The rows of one task and one setting, compared with each other over the seeds that decide."""
+    """The rows of one task and one setting, compared with each other over the seeds that count."""
 
     def __init__(
         self, of: Sequence[Row], baseline: str, asked: Iterable[int] | None, store: Store | None
@@ -215,7 +212,7 @@ class _Task:
         self.pairs = AllPairs(np.array(scores, float).reshape(len(scores), len(self.seeds)))
 
     def _compared(self, row: Row) -> bool:
-        """Whether it has a score at every seed that decides."""
+        """Whether the row has a score for every seed that counts."""
         if row.reference or row.incomplete or row.seeds != self.seeds:
             return False
         scores = row.scores(self.chance)
@@ -241,7 +238,7 @@ class _Task:
         ]
 
     def pair_lines(self) -> Iterator[Line]:
-        """A line for each two rows that are compared, the better first."""
+        """A line for each pair of compared rows, the better one first."""
         pairs, judged = self.pairs, self.pairs.judged
         for (i, row), (j, other) in combinations(enumerate(self.compared), 2):
             difference = float(pairs.differences[i, j])
@@ -258,7 +255,7 @@ class _Task:
             )
 
     def _said(self, row: Row) -> Answers | None:
-        """What its networks said of the test set, where that is kept of each seed."""
+        """The predictions of its networks on the test set, if they are stored for each seed."""
         if row not in self._answers:
             whole = row.count(OK) == len(row.records)
             self._answers[row] = answers(self.store, row.records) if self.store and whole else None
@@ -270,12 +267,12 @@ class _Task:
 
     @property
     def name(self) -> str:
-        """Data, network, time steps, and what the variants of all rows share."""
+        """Dataset, backbone, time steps, and the words that the variants of all rows share."""
         shared = [word for word in self.rows[0].words if all(word in row.words for row in self.rows)]
         return ", ".join(["{}, {}, T = {}".format(*self.rows[0].task), *shared])
 
     def design(self) -> str:
-        """What this many seeds and comparisons can show."""
+        """What this many seeds and comparisons can detect."""
         k, n = len(self.compared), len(self.seeds)
         size = f"n = {n} paired seed{'s' * (n > 1)}, {k} method{'s' * (k != 1)}"
         lacking = "" if self.base else f" {self._lacking()}."
@@ -293,7 +290,7 @@ class _Task:
         )
 
     def _lacking(self) -> str:
-        """Why nothing is compared with the baseline: another variant of it is never taken in its place."""
+        """Why nothing is compared with the baseline: no other variant ever replaces it."""
         method = self.baseline if self.baseline in {row.method for row in self.rows} else ""
         method = method or self.baseline.rpartition(":")[0]
         there = sorted(f"{method}:{own_words(row.variant)}" for row in self.rows if row.method == method)
@@ -301,11 +298,11 @@ class _Task:
         return f"No run of {self.baseline}, so nothing is compared with it{others}"
 
     def _to(self, other: Row | None, row: Row, names: Sequence[str]) -> Line:
-        """The difference to another row, and the interval that decides; none to itself, or of other data."""
+        """The difference to another row with its interval; empty for the same row, or if the data differ."""
         if other is None or row is other or not _same(row.checksum, other.checksum):
             return {}
         if row not in self.of or other not in self.of:
-            # It judges nothing: the mean over the seeds that both have, and no interval.
+            # Not a comparison that counts: only the mean over the shared seeds, without an interval.
             found = statistics.differences(*row.pairs(other))
             return {names[0]: statistics.mean(found)}
         i, j = self.of[row], self.of[other]
@@ -352,7 +349,7 @@ def _tasks(
 
 
 def _same(data: str | None, other: str | None) -> bool:
-    """Whether two rows are of the same data: those of runs that failed before they had any are."""
+    """Whether two rows have the same data; runs that failed before they loaded data match any."""
     return data == other or data is None or other is None
 
 

@@ -1,7 +1,7 @@
-"""Gradient health, cost and accuracy against time steps: means over the seeds of a configuration.
+"""Gradient health, cost, and accuracy over time steps: means over the seeds of a configuration.
 
-Each row's n_seeds counts the runs that are ok and have some of its numbers; see docs/tables.md for the
-columns.
+n_seeds of a row counts the runs that are ok and have at least one of its numbers; docs/tables.md explains
+the columns.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ GRADIENTS = (
     *(f"finite_difference_agreement{when}" for when in ("", "_before")),
 )
 COMPARED = ("available_fraction", "participation", "vanishing_slope", "descent_gain_1e-2")
-"""What is compared with the baseline, paired by seed."""
+"""The metrics that are compared with the baseline, paired by seed."""
 COSTS = ("spikes_per_sample", "sops_per_sample", "macs_per_sample", "energy_uj")
 SPREAD = ("mean", "sd")
 DELTA = ("delta", "delta_ci_low", "delta_ci_high")
@@ -66,12 +66,12 @@ ANYTIME_COLUMNS = (*KEY, *DECLARED, "n_seeds", "t", *ANYTIME, "timesteps_to_99_m
 
 
 def gradients_table(records: Iterable[Record], baseline: str = "rectangle") -> pd.DataFrame:
-    """A row per configuration; differences to the row that accuracy.csv compares it with, too."""
+    """A row per configuration, with differences to the same baseline row as in accuracy.csv."""
     return gradients_of(rows(records), baseline)
 
 
 def gradients_of(of: Sequence[Row], baseline: str) -> pd.DataFrame:
-    """`gradients_table` of records that are sorted into rows."""
+    """`gradients_table`, from records already grouped into rows."""
     lines: list[Line] = []
     for comparable in settings(replace(row, records=with_excess(row.records)) for row in of):
         against = base(comparable, baseline)
@@ -80,12 +80,12 @@ def gradients_of(of: Sequence[Row], baseline: str) -> pd.DataFrame:
 
 
 def cost_table(records: Iterable[Record]) -> pd.DataFrame:
-    """A row per configuration: what one inference costs."""
+    """A row per configuration: the cost of one inference."""
     return cost_of(rows(records))
 
 
 def cost_of(of: Sequence[Row]) -> pd.DataFrame:
-    """`cost_table` of records that are sorted into rows."""
+    """`cost_table`, from records already grouped into rows."""
     lines = []
     for row in of:
         accuracy = {"test_accuracy_mean": statistics.mean(row.values("test_accuracy"))}
@@ -99,7 +99,7 @@ def anytime_table(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def anytime_of(of: Sequence[Row]) -> pd.DataFrame:
-    """`anytime_table` of records that are sorted into rows."""
+    """`anytime_table`, from records already grouped into rows."""
     lines: list[Line] = []
     for row in of:
         known = (metrics.get("anytime_accuracy") for metrics in row.worked.values())
@@ -112,7 +112,7 @@ def anytime_of(of: Sequence[Row]) -> pd.DataFrame:
 
 
 def with_excess(records: Iterable[Record]) -> list[Record]:
-    """The records with the slopes' differences to the same network with ReLU, where both are known."""
+    """The records, plus each slope's difference to that of the same network with ReLU, if both are known."""
     found: list[Record] = []
     for record in records:
         metrics = dict(record["metrics"])
@@ -130,7 +130,7 @@ def _gradients(row: Row, against: Row | None) -> Line:
     line["n_unmeasured"] = sum(
         bool(set(r.get("unmeasured") or ()) - {"cost", "compile"}) for r in row.records
     )
-    # Where nobody looked, it is unknown whether anything has vanished.
+    # Without a probe, it is unknown whether a gradient has vanished.
     looked = row.measured("available_fraction")
     line["n_vanished"] = len(row.measured("vanish_onset_epoch")) if looked else None
     return line | (_differences(row, against) if against else {})

@@ -1,7 +1,7 @@
 """All tasks together: a row per method, over the tasks of a suite.
 
-A task is here a task in one setting, whose rows alone may be compared. What a variant says of the method
-alone, its parameters, tells the rows of this table apart; what it says of network and data does not.
+Here a task means a task in one setting: only the rows of one setting are comparable. Rows of this table
+differ in the method and its parameters; the variant's words on network and data do not make a new row.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ NOTHING = np.array([], float)
 
 @dataclass
 class _Method:
-    """One row: a method over the settings that it has whole, by their number; every: also those in part."""
+    """One row: a method. rows: by number, the settings that it has complete; every: also incomplete ones."""
 
     identity: Line
     reference: bool
@@ -60,16 +60,17 @@ class _Method:
     every: list[Row] = field(default_factory=list)
 
     def complete(self, settings: int) -> bool:
-        """Whether it may be ranked: it has every seed of the baseline in every setting."""
+        """Whether the method can be ranked: it has every seed of the baseline in every setting."""
         return len(self.rows) == settings
 
 
 def overall_of(
     of: Sequence[Row], baseline: str, latency: pd.DataFrame, seeds: Iterable[int] | None = None
 ) -> pd.DataFrame:
-    """The table; latency: that of `bench.tables.latency_table`, for the price of a training step.
+    """The table over all tasks.
 
-    seeds: those that the suite asks for; others judge nothing.
+    latency: the table of `bench.tables.latency_table`, for the time of a training step. seeds: the seeds
+    that the suite asks for; others do not enter comparisons.
     """
     compared = _compared(of, baseline, seeds)
     methods = _methods(compared, baseline)
@@ -94,9 +95,9 @@ def overall_of(
 def runs_by_method(
     records: Iterable[Record], baseline: str, seeds: Iterable[int] | None = None
 ) -> dict[str, list[Values]]:
-    """Accuracies of all runs by method, a list of tasks each; failed ones at chance.
+    """Accuracies of all runs by method, a list of tasks each; failed runs count as chance.
 
-    Only of methods that are ranked over all tasks, and of references.
+    Only methods that have every task, including references.
     """
     compared = _compared(rows(records), baseline, seeds)
     scores = [_run_scores(rows_) for rows_ in compared]
@@ -110,7 +111,7 @@ def runs_by_method(
 def critical_of(
     records: Iterable[Record], baseline: str, seeds: Iterable[int] | None = None
 ) -> tuple[list[str], Critical | None]:
-    """The ranked methods, and their critical difference where there are tasks enough for one."""
+    """The ranked methods, and their critical difference if there are enough tasks for one."""
     compared = _compared(rows(records), baseline, seeds)
     scores = [_run_scores(rows_) for rows_ in compared]
     ranked = [m for m in _methods(compared, baseline) if m.complete(len(compared)) and not m.reference]
@@ -118,14 +119,14 @@ def critical_of(
 
 
 def _compared(of: Sequence[Row], baseline: str, seeds: Iterable[int] | None) -> list[list[Row]]:
-    """The settings that have anything to rank, over the seeds that decide: of references alone none is."""
+    """The settings that have rows to rank, not only references, over the seeds that count."""
     asked = None if seeds is None else [*seeds]
     found = [each for each in settings(of) if not all(row.reference for row in each)]
     return [judged(each, baseline, asked)[0] for each in found]
 
 
 def _methods(compared: Sequence[Sequence[Row]], baseline: str) -> list[_Method]:
-    """The methods, with those of their rows that can be ranked; a setting may have several of one name."""
+    """The methods, with their rows that can be ranked; a setting can have several rows of one name."""
     found: dict[tuple[str, str, str], _Method] = {}
     for number, rows_ in enumerate(compared):
         against = base(rows_, baseline)
@@ -153,13 +154,13 @@ def _code(row: Row) -> str:
 
 
 def _run_scores(rows_: Sequence[Row]) -> dict[Row, Values]:
-    """Accuracies of each row's runs, failed ones at chance."""
+    """Accuracies of each row's runs; failed runs count as chance."""
     guess = chance(record for row in rows_ for record in row.records)
     return {row: row.scores(guess) for row in rows_}
 
 
 def _means(ranked: Sequence[_Method], scores: Sequence[Mapping[Row, Values]]) -> Values:
-    """[tasks, methods]; the last bits depend on the order of summation, and would break ties."""
+    """Mean scores, [tasks, methods]; rounded, since the order of summation would otherwise break ties."""
     found = [[round(float(scores[i][m.rows[i]].mean()), 9) for m in ranked] for i in range(len(scores))]
     return np.array(found, float)
 
@@ -178,7 +179,7 @@ def _counts(method: _Method, settings: int) -> Line:
 
 
 def _iqm(method: _Method, scores: Sequence[Mapping[Row, Values]]) -> tuple[float, float, float]:
-    """Over its own tasks where it has them all: means over other tasks are no comparison."""
+    """NaN unless the method has every task: means over different tasks are not comparable."""
     if not method.complete(len(scores)):
         return (math.nan,) * 3
     return interquartile_mean([scores[i][row] for i, row in sorted(method.rows.items())])
@@ -200,8 +201,8 @@ def _pareto(
 ) -> dict[int, str]:
     """Which methods are on the front of accuracy, energy and training step: see `bench.tables.fronts`.
 
-    Training steps are geometric means over tasks, of which the dearest would else decide alone. Nothing
-    where any of the three is unknown.
+    Training steps are geometric means over tasks, so that the most expensive task does not decide alone.
+    A method is left out if any of the three is unknown.
     """
     better_of = [_told([scores[i][m.rows[i]] for m in ranked]) for i in range(len(scores))]
     accuracies, step_of = dict[int, float](), dict[int, float]()
@@ -226,7 +227,10 @@ def _pareto(
 
 
 def _told(scores: Sequence[Values]) -> NDArray[np.bool_]:
-    """Whether row i is better than row j beyond its interval, [k, k]; nothing where a row lacks a score."""
+    """Whether row i is better than row j and their interval excludes zero, [k, k].
+
+    All False if a row lacks a score.
+    """
     if len({of.size for of in scores}) == 1:
         pairs = AllPairs(np.array(scores))
         if pairs.judged and np.isfinite(pairs.scores).all():
@@ -235,12 +239,12 @@ def _told(scores: Sequence[Values]) -> NDArray[np.bool_]:
 
 
 def _in_some_and_worse_in_none(tasks: Sequence[tuple[bool, bool]]) -> bool:
-    """tasks: in each, whether one is better than the other beyond noise, and whether it is worse."""
+    """tasks: for each, whether one is better than the other beyond noise, and whether it is worse."""
     return any(better for better, _ in tasks) and not any(worse for _, worse in tasks)
 
 
 def _geometric(values: Sequence[float]) -> float:
-    """NaN where one is unknown or not above 0."""
+    """Geometric mean; NaN if a value is unknown or not above 0."""
     known = all(value > 0 for value in values)
     return math.exp(math.fsum(map(math.log, values)) / len(values)) if values and known else math.nan
 

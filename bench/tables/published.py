@@ -1,4 +1,4 @@
-"""Accuracies that papers report, from results/published/accuracy.csv: what, where it was read, and how."""
+"""Accuracies that papers report, from results/published/accuracy.csv, with their sources and protocols."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ ChosenBy = Literal["best test epoch", "last epoch", "validation"]
 
 
 class Published(BaseModel):
-    """One published test accuracy, in percent; of its protocol what is known, None where it is not.
+    """One published test accuracy, in percent, and its protocol; None for what is unknown.
 
-    method, dataset, backbone: by their names here, where they are here. runs: behind the number.
-    source_kind: "primary" where its authors say it, "secondary" where it was read elsewhere, as in the
-    table of another paper. From epochs to reset: of the recipe and the neuron, named as in a suite.
-    validation: whether part of the training data was kept out of training for it. chosen_by: how the epoch
-    was chosen whose accuracy it is. differs: what is known to differ from this benchmark, whatever the
-    suite. note: what else one should know.
+    method, dataset, backbone: by their names here, if they exist here. runs: the number of runs behind the
+    accuracy. source_kind: "primary" if its authors report it, "secondary" if it was read elsewhere, as in
+    the table of another paper. From epochs to reset: the recipe and the neuron, named as in a suite.
+    validation: whether part of the training data was held out for validation. chosen_by: how the epoch was
+    chosen. differs: known differences from this benchmark, in any suite. note: further remarks.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -61,14 +60,14 @@ class Published(BaseModel):
 
     @property
     def task(self) -> tuple[str, str, int]:
-        """Dataset, backbone, time steps, as in `bench.tables.rows.Row`."""
+        """Dataset, backbone and time steps, as in `bench.tables.rows.Row`."""
         return self.dataset, self.backbone, self.timesteps
 
 
 def read(file: Path | None = None) -> list[Published]:
-    """Every published number of a file, by default of the shipped one, in its order.
+    """Every published number of a file, in its order; the default is the shipped file.
 
-    Raises BenchError where the file cannot be read, or a line of it cannot be relied on.
+    Raises BenchError if the file cannot be read or a line is not valid.
     """
     file = file or published_accuracies()
     try:

@@ -1,4 +1,4 @@
-"""Published beside measured: what the papers report, what the same method gave here, and what differs."""
+"""Published and measured accuracies side by side, with the known differences in protocol."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ CHOSEN_BY = {
     "test_accuracy_last": "last epoch",
     "test_accuracy": "validation",
 }
-"""How the epoch was chosen that an accuracy is of."""
+"""For each accuracy, how its epoch was chosen."""
 NO_DIFFERENCE = ("cuda", "torch", "backbone.neuron", "backbone.reset", *Recipe.model_fields)
-"""Words of a variant that change no protocol, or are compared by themselves."""
+"""Words of a variant that do not change the protocol, or are compared separately."""
 
 
 def published_table(records: Iterable[Record], numbers: Sequence[Published] | None = None) -> pd.DataFrame:
-    """A row for each row of the accuracy table and number published of its method in its task.
+    """A row for each row of the accuracy table and each number published for its method in its task.
 
-    Below them, with nothing measured, the numbers in tasks of the records that no row is there for.
-    numbers: the shipped ones, if none are given. Raises BenchError where these cannot be read.
+    Below them, without measurements: published numbers in the records' tasks for methods without a row.
+    numbers: the default is the shipped file. Raises BenchError if it cannot be read.
     """
     return published_of(rows(records), numbers)
 
 
 def published_of(of: Sequence[Row], numbers: Sequence[Published] | None = None) -> pd.DataFrame:
-    """`published_table` of records that are sorted into rows."""
+    """`published_table`, from records already grouped into rows."""
     numbers = published.read() if numbers is None else numbers
     lines = [line for number in numbers for line in _lines(number, of)]
     return frame(sorted(lines, key=_place), PUBLISHED_COLUMNS)
@@ -89,14 +89,14 @@ def _compared(number: Published, row: Row) -> Line:
         **named(PUBLISHED[2:], (mean, statistics.sd(values), gap)),
         "measure": measure,
         "n_seeds": values.size,
-        # Of runs that all failed there is nothing to compare.
+        # If all runs failed, there is nothing to compare.
         "same_protocol": "" if math.isnan(mean) else "no" if differs else "unknown" if unknown else "yes",
         "differs": "; ".join(told),
     }
 
 
 def _measure(number: Published, row: Row) -> str:
-    """The accuracy that is of the published kind, as far as that is known and the runs have noted it."""
+    """The measured accuracy whose epoch is chosen as in the paper, if that is known and was recorded."""
     noted = bool(row.measured("test_accuracy_best_epoch"))
     if number.chosen_by in ("last epoch", "validation"):
         return next(name for name, how in CHOSEN_BY.items() if how == number.chosen_by)
@@ -104,7 +104,7 @@ def _measure(number: Published, row: Row) -> str:
 
 
 def _differences(number: Published, row: Row, measure: str) -> list[str]:
-    """What is known to differ, ours first."""
+    """Known differences, with the value here before the paper's."""
     ours = _ours(row)
     pairs = [(words, ours.get(name), getattr(number, name)) for name, words in (RECIPE | NEURON).items()]
     pairs.append(("epoch chosen by", CHOSEN_BY[measure], number.chosen_by))
@@ -123,7 +123,7 @@ def _known_apart(here: object, there: object) -> bool:
 
 
 def _unknown(number: Published, row: Row) -> list[str]:
-    """What is not known: of the paper, or of the method here."""
+    """What is unknown about the paper, or about the method here."""
     recipe, neuron = (
         [words for name, words in names.items() if getattr(number, name) is None]
         for names in (RECIPE, NEURON)
@@ -140,10 +140,10 @@ def _unknown(number: Published, row: Row) -> list[str]:
 
 
 def _ours(row: Row) -> dict[str, Any]:
-    """Recipe and neuron of a row, by the names of a suite."""
+    """Recipe and neuron of a row, named as in a suite."""
     cell = row.records[0]["cell"]
     recipe: dict[str, Any] = dict(cell.get("recipe", {}))
     if recipe.get("optimizer") == "adamw":
-        # It has none.
+        # AdamW has no momentum.
         recipe["momentum"] = None
     return recipe | {name: cell["backbone"].get(name) for name in NEURON}

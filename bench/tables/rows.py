@@ -1,4 +1,4 @@
-"""Records as the rows of a table: one configuration a row, over its seeds."""
+"""Group records into the rows of a table: one row per configuration, over its seeds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One configuration: its records, sorted by seed, of which each has another."""
+    """One configuration: its records, sorted by seed, one per seed."""
 
     task: tuple[str, str, int]
     method: str
@@ -36,9 +36,9 @@ class Row:
 
     @cached_property
     def setting(self) -> str:
-        """All that a fair comparison of methods holds fixed: recipe, network, profile, their code.
+        """Everything that a fair comparison of methods holds fixed: recipe, network, profile, and their code.
 
-        Not whether training was compiled, which moves last bits: some methods cannot be.
+        Compilation is not part of it: it changes only the last bits, and some methods cannot be compiled.
         """
         cell, digests = self.records[0]["cell"], self.records[0].get("digests", {})
         fixed = {name: value for name, value in cell.items() if name not in ("method", "seed")}
@@ -54,7 +54,7 @@ class Row:
 
     @property
     def seeds(self) -> set[int]:
-        """Of all records, whatever became of them."""
+        """The seeds of all records, whatever their status."""
         return {record["cell"]["seed"] for record in self.records}
 
     def count(self, *statuses: str) -> int:
@@ -74,46 +74,46 @@ class Row:
         return {r["cell"]["seed"]: r["metrics"] for r in self.records if r["status"] == OK}
 
     def measured(self, metric: str) -> dict[int, float]:
-        """Seed to value, over the runs that are ok and measured it."""
+        """Seed to value, over the runs that are ok and measured the metric."""
         found = {seed: metrics.get(metric) for seed, metrics in self.worked.items()}
         return {seed: float(value) for seed, value in found.items() if value is not None}
 
     def values(self, metric: str) -> Values:
-        """What is `measured`, by seed."""
+        """The values of `measured`, in the order of seeds."""
         found = [metrics.get(metric) for metrics in self.worked.values()]
         return np.array([value for value in found if value is not None], float)
 
     def pairs(self, other: Row, metric: str = "test_accuracy") -> tuple[Values, Values]:
-        """A metric of both rows on the seeds where both measured it; none if their data differ."""
+        """A metric of both rows on the seeds where both measured it; empty if their data differ."""
         mine, theirs = self.measured(metric), other.measured(metric)
         seeds = sorted(mine.keys() & theirs.keys()) if self.checksum == other.checksum else []
         return np.array([mine[s] for s in seeds], float), np.array([theirs[s] for s in seeds], float)
 
     def scores(self, chance: float) -> Values:
-        """Test accuracy by seed, failed runs at chance; none of a run that circumstances stopped."""
+        """Test accuracy by seed, failed runs at chance; without runs that circumstances stopped."""
         of = {record["cell"]["seed"]: chance for record in self.records if record["status"] in FAILED}
         of |= self.measured("test_accuracy")
         return np.array([of[seed] for seed in sorted(of)], float)
 
     def score(self, chance: float) -> float:
         """Mean test accuracy with failed runs at chance."""
-        # The last bits depend on the order of summation, and would break ties.
+        # Rounded: the last bits depend on the order of summation, and would break ties.
         return round(float(np.mean(self.scores(chance))), 9)
 
     def within(self, seeds: set[int]) -> Row:
-        """The row over these seeds alone; as it is where it has none of them."""
+        """The row restricted to these seeds; unchanged if it has none of them."""
         if self.seeds <= seeds or not self.seeds & seeds:
             return self
         return replace(self, records=[r for r in self.records if r["cell"]["seed"] in seeds])
 
     def identity(self) -> Line:
-        """Its key, and what its method declares."""
+        """The row's key, and what its method declares."""
         declared = {name: self.records[0]["method"][name] for name in DECLARED}
         return named(KEY, (*self.task, self.method, self.variant)) | declared
 
 
 def settings(of: Iterable[Row]) -> Iterator[list[Row]]:
-    """The rows of each task and setting, which alone may be compared with each other."""
+    """The rows of each task and setting; only rows of the same setting are comparable."""
 
     def where(row: Row) -> tuple[Any, ...]:
         return (*row.task, row.setting)
@@ -123,23 +123,23 @@ def settings(of: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 def base(of: Sequence[Row], baseline: str) -> Row | None:
-    """The row that the others of one setting are compared with; None where there is none.
+    """The row that the others of one setting are compared with; None if the setting lacks it.
 
-    baseline: a method, whose default parameters are meant, or METHOD:VARIANT, as in rectangle:width=0.5.
+    baseline: METHOD, with its default parameters, or METHOD:VARIANT, as in rectangle:width=0.5.
     """
     named = {(row.method, own_words(row.variant)): row for row in reversed(of)}
     method, _, own = baseline.rpartition(":")
-    # The names of some methods have a colon too.
+    # Some method names contain a colon.
     return named.get((baseline, DEFAULT)) or named.get((method, own))
 
 
 def judged(
     of: Sequence[Row], baseline: str, asked: Iterable[int] | None = None
 ) -> tuple[list[Row], set[int]]:
-    """The rows of one setting over the seeds that decide, and these seeds.
+    """The rows of one setting over the seeds that count, and these seeds.
 
-    They are the baseline's, or those of all rows where it has none here, as far as the suite asks for them
-    (asked): a seed that was added to some rows judges nothing.
+    These are the seeds of the baseline, or of all rows if the setting has no baseline, restricted to those
+    that the suite asks for (asked): a seed that was added to some rows does not enter comparisons.
     """
     against = base(of, baseline)
     seeds = against.seeds if against else set[int]().union(*(row.seeds for row in of))
@@ -151,10 +151,10 @@ def judged(
 def rows(records: Iterable[Record]) -> list[Row]:
     """A row per configuration, sorted by key.
 
-    Where rows of one task were trained differently, or by two versions of the protocol or of torch, all rows
-    of the task say how, as in learning_rate=0.03 or torch=2.14. What no word tells apart is told apart by
-    the beginning of a hash. Records made before and after a change of the code that they depend on are two
-    configurations.
+    If rows of one task were trained differently, or with two versions of the protocol or of torch, the
+    variants of all rows of the task say how, as in learning_rate=0.03 or torch=2.14. Rows that still have the
+    same name get the beginning of a hash. Records made before and after a change of the code that they depend
+    on are two configurations.
     """
     by_code: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
     for record in records:
@@ -189,9 +189,9 @@ def _row(configuration: str, records: list[Record]) -> Row:
 
 
 def _in_words(rows: Sequence[Row]) -> Iterator[Row]:
-    """The same rows; in a task whose rows were not all trained alike, each says how it was.
+    """The same rows; if the rows of a task were not all trained alike, each variant says how its row was.
 
-    Else a table would show rows as rivals that are not compared with each other.
+    Otherwise a table would present rows as rivals that are not compared with each other.
     """
     by_task: dict[tuple[str, str, int], list[Row]] = defaultdict(list)
     for row in rows:
@@ -206,25 +206,25 @@ def _in_words(rows: Sequence[Row]) -> Iterator[Row]:
 
 
 def _trained(record: Record) -> dict[str, str]:
-    """The words that say how a record was trained, by key; last those of the protocol and of torch."""
+    """The words that say how a record was trained, by key; protocol and torch version come last."""
     digests = record.get("digests", {})
     versions = {key: digests[key].replace(" ", "=") for key in ("harness", "libraries") if key in digests}
     return training_words(record["cell"]) | versions
 
 
 def _told_apart(rows: list[Row]) -> list[Row]:
-    """The same rows of one name, each with as many digits of its configuration as it takes, and four."""
+    """Rows that share a name, each with enough digits of its configuration to differ, at least four."""
     lengths = range(4, max(len(row.configuration) for row in rows) + 1)
     digits = next(n for n in lengths if len({row.configuration[:n] for row in rows}) == len(rows))
     return [replace(row, variant=f"{row.variant} #{row.configuration[:digits]}") for row in rows]
 
 
 def chance(records: Iterable[Record]) -> float:
-    """Percent right by guessing; NaN where no record got as far as knowing its classes."""
+    """Accuracy of guessing, in percent; NaN if no record knows its number of classes."""
     classes = max((data(record, "classes") or 0 for record in records), default=0)
     return 100 / classes if classes else math.nan
 
 
 def data(record: Record, fact: str) -> Any:
-    """A fact about the data; None where the run failed before it had any."""
+    """A fact about the data; None if the run failed before it loaded any."""
     return (record.get("data") or {}).get(fact)

@@ -1,7 +1,7 @@
 """Intervals and tests for a handful of seeds.
 
 Two methods run on the same seeds are compared by their differences, seed by seed. Everything here
-is a pure function of 1-D float arrays, one value a seed, in any unit. What cannot be computed is NaN.
+is a pure function of 1-D float arrays, one value per seed, in any unit. Undefined results are NaN.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ LEVEL = 0.95
 """Confidence of every interval; 1 - LEVEL is the error rate of every family of comparisons."""
 
 MAX_SIGN_FLIPS = 40
-"""Most differences whose sign flips are all counted: two halves of 2^20 sums."""
+"""The most differences whose sign flips are all counted: two halves of 2^20 sums."""
 
 _ROUNDING = 1e-9
-"""Differences below this fraction of the values they come from are rounding, not measurement."""
+"""Differences below this fraction of the values that they come from are rounding, not measurement."""
 
 
 class Interval(NamedTuple):
@@ -36,10 +36,10 @@ class Interval(NamedTuple):
 
 
 class Paired(NamedTuple):
-    """What n paired differences say about their mean.
+    """Result of a paired comparison: the mean of n differences, its interval and test.
 
     n: number of pairs; mean, sd: of the differences; low, high: the paired t-interval;
-    p: two-sided paired t-test; note: why p is NaN ("no pairs", "one pair", "no variance"), else "".
+    p: two-sided paired t-test; note: why p is NaN ("no pairs", "one pair", "no variance"), otherwise "".
     """
 
     n: int
@@ -52,7 +52,7 @@ class Paired(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """What is left of a sample: its mean, sd and number of values."""
+    """Summary of a sample: its mean, sd and number of values."""
 
     mean: float
     sd: float
@@ -74,15 +74,15 @@ def mean(values: Values) -> float:
 
 
 def sd(values: Values) -> float:
-    """Sample standard deviation (n - 1 below the line); exactly 0 of equal values, NaN below two."""
+    """Sample standard deviation (denominator n - 1); exactly 0 for equal values, NaN for fewer than two."""
     if values.size < 2:
         return math.nan
-    # The mean of equal values can be another number than they are, by rounding.
+    # By rounding, the mean of equal values can differ from them.
     return float(values.std(ddof=1)) if np.ptp(values) else 0.0
 
 
 def means_and_sds(samples: Sequence[Values]) -> list[tuple[float, float]]:
-    """`mean` and `sd` of each, to the last bit; those of one size are computed together."""
+    """`mean` and `sd` of each sample, to the last bit; samples of one size are computed together."""
     found = [(math.nan, math.nan)] * len(samples)
     by_size: dict[int, list[int]] = defaultdict(list)
     for place, values in enumerate(samples):
@@ -100,7 +100,7 @@ def means_and_sds(samples: Sequence[Values]) -> list[tuple[float, float]]:
 
 
 def t_interval(values: Values, level: float = LEVEL) -> Interval:
-    """Student's interval of the mean: mean ± t(n - 1) · sd / √n. NaN below two values.
+    """Student's interval of the mean: mean ± t(n - 1) · sd / √n. NaN for fewer than two values.
 
     Source: Student (1908), "The probable error of a mean", Biometrika 6.
     """
@@ -111,7 +111,7 @@ def differences(a: Values, b: Values) -> Values:
     """Return a - b, seed by seed.
 
     Accuracies are multiples of one over the size of the test set, but their differences in binary
-    are not: what is equal up to rounding becomes exactly equal, so that ties are seen as ties.
+    are not. Values that are equal up to rounding become exactly equal, so that ties count as ties.
     """
     found = a - b
     if not found.size:
@@ -132,7 +132,7 @@ def paired(a: Values, b: Values, level: float = LEVEL) -> Paired:
     n, centre, spread = found.size, mean(found), sd(found)
     if n < 2:
         return Paired(n, centre, spread, math.nan, math.nan, math.nan, "one pair" if n else "no pairs")
-    # Also where differences vary by so little that their squares are 0.
+    # This includes differences that vary so little that their squares are 0.
     if spread == 0:
         zero = centre == 0
         return Paired(
@@ -144,9 +144,9 @@ def paired(a: Values, b: Values, level: float = LEVEL) -> Paired:
 
 
 def welch(mine: Summary, theirs: Summary, level: float = LEVEL) -> Welch:
-    """Compare two means of which only mean, sd and number are known, as of independent samples.
+    """Compare the means of two independent samples by their mean, sd and size alone.
 
-    NaN where a sample has fewer than two values, or neither varies: there is no scale to judge by.
+    NaN if a sample has fewer than two values, or neither varies: there is no scale to judge by.
 
     Source: Welch (1947), "The generalization of Student's problem when several different population
     variances are involved", Biometrika 34.
@@ -165,8 +165,8 @@ def welch(mine: Summary, theirs: Summary, level: float = LEVEL) -> Welch:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Step-down adjusted p-values, in the order given.
 
-    NaN stands for a comparison that was made but has no p: it stays NaN and is counted in the
-    family, as if it were 1. The others then hold whatever its p would have been.
+    NaN stands for a comparison that was made but has no p: it stays NaN and counts in the family as
+    if it were 1. The other p-values are then valid whatever its p would have been.
 
     Source: Holm (1979), "A simple sequentially rejective multiple test procedure", Scand. J. Stat. 6.
     """
@@ -182,8 +182,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def sign_flip(found: Values) -> float:
     """Exact two-sided p of the mean difference among all 2^n ways to flip the signs; NaN without any.
 
-    The flips of each half are summed apart and met by a sorted search: 2^(n/2) steps, not 2^n.
-    ValueError above MAX_SIGN_FLIPS differences.
+    Sums the two halves separately and combines them by a sorted search: 2^(n/2) steps, not 2^n.
+    Raises ValueError for more than MAX_SIGN_FLIPS differences.
 
     Source: Fisher (1935), "The Design of Experiments", section 21.
     """
@@ -191,7 +191,7 @@ def sign_flip(found: Values) -> float:
         raise ValueError(f"sign_flip counts at most {MAX_SIGN_FLIPS} differences, not {found.size}")
     if not found.size:
         return math.nan
-    # Sums that tie with the observed one must count as at least as extreme in spite of rounding.
+    # Despite rounding, sums that tie with the observed one must count as at least as extreme.
     observed = abs(found.sum()) - _ROUNDING * np.abs(found).sum()
     if observed <= 0:
         return 1.0
@@ -204,8 +204,8 @@ def sign_flip(found: Values) -> float:
 def sign_flips(family: Sequence[Values]) -> list[float]:
     """Holm-adjusted `sign_flip` of each comparison of a family.
 
-    NaN where even the smallest p that n pairs can give, 2^(1-n), would not survive the adjustment,
-    and above MAX_SIGN_FLIPS pairs.
+    NaN if even the smallest p that n pairs can give, 2^(1-n), would not survive the adjustment, or if
+    there are more than MAX_SIGN_FLIPS pairs.
     """
 
     def worthwhile(n: int) -> bool:

@@ -1,12 +1,12 @@
-"""What the test set's images say beside the seeds: every seed's network sees the same N images.
+"""Intervals over seeds and test images: the networks of all seeds are tested on the same N images.
 
-S seeds and N images are crossed: y[s, i] is 1 where the network of seed s is right on image i. Seeds differ
-from each other on all images alike, images are hard for all seeds alike, and the rest is of both together:
+S seeds and N images are crossed: y[s, i] is 1 if the network of seed s is right on image i. The variance has
+three parts: seeds that are better on all images, images that are harder for all seeds, and their interaction:
 
     Var(mean) = σ²_seed / S + σ²_image / N + σ²_seed×image / (S·N)
 
-An interval over seeds alone asks how other seeds would do on these same images; this one asks how other seeds
-would do on other images of the same kind.
+An interval over seeds alone covers other seeds on these same images; this one covers other seeds on other
+images of the same kind.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Crossed = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What the networks of one configuration said of the test set, a row a seed.
+    """Predictions of the networks of one configuration on the test set, one row per seed.
 
     seeds: S of them, ascending. label: [N]. predicted: [S, N].
     """
@@ -43,12 +43,12 @@ class Answers:
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """[S, N] whether each was right."""
+        """[S, N] whether each prediction is right."""
         return np.equal(self.predicted, self.label)
 
 
 class Counts(NamedTuple):
-    """On how many images both were right, only one of them, or none, over the seeds that both have."""
+    """The number of images on which both, only one, or neither is right, over their shared seeds."""
 
     both: int
     only_first: int
@@ -57,7 +57,7 @@ class Counts(NamedTuple):
 
 
 class Components(NamedTuple):
-    """The parts of the variance of one cell of [S, N], none below 0, and the mean squares they come from."""
+    """Variance components of one cell of [S, N], none below 0, and the mean squares that they come from."""
 
     seed: float
     image: float
@@ -66,10 +66,9 @@ class Components(NamedTuple):
 
 
 def answers(store: Store, records: Sequence[Record]) -> Answers | None:
-    """The answers of one configuration's runs that ended well; None where none of them kept any.
+    """The predictions of one configuration's successful runs; None if none of them stored any.
 
-    records: as the store gave them, which checked them. Raises BenchError where two of them were asked of
-    different test sets.
+    records: from the store, which has validated them. Raises BenchError if two runs have different test sets.
     """
     found = {}
     for record in records:
@@ -90,23 +89,23 @@ def answers(store: Store, records: Sequence[Record]) -> Answers | None:
 
 
 def agreement(first: Answers, second: Answers) -> float:
-    """The share of images for which both name the same class, over the seeds that both have; NaN for none."""
+    """The share of images with the same predicted class, over their shared seeds; NaN without any."""
     a, b = _paired(first, second)
     return float(np.mean(a.predicted == b.predicted)) if a.seeds else math.nan
 
 
 def paired_counts(first: Answers, second: Answers) -> Counts:
-    """What McNemar's test counts, summed over the seeds that both have."""
+    """The counts of McNemar's test, summed over the shared seeds."""
     a, b = (each.right for each in _paired(first, second))
     return Counts(*(int(np.sum(where)) for where in (a & b, a & ~b, ~a & b, ~a & ~b)))
 
 
 def accuracy_interval(found: Answers, level: float = LEVEL) -> Interval:
-    """Between what the accuracy in percent lies, for other seeds on other images.
+    """Interval of the accuracy in percent, for other seeds on other images.
 
-    Wilson's interval of a share, with as many images as would be as uncertain (Korn and Graubard 1998), and
-    t for the degrees of freedom that there are (Satterthwaite 1946). With one seed it is that of the images
-    alone, and says nothing about other seeds.
+    Wilson's interval of a share, with the effective number of images (Korn and Graubard 1998), and t with
+    approximate degrees of freedom (Satterthwaite 1946). With one seed it covers the images alone, and says
+    nothing about other seeds.
 
     Coverage of 95 % intervals in simulation, at accuracies of 70 and 98 %, 360 and 2,000 images, and seeds
     whose standard deviation is 0 to 2.4 points: 93.5 to 96.5 % from three seeds on, 90 to 97 % with two.
@@ -125,10 +124,10 @@ def accuracy_interval(found: Answers, level: float = LEVEL) -> Interval:
 
 
 def difference_interval(first: Answers, second: Answers, level: float = LEVEL) -> Interval:
-    """Between what first minus second lies, in percentage points, for other seeds on other images.
+    """Interval of first minus second, in percentage points, for other seeds on other images.
 
-    Both are paired by seed and by image; NaN where they share no seed. With one it is that of the images
-    alone.
+    Both are paired by seed and by image; NaN if they share no seed. With one shared seed it covers the
+    images alone.
     """
     a, b = _paired(first, second)
     if not a.seeds:
@@ -173,14 +172,14 @@ def _standard_error(y: Crossed) -> _Error:
     of_seeds, of_images, both = (square / (seeds * images) for square in found.mean_squares)
     spread = of_images**2 / (images - 1)
     if found.seed > 0:
-        # Seeds are few: it is they that make it uncertain how uncertain the mean is.
+        # Seeds are few, so they dominate the uncertainty of the variance.
         spread += of_seeds**2 / (seeds - 1) + both**2 / ((seeds - 1) * (images - 1))
     degrees = variance**2 / spread if spread else math.inf
     return _Error(variance, min(max(degrees, 1.0), 1e9))
 
 
 def _paired(first: Answers, second: Answers) -> tuple[Answers, Answers]:
-    """Both on the seeds that both have; on none where their images differ."""
+    """Both, restricted to their shared seeds; to none if their images differ."""
     same = np.array_equal(first.label, second.label)
     shared = sorted(set(first.seeds) & set(second.seeds)) if same else []
 

@@ -1,6 +1,6 @@
-"""What every table must be before it is written: its columns, their types, and the range of each number.
+"""Schemas that every table is checked against before it is written: columns, types, and valid ranges.
 
-A table that breaks its schema is a fault of this code, or of a record that came through: it is not written.
+A table that breaks its schema is not written: the cause is a bug in this code, or an invalid record.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ KEYS: Mapping[str, Sequence[str]] = {
     "latency": (*KEY, "hardware"),
     "published": (*KEY, "source", "published"),
 }
-"""What names a row of each table, which no two rows share."""
+"""The columns that identify a row of each table; no two rows share their values."""
 PERCENT = {
     *(
         name
@@ -48,19 +48,19 @@ PERCENT = {
     ),
     *("iqm", "iqm_ci_low", "iqm_ci_high", "published", "measured_mean"),
 }
-"""Between 0 and 100. The end of a t-interval may lie outside."""
+"""Columns between 0 and 100. The end of a t-interval can lie outside."""
 SHARES = {
     *(*P_VALUES, "share_ok", "agreement"),
     *(f"{name}_mean" for name in ranges.SHARES),
     *(f"probability_of_improvement{end}" for end in ("", "_ci_low", "_ci_high")),
 }
-"""Between 0 and 1."""
+"""Columns between 0 and 1."""
 FROM_ONE = {"timesteps", *RANKS, "average_rank", "t", "epochs_to_target", "runs", "year"}
 AT_LEAST_NOTHING = (
     *("n_", "inference_ms", "throughput", "train_step_ms", "compile_s", "peak_memory", "layer_", "seed"),
     *ranges.NOT_NEGATIVE,
 )
-"""How the names of columns begin that are never below 0."""
+"""Prefixes of the names of columns that are never below 0."""
 SETS: Mapping[str, Sequence[str]] = {
     "status": ("ok", "failed", "diverged", "oom", "timeout", "interrupted", "skipped"),
     "kind": ("adaptive", "control", "fixed", "library", "reference"),
@@ -74,7 +74,7 @@ SETS: Mapping[str, Sequence[str]] = {
     "source_kind": ("primary", "secondary"),
 }
 MAY_LACK = ("kind", "changes", "fidelity")
-"""Empty in published.csv where a published method was not run here."""
+"""Columns that are empty in published.csv if a published method was not run here."""
 INTERVALS = (
     ("test_accuracy_ci_low", "test_accuracy_mean", "test_accuracy_ci_high"),
     ("test_accuracy_images_ci_low", "test_accuracy_mean", "test_accuracy_images_ci_high"),
@@ -86,9 +86,10 @@ INTERVALS = (
 
 
 def check(name: str, table: pd.DataFrame, columns: Sequence[str]) -> None:
-    """Raises BenchError, with table, column, row and value, where the table is not what it must be.
+    """Check a table against its schema.
 
-    columns: those that it must have, in their order.
+    columns: those that it must have, in their order. Raises BenchError, with table, column, row and value,
+    if the table does not match.
     """
     from pandera.errors import SchemaError
 
@@ -137,7 +138,7 @@ def _column(name: str, table: str) -> Column:
     elif name.endswith("_sd") or name.startswith(AT_LEAST_NOTHING):
         checks.append(Check.ge(0, error="be 0 or more"))
     kind = None if words else "Int64" if name in WHOLE else "float64"
-    # What is unknown in a key would make two rows one.
+    # With unknown values in the key, two rows could coincide.
     return Column(kind, checks, nullable=name not in KEYS[table])
 
 

@@ -1,9 +1,9 @@
-"""Which GPUs can be used, and how much of their memory is free, asked in a process of its own.
+"""Find the usable GPUs and their free memory, in a separate process.
 
-To ask makes a CUDA context on each, some hundred MB that the asking process holds until it ends: in the
-engine's it would be lost to the trainings. NVML needs no context, but numbers GPUs in another order than
-CUDA, knows nothing of CUDA_VISIBLE_DEVICES, and would be one more dependency. A process that hangs in the
-driver, or dies of it, also takes no run with it.
+The query creates a CUDA context on each GPU, a few hundred MB that the process holds until it ends: in the
+engine's process, training would lose this memory. NVML needs no context, but numbers GPUs in a different
+order from CUDA, ignores CUDA_VISIBLE_DEVICES, and would be one more dependency. Also, if a separate process
+hangs or dies in the driver, the run survives.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from bench.run.gpus import Gpu, about, visible
 from bench.run.worker import listen, send_output_to
 
 LIMIT = 120.0
-"""Seconds in which all GPUs must have answered; a driver that nothing has loaded takes several for each."""
+"""Seconds in which all GPUs must answer; a driver that is not yet loaded takes several seconds per GPU."""
 ADVICE = "see what `nvidia-smi` says, or use --device cpu"
 
 Answer = tuple[list[Gpu], list[str]]
-"""The GPUs that can be used, and a sentence about each that cannot."""
+"""The usable GPUs, and a sentence about each unusable one."""
 
 
 def usable_gpus() -> list[Gpu]:
-    """Every GPU that can be used, in CUDA's order; warns of those that cannot.
+    """Every usable GPU, in CUDA's order; warns about unusable ones.
 
-    free is what is left beside the asking process's own context. Raises BenchError where there is none.
+    free: measured while the querying process holds its own context. Raises BenchError if no GPU is usable.
     """
     found, broken = _asked()
     if not found:
@@ -44,7 +44,7 @@ def _asked() -> Answer:
     with tempfile.TemporaryDirectory(prefix="spikegrad-gpus-") as folder:
         process, pipe = start(_answer, None, Path(folder) / "gpus.log")
         try:
-            # A child of a dead process may hold the pipe open: that it has ended must be seen by itself.
+            # A child of a dead process can hold the pipe open, so watch the process itself too.
             if not wait([pipe, process.sentinel], LIMIT):
                 raise BenchError(f"the GPUs did not answer for {LIMIT:g} s: {ADVICE}")
             if pipe.poll():
@@ -53,7 +53,7 @@ def _asked() -> Answer:
         except (EOFError, OSError):
             pass
         finally:
-            # It may be about to say by its exit code how it ended.
+            # Give it time to end with an exit code.
             process.join(1)
             end(process)
             pipe.close()
@@ -69,7 +69,7 @@ def _answer(_: None, pipe: Connection, log: Path) -> None:
 
 
 def look() -> Answer:
-    """What this process finds; starts CUDA in it."""
+    """Query the GPUs in this process; starts CUDA."""
     import torch
 
     found, broken = list[Gpu](), list[str]()
@@ -78,7 +78,7 @@ def look() -> Answer:
             free, _ = torch.cuda.mem_get_info(index)
             found.append(Gpu(visible(index), float(free), about(index)))
         except Exception as problem:
-            # One that is broken or full must not take the others with it.
+            # A broken or full GPU must not affect the others.
             said = next(iter(str(problem).splitlines()), type(problem).__name__)
             broken.append(f"GPU {index} cannot be used ({said})")
     return found, broken

@@ -1,15 +1,15 @@
-"""The default engine: worker processes on this machine, one a configuration.
+"""The default engine: worker processes on this machine, one per configuration.
 
-A worker is forked from a server that has torch loaded already, so that it starts at once, and
-leads a process group of its own, so that all it started ends with it. If it dies, the running cell
-leaves a row that says how; the cells after it go on in a new worker.
+A worker is forked from a server that has torch loaded, so that it starts at once. It leads its own process
+group, so that everything it started ends with it. If it dies, the running cell leaves a record that says
+how, and a new worker continues with the following cells.
 
-A worker is given one seed of its configuration after another, so that what it compiled serves them all. On
-a GPU it ends after a seed that went wrong, since CUDA may be broken in it, and the next has a new one. A GPU
-on which one training after another ends through the machine's fault is given no more.
+A worker trains the seeds of its configuration one after another, so that it compiles once for all of them.
+On a GPU it ends after a failed seed, since its CUDA state may be broken, and a new worker trains the next
+seed. A GPU on which several runs in a row end through the machine's fault gets no more runs.
 
-The longest configurations begin first; when none is left to begin, a free worker takes seeds from one that
-has some waiting.
+The longest configurations start first; when all have started, a free worker takes waiting seeds from one of
+them.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ from bench.run.plan import Plan, Planned
 from bench.run.worker import TRACEBACK_LINES, UNHARMED, Job, make_record, now, work
 
 BEGINNING = 300.0
-"""Seconds in which a new worker must have begun: it loads plugins, and no data."""
+"""Seconds in which a new worker must begin: before that it loads plugins, but no data."""
 LEAVING = 10.0
-"""Seconds that a worker with nothing left to do may take to end: a plugin's threads, or CUDA, may hold it."""
+"""Seconds that a worker with nothing left to do can take to end: plugin threads or CUDA can delay it."""
 FAULTS = 3
-"""So many trainings in a row that end through a GPU's fault close it, until one still at work ends well."""
+"""A GPU closes after this many runs in a row end through its fault, until a run still on it succeeds."""
 
 
 class Listener(Protocol):
-    """Who is told what happens, as it happens."""
+    """Receives events as they happen."""
 
     def started(self, planned: Planned) -> None:
         """A cell has started."""
@@ -57,20 +57,21 @@ class Listener(Protocol):
         """An epoch has ended; epochs count from 0."""
 
     def ended(self, planned: Planned, record: Record) -> None:
-        """A cell has ended, in whatever way, and its record is written."""
+        """A cell has ended, with any status, and its record is written."""
 
 
 def run(plan: Plan, *, jobs: int | None, timeout: float, listener: Listener) -> None:
     """Run the pending cells of a plan; returns when each has left a record.
 
-    jobs: trainings at a time; None for as many as cores and memory hold. timeout: seconds that one cell
-    may take. Raises Stopped if results cannot be written or the last GPU fails, and KeyboardInterrupt after
-    ending the workers; what had finished is kept in each case. Raises BenchError where no GPU can be used.
+    jobs: concurrent runs; None for as many as fit on the cores and in memory. timeout: the most seconds for
+    one cell. Raises Stopped if results cannot be written or the last GPU fails, and KeyboardInterrupt after
+    ending the workers; finished results are kept in each case. Raises BenchError if a GPU is needed and none
+    is usable.
     """
     cuda = any(planned.cell.profile.device == "cuda" for planned in plan.pending)
     gpus = usable_gpus() if cuda else []
     try:
-        # In the results folder, whose lock clears away what a killed run has left.
+        # In the results folder: taking its lock removes what a killed run has left.
         plan.store.runs.mkdir(parents=True, exist_ok=True)
         logs = Path(tempfile.mkdtemp(prefix=LOGS, dir=plan.store.runs))
     except OSError as problem:
@@ -87,7 +88,7 @@ def run(plan: Plan, *, jobs: int | None, timeout: float, listener: Listener) -> 
 
 
 class _Group:
-    """The cells of one configuration that nobody has begun, and what each of them takes."""
+    """The cells of one configuration that no worker has begun, and the resources that each needs."""
 
     def __init__(self, plan: Plan, cells: Iterable[Planned]) -> None:
         self.waiting = deque(cells)
@@ -99,13 +100,13 @@ class _Group:
 
     @property
     def seconds(self) -> float:
-        """Roughly, of all that is waiting."""
+        """Approximate seconds of all waiting cells."""
         return len(self.waiting) * self.seconds_each
 
 
 @dataclass
 class _Worker:
-    """A process at work. current: what it was given last; given: when; began: when it began with that."""
+    """A worker process. current: the cell it was given last; given: when; began: when it began the cell."""
 
     process: BaseProcess
     pipe: Connection
@@ -117,11 +118,11 @@ class _Worker:
     began: float | None = None
 
     def give(self, planned: Planned | None) -> None:
-        """Note what it does next; None where it is to end."""
+        """Record its next cell; None if it is to end."""
         self.current, self.given, self.began = planned, time.monotonic(), None
 
     def limit(self, timeout: float) -> float:
-        """Until when it must have done what it is at; timeout: seconds of a training."""
+        """The time by which its current task must be done; timeout: seconds of a run."""
         if self.current is None:
             return self.given + LEAVING
         return self.given + BEGINNING if self.began is None else self.began + timeout
@@ -152,7 +153,7 @@ class _Local:
             _Group(plan, cells)
             for _, cells in itertools.groupby(plan.pending, lambda planned: planned.configuration)
         )
-        # The order of the plan among equals.
+        # The sort is stable: equal groups keep the order of the plan.
         self.queue = deque(sorted(groups, key=lambda group: -group.seconds))
         self.workers: list[_Worker] = []
         self.count = itertools.count()
@@ -161,7 +162,7 @@ class _Local:
         while self.queue or self.workers:
             self._fill()
             if not self.workers:
-                # Nothing is at work, and still nothing has a place.
+                # No worker runs, and still no group fits.
                 raise Stopped(
                     f"the last GPU was given up after {FAULTS} trainings in a row that ended through its own "
                     f"fault, as their records say: {ADVICE}; what had finished is kept, "
@@ -172,7 +173,7 @@ class _Local:
                 self._serve(worker)
 
     def _fill(self) -> None:
-        """Start as many workers as there is room for."""
+        """Start as many workers as fit."""
         while group := self._next():
             slot = self.slots.take(group.need)
             if slot is None:
@@ -180,7 +181,7 @@ class _Local:
             self.workers.append(self._start(group, slot))
 
     def _next(self) -> _Group | None:
-        """The first that fits of those to begin; where all have begun, the one with most waiting."""
+        """The first queued group that fits; if all have begun, the one with the most work waiting."""
         if self.queue:
             group = next((g for g in self.queue if self.slots.fits(g.need)), None)
             if group is not None:
@@ -193,7 +194,7 @@ class _Local:
         for worker in self.workers:
             worker.end()
             with suppress(EOFError, OSError):
-                # A cell that had ended just before must not be overwritten.
+                # The record of a cell that ended just before must not be overwritten.
                 while worker.current is not None and worker.pipe.poll():
                     self._hear(worker, worker.pipe.recv())
             if worker.current is not None and worker.began is not None:
@@ -223,14 +224,14 @@ class _Local:
         return None if slot.gpu is None else self.gpus[slot.gpu]
 
     def _wait(self) -> None:
-        """Until a worker has something to say, has ended, or is at its time limit."""
+        """Wait until a worker sends a message, ends, or reaches its time limit."""
         first = min(worker.limit(self.timeout) for worker in self.workers)
         handles = [handle for w in self.workers for handle in (w.pipe, w.process.sentinel)]
         wait(handles, timeout=max(0.0, first - time.monotonic()))
 
     def _serve(self, worker: _Worker) -> None:
         try:
-            # A chatty method must not keep the others waiting: a bounded number of messages.
+            # Limit the number of messages, so that a chatty worker does not block the others.
             for _ in range(100):
                 if not worker.pipe.poll():
                     break
@@ -265,15 +266,15 @@ class _Local:
                 raise unwritable(self.plan.store.results, why)
 
     def _give(self, worker: _Worker) -> None:
-        """Its next cell; or the word that there is none, upon which it ends."""
+        """Send the worker its next cell, or None if there is none, after which it ends."""
         waiting = worker.group.waiting
         worker.give(waiting.popleft() if waiting else None)
-        # Where it has died since, it is about to be buried.
+        # If it has died meanwhile, `_buried` handles it.
         with suppress(OSError):
             worker.pipe.send(worker.current and worker.current.cell)
 
     def _count_faults(self, slot: Slot, status: str) -> None:
-        """A broken GPU fails at once, is free first, and would so get all that is left."""
+        """Close a broken GPU: it fails at once, is free first, and would get all remaining runs."""
         if slot.gpu is None:
             return
         if status == "interrupted":
@@ -285,10 +286,10 @@ class _Local:
             self.slots.close(slot.gpu)
 
     def _buried(self, worker: _Worker) -> None:
-        """A worker has ended: as it should, or in the middle of a cell."""
+        """Handle a worker that has ended, normally or in the middle of a cell."""
         worker.process.join(LEAVING)
         code = worker.process.exitcode
-        # What it was given and did not begin is lost too, or it would be tried for ever.
+        # A cell that it was given but did not begin is lost too; otherwise it would be retried for ever.
         if worker.current is not None:
             said = judge_abort("\n".join(_last_words(worker))) if code == -signal.SIGABRT else None
             status, error = said or died(code)
@@ -298,7 +299,7 @@ class _Local:
         self._dismiss(worker)
 
     def _dismiss(self, worker: _Worker) -> None:
-        # What a dead worker had started may live on in its group.
+        # Processes that a dead worker started can survive in its group.
         worker.end()
         worker.pipe.close()
         self.workers.remove(worker)
@@ -308,12 +309,12 @@ class _Local:
             self.queue.appendleft(worker.group)
 
     def _write(self, worker: _Worker, status: str, error: str) -> None:
-        """The record of a cell whose worker could not write it."""
+        """Write the record of a cell whose worker could not."""
         planned = worker.current
         assert planned is not None
         kept = self.plan.store.read(planned.id)
         if kept is not None and kept != planned.record:
-            # It had written it, and ended before it could say so.
+            # The worker wrote the record and died before it could report that.
             worker.give(None)
             self.listener.ended(planned, kept)
             return
@@ -339,7 +340,7 @@ class _Local:
 
 
 def _last_words(worker: _Worker) -> list[str]:
-    """The last lines that it printed."""
+    """The last lines that the worker printed."""
     if not worker.log.exists():
         return []
     return worker.log.read_text(errors="replace").splitlines()[-TRACEBACK_LINES:]

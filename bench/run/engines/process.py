@@ -1,7 +1,7 @@
-"""One process that works for an engine: how it is started, ended, and what its end means.
+"""Start and end one process of an engine, and interpret its exit code.
 
-It is forked from a server that has torch loaded already, leads a process group of its own, is deaf to
-Ctrl-C, and is told where its end of a pipe is. Its entry point must call `os.setsid`.
+The process is forked from a server that has torch loaded, leads its own process group, ignores Ctrl-C, and
+gets its end of a pipe. Its entry point must call `os.setsid`.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from typing import Any
 from bench.errors import Stopped
 
 PRELOADED = ["bench.run.worker", "bench.run.train", "torch._inductor"]
-"""torch imports its compiler where a setting of it is touched, seconds that every worker would pay."""
+"""torch imports its compiler when a compiler setting is used, which would cost every worker seconds."""
 KILLED = 10.0
-"""Seconds that a killed process may take to be gone."""
+"""Seconds to wait for a killed process to end."""
 SAFE_PATH = "PYTHONSAFEPATH"
 
 
 def start(
     target: Callable[[Any, Connection, Path], None], job: Any, log: Path
 ) -> tuple[BaseProcess, Connection]:
-    """Start target(job, pipe, log) in a process; the process, and our end of the pipe."""
+    """Start target(job, pipe, log) in a process. Returns the process and our end of the pipe."""
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context: Any = multiprocessing.get_context(method)
     context.set_forkserver_preload(PRELOADED)
@@ -46,7 +46,7 @@ def start(
 def end(process: BaseProcess) -> None:
     """End the whole process group.
 
-    A process that hangs in a driver ends when the driver lets it: it is not waited for.
+    Does not wait long: a process that hangs in a driver ends only when the driver returns.
     """
     pid = process.pid
     try:
@@ -59,9 +59,9 @@ def end(process: BaseProcess) -> None:
 
 
 def died(code: int | None) -> tuple[str, str]:
-    """Status and reason of what a process was at when it ended with this exit code.
+    """Status and reason for the work of a process that ended with this exit code.
 
-    None where it has let go of everything, and the system does not say that it has ended.
+    code: None if the process was killed and the system does not report that it has ended.
     """
     if code is None:
         return "interrupted", "the process did not end, as when it hangs in the driver of a GPU"
@@ -73,7 +73,7 @@ def died(code: int | None) -> tuple[str, str]:
 
 
 def unwritable(results: Path, why: str) -> Stopped:
-    """What to raise where results cannot be written."""
+    """The exception to raise if results cannot be written."""
     return Stopped(
         f"cannot write results to {results}: {why}; what had finished is kept, "
         "the same command goes on from there"
@@ -82,11 +82,11 @@ def unwritable(results: Path, why: str) -> Stopped:
 
 @contextmanager
 def _no_ctrl_c() -> Iterator[None]:
-    """Start processes deaf to Ctrl-C, which a terminal sends to all: the engine ends them itself.
+    """Start processes that ignore Ctrl-C, which a terminal sends to all: the engine ends them itself.
 
-    The fork server would otherwise die of it, with a traceback, while it imports torch.
+    Otherwise Ctrl-C would kill the fork server, with a traceback, while it imports torch.
     """
-    # Where it does not run yet, starting it would let SIGINT through again.
+    # Start the resource tracker first: starting it later would unblock SIGINT.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -99,8 +99,8 @@ def _no_ctrl_c() -> Iterator[None]:
 def _no_current_folder() -> Iterator[None]:
     """Start the fork server without the current folder in its path.
 
-    It is a `python -c`, and would import a user's folder `bench` there as this package. Where the
-    package is found in the current folder alone, a worker imports it by itself.
+    The fork server is a `python -c`, and would import a user's folder `bench` there as this package. If the
+    package exists only in the current folder, a worker imports it itself.
     """
     before = os.environ.get(SAFE_PATH)
     os.environ[SAFE_PATH] = "1"
@@ -117,8 +117,8 @@ def _no_current_folder() -> Iterator[None]:
 def _no_main_module() -> Iterator[None]:
     """Start processes without importing the user's script in them again.
 
-    Nothing that a worker is given lives there, and a script without a `__main__` guard would
-    otherwise start itself anew in every worker.
+    Workers need nothing from the script, and a script without a `__main__` guard would start itself again in
+    every worker.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")

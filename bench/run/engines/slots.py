@@ -1,4 +1,4 @@
-"""Who may run beside whom: threads shared out over cores, and free memory of machine and GPUs."""
+"""Decide which runs fit side by side, by CPU threads and by free memory of machine and GPUs."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pathlib import Path
 from bench.run.gpus import Gpu
 
 SHARE = 0.8
-"""Of the memory that is free at the start, so much is handed out."""
+"""The share of the memory free at the start that runs can use."""
 CONTEXT = 500 * 2**20
-"""Bytes of a GPU that each process holds beside its tensors, for its CUDA context and loaded kernels.
+"""Bytes of GPU memory that each process holds in addition to its tensors: CUDA context and loaded kernels.
 
-An assumption, and no measurement of this project: a round figure at the upper end of the 300 to 500 MB that
-`nvidia-smi` commonly shows for a process with a tensor of one number.
+This is an assumption, not a measurement of this project: a round figure at the upper end of the 300 to 500 MB
+that `nvidia-smi` commonly shows for a process with a one-element tensor.
 """
 MEMORY_INFO = Path("/proc/meminfo")
 
 
 @dataclass(frozen=True)
 class Need:
-    """What one training takes.
+    """The resources of one run.
 
-    threads: of the CPU. memory: bytes, on the GPU if it runs on one; 0 where it is not known.
+    threads: CPU threads. memory: bytes, on the GPU if it runs on one; 0 if unknown.
     """
 
     threads: int = 1
@@ -33,13 +33,13 @@ class Need:
 
     @property
     def whole(self) -> float:
-        """Bytes of its process."""
+        """Bytes of the whole process."""
         return self.memory + CONTEXT if self.cuda else self.memory
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A place that was taken. gpu: the index of its GPU, None on the CPU."""
+    """A slot in use. gpu: the index of its GPU, None on the CPU."""
 
     need: Need
     gpu: int | None = None
@@ -47,10 +47,10 @@ class Slot:
 
 @dataclass
 class Slots:
-    """The places of this machine.
+    """The slots of this machine.
 
-    jobs: so many trainings at a time whatever they need; None for as many as cores and memory hold, and
-    never less than one. memory: free bytes; gpus: of each GPU; closed: those that nothing may begin on.
+    jobs: the number of concurrent runs, whatever they need; None for as many as fit on the cores and in
+    memory, at least one. memory: free bytes; gpus: free bytes of each GPU; closed: GPUs that get no new runs.
     """
 
     jobs: int | None
@@ -61,14 +61,14 @@ class Slots:
     closed: set[int] = field(default_factory=set)
 
     def take(self, need: Need) -> Slot | None:
-        """A place for it, or None as long as others have to end first."""
+        """A slot for it, or None while others have to end first."""
         if not self.fits(need):
             return None
         self.taken.append(self._slot(need))
         return self.taken[-1]
 
     def fits(self, need: Need) -> bool:
-        """Whether there is a place for it now."""
+        """Whether there is a slot for it now."""
         if need.cuda and self.gpus and not self._open():
             return False
         if self.jobs:
@@ -76,23 +76,23 @@ class Slots:
         return not self.taken or self._has_room(self._slot(need))
 
     def give_back(self, slot: Slot) -> None:
-        """Free a place."""
+        """Free a slot."""
         self.taken.remove(slot)
 
     def close(self, gpu: int) -> None:
-        """Let nothing more begin on this GPU."""
+        """Start nothing more on this GPU."""
         self.closed.add(gpu)
 
     def reopen(self, gpu: int) -> None:
-        """Let trainings begin on it again."""
+        """Allow runs to start on this GPU again."""
         self.closed.discard(gpu)
 
     def most(self, need: Need) -> int:
-        """How many of such trainings run at a time when nothing else does."""
+        """The number of runs with this need that fit side by side if nothing else runs."""
         if self.jobs:
             return self.jobs
         by_cores = self.cores // need.threads
-        # Each place lies on one GPU: what is left over on two of them makes no place more.
+        # Each slot is on one GPU: remainders of two GPUs do not add up to a slot.
         shares = [self.gpus[gpu] for gpu in self._open()] if need.cuda and self.gpus else [self.memory]
         if not need.whole or float("inf") in shares:
             return max(1, by_cores)
@@ -106,16 +106,16 @@ class Slots:
         return threads + slot.need.threads <= self.cores and slot.need.whole <= self._left(slot.gpu)
 
     def _left(self, gpu: int | None) -> float:
-        """Bytes that may still be handed out."""
+        """Bytes that are still available."""
         there = self.memory if gpu is None else self.gpus[gpu]
         return SHARE * there - sum(each.need.whole for each in self.taken if each.gpu == gpu)
 
     def _best(self, need: Need) -> int:
-        """The open GPU with most left; where it is not known what is needed, that with fewest trainings."""
+        """The open GPU with the most memory left; if the need is unknown, the one with the fewest runs."""
 
         def order(gpu: int) -> tuple[float, ...]:
             left, beside = self._left(gpu), sum(each.gpu == gpu for each in self.taken)
-            # The first of equals.
+            # On ties, the first GPU.
             return (left, -gpu) if need.memory else (left >= need.whole, -beside, left, -gpu)
 
         return max(self._open(), key=order)
@@ -125,17 +125,17 @@ class Slots:
 
 
 def of_machine(jobs: int | None, gpus: Sequence[Gpu] = ()) -> Slots:
-    """The places of this machine, and of those GPUs."""
+    """The slots of this machine and these GPUs."""
     return Slots(jobs, cores(), free_memory(), [gpu.free for gpu in gpus])
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """The number of cores that this process can use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def free_memory() -> float:
-    """Bytes that a new process can have without others giving up theirs; infinite where nothing tells."""
+    """Bytes that a new process can use without taking memory from others; infinite if unknown."""
     if MEMORY_INFO.exists():
         lines = dict(line.split(":", 1) for line in MEMORY_INFO.read_text().splitlines() if ":" in line)
         if "MemAvailable" in lines:

@@ -1,7 +1,7 @@
-"""What pytest-benchmark times of each layer: forward, backward, and both.
+"""The benchmarks of each layer for pytest-benchmark: forward, backward, and both.
 
-Not a test of the project: `bench.run.timing.layer_session` runs this file in a process of its own, with the
-plugin `CaseList` that says what is timed.
+This file is not a test of the project: `bench.run.timing.layer_session` runs it in a separate process, with
+the plugin `CaseList` that provides the cases.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import pytest
 from bench.run.timing.timed_layers import TimedLayer
 
 LEAST, MOST = 5, 1000
-"""Rounds."""
+"""The fewest and the most rounds."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A case after the other, all three parts of it together."""
+    """Parametrize by case, so that the three parts of a case run together."""
     cases = metafunc.config.pluginmanager.getplugin("cases").cases
     metafunc.parametrize("layer", cases, ids=str, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")
 def layer(request: pytest.FixtureRequest) -> TimedLayer:
-    """The layer of a case, compiled where that is asked for, and warmed up."""
+    """The layer of a case, compiled if the case asks for it, and warmed up."""
     found: TimedLayer = request.config.pluginmanager.getplugin("cases").layer(request.param)
     for _ in range(2):
         found.clear()
@@ -40,13 +40,13 @@ Timed = Callable[..., None]
 
 @pytest.fixture
 def timed(benchmark: Any, request: pytest.FixtureRequest, layer: TimedLayer) -> Timed:
-    """timed(action, before): time the action as often as there is time for, and say what it was."""
+    """timed(action, before): time the action as often as the time allows, and store what was timed."""
     cases = request.config.pluginmanager.getplugin("cases")
 
     def run(action: Callable[[], None], before: Callable[[], None]) -> None:
         part = request.node.originalname.removeprefix("test_")
         benchmark.extra_info.update(cases.describe(request.node.callspec.params["layer"], layer, part))
-        # Parameters of a benchmark are for reading: numbers and names.
+        # The parameters of a benchmark must be readable: numbers and names.
         benchmark.params = cases.plain(request.node.callspec.params["layer"])
         before()
         began = time.perf_counter()
@@ -59,17 +59,17 @@ def timed(benchmark: Any, request: pytest.FixtureRequest, layer: TimedLayer) -> 
 
 
 def test_forward(timed: Timed, layer: TimedLayer) -> None:
-    """The T steps, in training: what a backward pass needs is kept."""
+    """The T steps in training mode, which keeps what the backward pass needs."""
     timed(layer.forward, layer.clear)
 
 
 def test_backward(timed: Timed, layer: TimedLayer) -> None:
-    """The gradients of the currents and of what the layer learns."""
+    """The gradients of the currents and of the layer's parameters."""
     if not layer.learns:
         pytest.skip("no gradient")
     timed(layer.backward, layer.before_backward)
 
 
 def test_step(timed: Timed, layer: TimedLayer) -> None:
-    """There and back."""
+    """Forward and backward."""
     timed(layer.step, layer.clear)

@@ -1,4 +1,4 @@
-"""Times neuron layers under pytest-benchmark, in a process of its own, away from the user's settings."""
+"""Times neuron layers with pytest-benchmark, in a separate process that ignores the user's settings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Content = dict[str, Any]
 
 @dataclass(frozen=True)
 class Job:
-    """What is timed, on what. seconds: that each number may take. hardware, versions: see `Case`."""
+    """What to time, and on what. seconds: the time for each number. hardware, versions: see `Case`."""
 
     cases: tuple[Case, ...]
     profile: Profile
@@ -38,7 +38,7 @@ class Job:
 
 
 def measure(job: Job, tell: Callable[[Case], None]) -> Content:
-    """The content of the file: pytest-benchmark's own, and `failed`, the cases with an error.
+    """The content of the file: the output of pytest-benchmark, and `failed`, the cases with an error.
 
     tell: called with each case as it begins. Raises Stopped if the process dies.
     """
@@ -61,14 +61,14 @@ def measure(job: Job, tell: Callable[[Case], None]) -> Content:
                 "leave that method out with --methods"
             ) from None
         finally:
-            # Whatever it has started ends with it.
+            # Everything that it has started ends with it.
             end(process)
             pipe.close()
         file = Path(folder) / JSON
         content: Content = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         content.setdefault("benchmarks", [])
         for benchmark in content["benchmarks"]:
-            # All single times: megabytes, which no comparison needs.
+            # The individual times are megabytes that no comparison needs.
             benchmark["stats"].pop("data", None)
         return content | {"failed": what}
 
@@ -79,7 +79,7 @@ def _work(job: Job, pipe: Connection, log: Path) -> None:
     send_output_to(log)
     listen(pipe)
     for name in [name for name in os.environ if name.startswith("PYTEST_")]:
-        # What a user has set for tests of their own, or another pytest that this runs under.
+        # Set by users for their own tests, or by a pytest that runs this code.
         del os.environ[name]
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     import pytest
@@ -93,7 +93,7 @@ def _work(job: Job, pipe: Connection, log: Path) -> None:
         [
             str(here / "layer_benchmarks.py"),
             *("-p", "pytest_benchmark.plugin", "-p", "no:cacheprovider"),
-            # Neither settings nor conftest files, wherever this was called.
+            # Ignore settings and conftest files, whatever the current folder.
             *("-c", os.devnull, "--rootdir", str(here), "--noconftest", "--import-mode=importlib"),
             *("--assert=plain", "-p", "no:warnings", "-p", "no:faulthandler", "-q"),
             *("--benchmark-only", "--benchmark-disable-gc", "--benchmark-quiet"),
@@ -107,7 +107,7 @@ def _work(job: Job, pipe: Connection, log: Path) -> None:
 
 
 class CaseList:
-    """The cases of a session, for `layer_benchmarks`: what they are, and which have failed."""
+    """The cases of a session, for `layer_benchmarks`, and those that have failed."""
 
     def __init__(self, job: Job, pipe: Connection) -> None:
         from bench import registry
@@ -138,7 +138,7 @@ class CaseList:
         return timed_layers.of_method(method, size, device, compiled=compiled)
 
     def describe(self, case: Case, layer: TimedLayer | None, part: str, error: str | None = None) -> Content:
-        """What stands beside the times of one part: `extra_info`."""
+        """The `extra_info` stored with the times of one part."""
         return self.plain(case) | {
             "neuron": layer.neuron if layer else None,
             "part": part,
@@ -152,12 +152,12 @@ class CaseList:
         }
 
     def plain(self, case: Case) -> Content:
-        """What was timed, in names and numbers."""
+        """The timed case, as names and numbers."""
         values = {} if case.kind == "peer" else self._values(case.method)
         return case._asdict() | {"params": values}
 
     def begins(self, case: Case) -> None:
-        """Tell who started this."""
+        """Report to the parent process that a case begins."""
         self._pipe.send(("case", case))
 
     def fails(self, case: Case, part: str, error: str) -> None:
@@ -171,7 +171,7 @@ class CaseList:
 
 
 class _Named:
-    """The pytest plugin that brings the cases, and hears what happens."""
+    """The pytest plugin that provides the cases, and follows the session."""
 
     def __init__(self, cases: CaseList) -> None:
         self.cases = cases

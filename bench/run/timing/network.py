@@ -1,6 +1,7 @@
-"""How long a forward pass and a training step take, and the memory of training, in a process of its own.
+"""Measure the time of a forward pass and of a training step, and the memory of training.
 
-Wall times of single calls, after some to warm up, with the device synchronised before and after each.
+Runs in a separate process. Times are wall times of single calls after warm-up; GPU calls are synchronised
+before and after.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ from bench.suite import Profile, Recipe
 
 BATCHES = (1, 100)
 FOR_P95 = 20
-"""The fewest calls of which one in twenty is slower than something."""
+"""The fewest calls for a 95th percentile."""
 MILLI = 1e3
 
 
 @dataclass(frozen=True)
 class Rounds:
-    """How often something is timed: `usual` times, and on until `seconds` have passed.
+    """How often something is timed: at least `usual` times, and until `seconds` have passed.
 
-    Where so many would take longer than `limit` seconds there are fewer, but never under `least`; `most`
-    bounds what is quick. warm: calls before the first that counts. Where a call takes `slow` seconds there
-    is one of these only, and after `patience` seconds no further call of either kind.
+    If that takes longer than `limit` seconds there are fewer calls, but at least `least`; fast calls are
+    limited to `most`. warm: warm-up calls. If a call takes `slow` seconds or more there is only one warm-up
+    call, and after `patience` seconds there are no further calls at all.
     """
 
     warm: int = 3
@@ -48,7 +49,7 @@ class Rounds:
     patience: float = 60.0
 
     def enough(self, count: int, elapsed: float) -> bool:
-        """Whether to stop after that many calls and seconds."""
+        """Whether to stop after `count` calls and `elapsed` seconds."""
         if count and elapsed >= self.patience:
             return True
         if count < self.least:
@@ -64,7 +65,8 @@ USUAL = Rounds()
 def inference(network: Network, samples: Callable[[int], Tensor], rounds: Rounds) -> dict[str, float]:
     """Milliseconds of one forward pass in evaluation, at batch 1 and 100, and samples/s at batch 100.
 
-    samples: as many as asked for, as the network takes them. Of fewer than 20 calls no 95th percentile.
+    samples: returns the given number of samples as input of the network. With fewer than 20 calls there is no
+    95th percentile.
     """
     network.eval()
     found: dict[str, float] = {}
@@ -88,14 +90,13 @@ def training(
     rounds: Rounds,
     profile: Profile | None = None,
 ) -> dict[str, float]:
-    """Milliseconds of one training step on a batch; the most memory that training takes, in MB.
+    """Milliseconds of one training step on a batch, and the peak memory of training, in MB.
 
-    make: gives the network on its device. x [B, ...], y [B]: a batch of the recipe's size. profile: whether
-    it is compiled, which takes `compile_s` seconds, less where the compiler has kept something on disk, and
-    computed in mixed precision; what cannot be compiled is timed as it trains, eager. Memory is the
-    device's own counter on a GPU; elsewhere the process's high-water mark above what it had before the
-    network was made, after another one has been trained: what libraries load at their first use is no
-    part of it.
+    make: returns the network on its device. x [B, ...], y [B]: a batch of the recipe's size. profile: sets
+    compilation and mixed precision. Compilation takes `compile_s` seconds, less if the compiler's disk cache
+    has parts of it; a network that cannot be compiled is timed eager, as it trains. On a GPU, memory is the
+    device's own counter. Elsewhere it is the process's high-water mark minus its memory before the network
+    was made; another network is trained first, so that libraries loaded at first use do not count.
     """
     from bench.model import compiling
     from bench.run.train import optimizers, step, trained_on
@@ -111,14 +112,14 @@ def training(
         return lambda: step(network, own, x, y, precision)
 
     first = steps()
-    # Twice: some libraries choose their memory anew when they see a shape again.
+    # Twice: some libraries allocate differently when they see a shape again.
     if _seconds(first, x.device) < rounds.patience:
         first()
-    # It goes before the next one comes: a device need not have room for two.
+    # Free the first network before making the second: the device may not have room for both.
     del first
     high = HighWater(x.device)
     second = steps()
-    # What compiling takes, a copy of the network included, is over before the training.
+    # The memory of compilation, including a copy of the network, is freed before training.
     high.forget()
     times = timed(second, x.device, rounds)
     return {
@@ -135,11 +136,11 @@ def timed(
     rounds: Rounds,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Sequence[float]:
-    """Seconds of each call, device synchronised."""
+    """Seconds of each call, with the device synchronised."""
     times = list[float]()
     for number in range(rounds.warm):
         took = _seconds(action, device, clock)
-        # The first may load and compile: only the second tells how long a call takes, and then counts.
+        # The first call can load and compile: only the second shows how long a call takes. A slow one counts.
         if number and took >= rounds.slow:
             times.append(took)
             break
@@ -152,7 +153,7 @@ def timed(
 def _seconds(
     action: Callable[[], object], device: torch.device, clock: Callable[[], float] = time.perf_counter
 ) -> float:
-    """Of one call, device synchronised."""
+    """Seconds of one call, with the device synchronised."""
 
     def wait() -> float:
         if device.type == "cuda":
@@ -165,7 +166,7 @@ def _seconds(
 
 
 class HighWater:
-    """The most memory in use since it was made, over what was in use then."""
+    """The peak memory in use since the object was made, above the memory in use at that time."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -173,20 +174,20 @@ class HighWater:
         self.start = torch.cuda.memory_allocated(device) / 2**20 if device.type == "cuda" else self._now()
 
     def forget(self) -> None:
-        """Count from what is in use now; `mb` is still over what was in use at the start."""
+        """Reset the peak to the memory in use now; `mb` is still relative to the memory at the start."""
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
             return
-        # Otherwise what was once in use, as for imports, hides what is used now. Where the system does
-        # not let us, less is seen.
+        # Otherwise memory that was in use before, such as for imports, hides what is used now. If the system
+        # does not allow the reset, less is measured.
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)
         with suppress(OSError):
             CLEAR.write_text("5")
 
     def mb(self) -> float:
-        """In MB of 2^20 bytes."""
+        """The peak above the start, in MB of 2^20 bytes."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device) / 2**20 - self.start
         return self._now() - self.start
@@ -200,4 +201,4 @@ class HighWater:
 
 
 PROCESS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-"""Linux's: VmHWM is the high-water mark, and writing 5 sets it to what is in use."""
+"""On Linux, VmHWM is the high-water mark, and writing 5 resets it to the memory in use."""

@@ -1,4 +1,4 @@
-"""Times things one at a time, each in a process of its own, with nothing else at work."""
+"""Run measurements one at a time, each in its own process, with nothing else running."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from bench.run.worker import now
 
 
 class TimesListener(Protocol):
-    """Who is told what happens, as it happens."""
+    """Receives events as they happen."""
 
     def timing(self, measurement: Measurement, number: int, total: int) -> None:
-        """One begins; they count from 1."""
+        """A measurement begins; number counts from 1."""
 
     def timed(self, measurement: Measurement, timing: Timing, number: int, total: int) -> None:
-        """One has ended, in whatever way, and is written."""
+        """A measurement has ended, with any status, and is written."""
 
 
 def run(
@@ -40,10 +40,10 @@ def run(
     listener: TimesListener,
     rounds: Rounds = USUAL,
 ) -> None:
-    """Time them all; returns when each has left a file.
+    """Run all measurements; returns when each has left a file.
 
-    timeout: seconds that one may take. Raises Stopped if results cannot be written, and
-    KeyboardInterrupt after ending the process; what was timed is kept in both cases.
+    timeout: the most seconds for one. Raises Stopped if results cannot be written, and KeyboardInterrupt
+    after ending the process; finished measurements are kept in both cases.
     """
     if not measurements:
         return
@@ -52,7 +52,7 @@ def run(
     with _writing(plan):
         kept.clear_halves()
         plan.store.runs.mkdir(parents=True, exist_ok=True)
-        # In the results folder, whose lock clears away what a killed run has left.
+        # In the results folder: taking its lock removes what a killed run has left.
         logs = Path(tempfile.mkdtemp(prefix=LOGS, dir=plan.store.runs))
     try:
         for number, measurement in enumerate(measurements, 1):
@@ -73,14 +73,14 @@ def _outcome(job: TimingJob, log: Path, timeout: float) -> dict[str, Any]:
     try:
         outcome |= _heard(process, pipe, timeout)
     finally:
-        # Whatever it has started ends with it.
+        # Everything that it has started ends with it.
         end(process)
         pipe.close()
     return outcome | {"ended": now(), "seconds": round(time.perf_counter() - began, 3)}
 
 
 def _heard(process: BaseProcess, pipe: Connection, timeout: float) -> dict[str, Any]:
-    # A child of a dead process may hold the pipe open: that it has ended must be seen by itself.
+    # A child of a dead process can hold the pipe open, so watch the process itself too.
     if not wait([pipe, process.sentinel], timeout):
         return {"status": "timeout", "error": f"took longer than {timeout:g} s"}
     try:

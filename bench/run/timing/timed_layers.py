@@ -1,6 +1,7 @@
-"""One neuron layer and nothing else, ready to be timed: of a method, or of another library.
+"""A single neuron layer to time, of a method or of another library.
 
-Shapes: currents [T, B, N] for N neurons; normal around 0, their spread the threshold, as tdBN makes them.
+Shapes: currents [T, B, N] for N neurons, normal with mean 0 and the threshold as standard deviation, as tdBN
+makes them.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ class Size(NamedTuple):
 
 
 class TimedLayer:
-    """A layer with its input and the gradient that comes from above, which is 1 everywhere.
+    """A layer with its input and its upstream gradient, which is 1 everywhere.
 
-    forward, backward and step are what is timed; `clear` and `before_backward` get ready, untimed. All of
-    them wait for the device. neuron: of what kind it is. compile_s: seconds that compiling took.
+    `forward`, `backward` and `step` are timed; `clear` and `before_backward` prepare them, untimed. All of
+    them synchronise the device. neuron: the kind of neuron. compile_s: seconds of compilation.
     """
 
     def __init__(
@@ -61,11 +62,11 @@ class TimedLayer:
         self.out: Tensor | None = None
 
     def compile(self, run: OverTime) -> None:
-        """Take this compiled form of `run`, and compile it by calling it, there and back."""
+        """Use this compiled form of `run`, and compile it by calling it, forward and backward."""
         self.run = run
         with _afresh():
             began = time.perf_counter()
-            # What keeps a state between calls is compiled again at the second.
+            # Layers that keep state between calls are compiled again at the second call.
             for _ in range(2):
                 self.clear()
                 self.step()
@@ -79,17 +80,17 @@ class TimedLayer:
         self._wait()
 
     def forward(self) -> None:
-        """The T steps, kept for a backward pass, as in training."""
+        """The T steps, kept for the backward pass, as in training."""
         self.out = self.run(self.current)
         self._wait()
 
     def before_backward(self) -> None:
-        """A new forward pass."""
+        """Run a new forward pass."""
         self.clear()
         self.forward()
 
     def backward(self) -> None:
-        """The gradients of currents and parameters; with them that of a loss which the method adds."""
+        """The gradients of currents and parameters, including that of a loss that the method adds."""
         assert self.out is not None
         added = self.penalty()
         if added is None:
@@ -99,14 +100,14 @@ class TimedLayer:
         self._wait()
 
     def step(self) -> None:
-        """There and back; there only, where the output has no gradient."""
+        """Forward and backward; only forward if the output has no gradient."""
         self.forward()
         if self.learns:
             self.backward()
 
     @property
     def learns(self) -> bool:
-        """Whether the last forward pass left anything to go back through."""
+        """Whether the last forward pass has a gradient."""
         return self.out is not None and self.out.requires_grad
 
     def _wait(self) -> None:
@@ -117,8 +118,8 @@ class TimedLayer:
 def of_method(method: Method, size: Size, device: torch.device, *, compiled: bool = False) -> TimedLayer:
     """The layer of a method at its defaults: LIF neurons, or PLIF for a method that needs them.
 
-    A tdBN whose state a method may read stands before it, and is not run.
-    Raises BenchError where the method refuses both, and whatever it raises.
+    The layer has a tdBN, whose state a method can read; it is not run. Raises BenchError if the method
+    refuses both kinds, and whatever the method raises.
     """
     neuron = _neuron(method, size).to(device).train()
     surrogate, activation = neuron.surrogate, method.surrogate.activation
@@ -133,7 +134,7 @@ def of_method(method: Method, size: Size, device: torch.device, *, compiled: boo
         loop = _compiled(neuron.unroll if activation is None else activation)
 
         def run(current: Tensor) -> Tensor:
-            # Noise is drawn outside of what is compiled.
+            # Noise is drawn outside the compiled function.
             noise = () if activation is not None else (surrogate.noise(current.shape, current),)
             out: Tensor = loop(current, *noise)
             return out
@@ -143,7 +144,7 @@ def of_method(method: Method, size: Size, device: torch.device, *, compiled: boo
 
 
 def of_peer(name: str, size: Size, device: torch.device, *, compiled: bool = False) -> TimedLayer:
-    """The layer of another library, at that library's defaults; a neuron with other equations than ours."""
+    """The layer of another library, at its defaults; its neuron has different equations from ours."""
     cell = PEERS[name].make().to(device)
     layer = TimedLayer(cell, _loop(cell, PEERS[name].start), size, device, neuron="other")
     if compiled:
@@ -152,7 +153,10 @@ def of_peer(name: str, size: Size, device: torch.device, *, compiled: bool = Fal
 
 
 class Peer(NamedTuple):
-    """A neuron of another library: its package, how it is made, and from a step's current its first state."""
+    """A neuron of another library.
+
+    package: its package. make: makes the neuron. start: the first state, from the current of a step.
+    """
 
     package: str
     make: Callable[[], nn.Module]
@@ -162,7 +166,7 @@ class Peer(NamedTuple):
 def _leaky() -> nn.Module:
     import snntorch
 
-    # beta has no default there: our own decay.
+    # beta has no default in snnTorch: use our decay.
     made: nn.Module = snntorch.Leaky(beta=NeuronOptions().decay)
     return made
 
@@ -182,17 +186,17 @@ PEERS: Mapping[str, Peer] = {
     "norse.LIFBoxCell": Peer("norse", _norse("LIFBoxCell")),
     "norse.LIFCell": Peer("norse", _norse("LIFCell")),
 }
-"""All are (input, state) -> (spikes, state) for one step. LIFCell has a synaptic current beside the
-potential; LIFBoxCell, like Leaky and ours, has not."""
+"""All are (input, state) -> (spikes, state) for one step. LIFCell has a synaptic current in addition to the
+potential; LIFBoxCell, Leaky and our neuron do not."""
 
 
 def peers() -> list[str]:
-    """Those whose library is installed."""
+    """The peers whose library is installed."""
     return [name for name, peer in PEERS.items() if importlib.util.find_spec(peer.package)]
 
 
 def warm_compiler() -> None:
-    """Compile something small: what the compiler does once in a process is nobody's compile time."""
+    """Compile a small function, so that the compiler's one-time setup does not count for any layer."""
     x = torch.ones(4, requires_grad=True)
     with _afresh():
         _compiled(torch.sigmoid)(x).sum().backward()
@@ -227,7 +231,7 @@ def _loop(cell: nn.Module, start: Callable[[Tensor], Any]) -> OverTime:
 
 
 def _compiled(function: Callable[..., Any], *, whole: bool = True) -> Callable[..., Any]:
-    """To be called for the first time under `_afresh`."""
+    """The compiled function; call it for the first time under `_afresh`."""
     torch._dynamo.reset()
     made: Callable[..., Any] = torch.compile(function, fullgraph=whole, dynamic=False, backend=COMPILER)
     return made
@@ -235,7 +239,7 @@ def _compiled(function: Callable[..., Any], *, whole: bool = True) -> Callable[.
 
 @contextmanager
 def _afresh() -> Iterator[None]:
-    """Compile as if it were the first time: what was kept on disk would take no time."""
+    """Compile as if for the first time, without the disk cache."""
     import torch._inductor
 
     # Parameters are constants of a method, not inputs: as symbols, autograd functions cannot take them.

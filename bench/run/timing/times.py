@@ -1,8 +1,8 @@
-"""What of a plan is to be timed, after all of its trainings: each thing once, one at a time.
+"""The timings of a plan, measured after all of its runs: each once, one at a time.
 
-Inference is the same computation for all methods that change the gradient alone, so it is timed once for
-each network under a plain rectangle; methods that change it have their own. A training step is timed for
-each configuration with a run that worked.
+Inference is the same computation for all methods that change only the gradient, so it is timed once per
+network with a plain rectangle; methods that change inference are timed separately. A training step is timed
+for each configuration with a successful run.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ FINAL = (OK, "failed")
 
 @dataclass(frozen=True)
 class Measurement:
-    """One thing to be timed. cell: one of those that it is for; id: that of its file; gpu: where."""
+    """One measurement. cell: one of the cells that it is for; id: of its file; gpu: where to measure."""
 
     suite: str
     kind: Kind
@@ -68,7 +68,7 @@ class Measurement:
 
     @property
     def title(self) -> str:
-        """For people."""
+        """A readable name."""
         cell = self.cell
         who = {"spiking": "spiking", "reference": "without spikes"}.get(self.forward, cell.method.name)
         what = f"inference, {who}" if self.kind == "inference" else cell.method.name
@@ -79,7 +79,7 @@ class Measurement:
         return timed(self.kind, self.cell.model_dump(mode="json"), self.forward, self.known.checksum)
 
     def timing(self, outcome: dict[str, Any]) -> Timing:
-        """Its file's content."""
+        """The content of the measurement's file."""
         return {
             "schema": TIMING_SCHEMA,
             "id": self.id,
@@ -94,7 +94,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class TimingJob:
-    """What a process is given."""
+    """The input of the measuring process."""
 
     measurement: Measurement
     plugins: tuple[Path, ...]
@@ -103,15 +103,16 @@ class TimingJob:
 
 
 def pending(plan: Plan, *, worked: Sequence[str], retry: bool = False) -> list[Measurement]:
-    """What has no final timing of this code yet, inference first. worked: ids of cells with an ok record.
+    """The measurements without a final timing of this code, inference first.
 
-    retry: what failed counts as not there. On GPUs it is timed on one of the kind that its cell was trained
-    on, the emptiest of them; where no GPU can be used, nothing is timed, with a warning.
+    worked: ids of cells with an ok record. retry: failed timings count as missing. On GPUs, each is timed on
+    the model that its cell was trained on, on the one with the most free memory. If no GPU is usable, nothing
+    is timed, with a warning.
     """
     kept = Timings(plan.store.results, plan.suite.name)
     found: dict[str, Measurement] = {}
     there = set(worked)
-    # Describing it asks for the versions of all packages: once is enough.
+    # Describing an environment queries all package versions, so do it once per place.
     environments: dict[tuple[Any, ...], dict[str, Any]] = {}
     if not (plan.suite.times and there):
         return []
@@ -126,8 +127,8 @@ def pending(plan: Plan, *, worked: Sequence[str], retry: bool = False) -> list[M
     kinds: tuple[Kind, ...] = ("inference", "training")
     for kind in kinds:
         for planned in plan.cells:
-            # The cells of one configuration differ in nothing that is timed. Beside rows of another
-            # torch's runs the times of this one would stand for nothing.
+            # Cells of one configuration do not differ in timing. Times of this torch would not apply to runs
+            # made with another one.
             if planned.id not in there or planned.kept_apart or (kind, planned.configuration) in seen:
                 continue
             seen.add((kind, planned.configuration))
@@ -147,13 +148,13 @@ def pending(plan: Plan, *, worked: Sequence[str], retry: bool = False) -> list[M
 
 
 def expected(plan: Plan, *, retry: bool = False) -> int:
-    """How many things a run would time, if all of its trainings work."""
+    """The number of timings that a run would make if all of its cells succeed."""
     there = [planned.id for planned in plan.cells if planned.pending or planned.state == "done"]
     return len(pending(plan, worked=there, retry=retry))
 
 
 def _gpu(planned: Planned, plan: Plan, gpus: Sequence[Gpu]) -> Gpu | None:
-    """Where to time a cell."""
+    """The GPU to time a cell on; None for the CPU."""
     if planned.cell.profile.device != "cuda":
         return None
     record = plan.store.read(planned.id)
@@ -185,7 +186,7 @@ def _measurement(
 
 
 def measure_in_process(job: TimingJob, pipe: Connection, log: Path) -> None:
-    """Entry point of the process; sends what the outcome decides of a timing."""
+    """Entry point of the process; sends the part of a timing that the outcome decides."""
     os.setsid()
     send_output_to(log)
     listen(pipe)
@@ -195,7 +196,7 @@ def measure_in_process(job: TimingJob, pipe: Connection, log: Path) -> None:
 
 
 def attempt(job: TimingJob) -> dict[str, Any]:
-    """Time it, whatever happens."""
+    """Measure, and turn every exception into a status with an error."""
     outcome: dict[str, Any] = {"status": OK, "error": None, "metrics": {}}
     try:
         outcome["metrics"] = measure(job)
@@ -206,7 +207,7 @@ def attempt(job: TimingJob) -> dict[str, Any]:
 
 
 def measure(job: TimingJob) -> dict[str, float]:
-    """The times, in this process, of a network with its initial weights, on training samples."""
+    """Measure times in this process, of a network with its initial weights, on training samples."""
     import torch
 
     from bench.model.precision import Precision
@@ -220,7 +221,7 @@ def measure(job: TimingJob) -> dict[str, float]:
     def make(progress: float) -> Network:
         network = build(m.cell, found, m.known, instead).to(torch.device(m.cell.profile.device))
         for surrogate in network.surrogates:
-            # Training calls it before the first batch: a method may rely on it.
+            # Training calls this before the first batch, and a method can rely on it.
             surrogate.on_epoch(progress)
         return network
 
@@ -233,9 +234,9 @@ def measure(job: TimingJob) -> dict[str, float]:
 
 
 def _samples(job: TimingJob, found: registry.Registry) -> Callable[[int], tuple[Tensor, Tensor]]:
-    """samples(count) -> (x [count, ...] as the network takes it, labels [count]), on the device.
+    """samples(count) -> (x [count, ...] as input of the network, labels [count]), on the device.
 
-    They come again where the training set has fewer.
+    Samples repeat if the training set has fewer.
     """
     import torch
 
@@ -246,7 +247,7 @@ def _samples(job: TimingJob, found: registry.Registry) -> Callable[[int], tuple[
     request = loading.Request(job.data_root, cell.timesteps, cell.dataset.params)
     train = loading.prepare(dataset, request, cell.dataset.subset).train
     most = torch.arange(min(len(train), max(*BATCHES, cell.recipe.batch_size)))
-    # The rest of the data need not be held while memory is measured.
+    # Release the rest of the data while memory is measured.
     few = train.take(most)
     x, y = few.x[torch.arange(len(few))], few.y
     device = torch.device(cell.profile.device)

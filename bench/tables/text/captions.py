@@ -1,4 +1,4 @@
-"""What stands above a table that is pasted elsewhere: all that a reader needs who sees nothing else."""
+"""Captions for tables that are pasted elsewhere: everything needed to read a table on its own."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ ABOUT = {
     "accuracy": "Test accuracy",
     "pairs": "All pairs of methods",
     "overall": "All tasks together",
-    "gradients": "What happens to the gradient",
-    "cost": "What one inference costs, counted on the test set",
+    "gradients": "Gradient health",
+    "cost": "Cost of one inference, counted on the test set",
     "anytime": "Test accuracy when the output is averaged over the first t time steps",
-    "latency": "How long inference and training take",
-    "runs": "Every training",
-    "published": "Published test accuracy beside what was measured here",
+    "latency": "Time of inference and training",
+    "runs": "Every run",
+    "published": "Published and measured test accuracy",
 }
 READING = {
-    "pairs": "Difference in percentage points, paired by seed, with a 95 % interval for all pairs together; "
-    "then one for other seeds on other images. Agreement: the share of test images of which both say the "
-    "same.",
-    "overall": "Interquartile mean: of the middle half of all runs of all tasks, in percent, with a 95 % "
-    "bootstrap interval; failed runs count as chance. Better than baseline: the chance that a run is better "
-    "than one of the baseline on the same task. Pareto-optimal in accuracy, energy and training step.",
-    "gradients": "Means over the runs that ended well, after the last epoch.",
+    "pairs": "Difference in percentage points, paired by seed, with a simultaneous 95 % interval for all "
+    "pairs, then with an interval for other seeds on other images. Agreement: the share of test images with "
+    "the same predicted class.",
+    "overall": "Interquartile mean: the mean of the middle half of all runs of all tasks, in percent, with a "
+    "95 % bootstrap interval; failed runs count as chance. Better than baseline: the probability that a run "
+    "beats one of the baseline on the same task. Pareto-optimal in accuracy, energy and training step.",
+    "gradients": "Means over the successful runs, after the last epoch.",
     "cost": "Mean ± half the 95 % t-interval over seeds. Energy is an estimate: 4.6 pJ a multiplication, "
     "0.9 pJ a synaptic operation.",
     "anytime": "Mean ± half the 95 % t-interval over seeds.",
-    "latency": "Medians, each of one measurement; training in seconds is on a busy machine.",
-    "published": "Measured: mean ± half the 95 % t-interval over n seeds; gap: measured less published, in "
-    "percentage points. Source: primary where the authors say it themselves, secondary where it was read "
-    "elsewhere; published.csv names it. What differs is given as it is here, then as in the paper.",
+    "latency": "Medians, each of one measurement; training seconds were measured on a busy machine.",
+    "published": "Measured: mean ± half the 95 % t-interval over n seeds; gap: measured minus published, in "
+    "percentage points. Source: primary if the authors report the number themselves, secondary if it was "
+    "read elsewhere; published.csv names it. Differences are given as the value here against the paper's.",
 }
 CHOSEN = "of the weights with the best validation accuracy"
 OPTIMIZERS = {"adamw": "AdamW", "sgd": "SGD"}
 
 
 class Captions:
-    """The captions of a suite's tables: its protocol and its design, as its records have them."""
+    """The captions of a suite's tables, with its protocol and design, from its records."""
 
     def __init__(
         self, suite: str, records: Iterable[Record], baseline: str, seeds: Iterable[int] | None = None
@@ -73,11 +73,11 @@ class Captions:
         return (
             "In percent, mean ± half the 95 % interval over n seeds and the images of the test set, "
             f"{CHOSEN}; failed runs count as chance. Δ: difference to {self.baseline} in percentage points, "
-            f"paired by seed, with a 95 % interval for all pairs of rows together.{p}"
+            f"paired by seed, with a simultaneous 95 % interval for all pairs of rows.{p}"
         )
 
     def _named(self, block: Block) -> dict[str, Row]:
-        """The rows of a block that runs stand behind, by the names that they have there."""
+        """The rows of a block that have runs, by their names in the block."""
         key = [*KEY[:3], "alone", KEY[4]]
         if not {*key} <= {*block.rows.columns}:
             return {}
@@ -93,7 +93,7 @@ def _protocol(own: Mapping[str, Row]) -> str:
 
 
 def _recipe(row: Row) -> str:
-    """How a row was trained, in a sentence; "" where its records do not say."""
+    """How a row was trained, in a sentence; "" if its records do not say."""
     recipe: Mapping[str, Any] = row.records[0]["cell"].get("recipe", {})
     if not recipe:
         return ""
@@ -116,7 +116,7 @@ def _seeds(seeds: Sequence[int]) -> str:
 
 
 def _grouped(said: Mapping[str, str]) -> str:
-    """What is said of all rows once; where it is not the same of all, of whom."""
+    """The sentences about rows: a sentence shared by all rows once, otherwise each with its rows' names."""
     groups: dict[str, list[str]] = {}
     for name, words in said.items():
         groups.setdefault(words, []).append(name)

@@ -1,4 +1,4 @@
-"""A table of a suite as a text to paste: Markdown or LaTeX, with captions."""
+"""A table of a suite as text to paste: Markdown or LaTeX, with captions."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def to_paste(
     command: Iterable[str],
     seeds: Iterable[int] | None = None,
 ) -> str:
-    """The table `which` of a suite in this form, a block a task.
+    """The table `which` of a suite in this format, one block per task.
 
-    records: those that it was made of. command: what makes this text, for a comment.
+    records: those that the table was made from. command: the command that produces this text, for a comment.
     """
     captions = Captions(suite, records, baseline, seeds)
 
@@ -45,5 +45,5 @@ def to_paste(
 def _blocks(which: str, table: pd.DataFrame, heads: dict[str, str]) -> Iterable[Block]:
     if which == "accuracy":
         return readable.blocks(table, heads)
-    # What was not measured at all is no table.
+    # Skip blocks without any measurement.
     return [found for found in render_tables.blocks(which, table) if found.heads.keys() - {"method", "kind"}]

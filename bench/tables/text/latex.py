@@ -1,6 +1,6 @@
-"""Tables as LaTeX, ready to paste: booktabs, one table a task, over several pages where it needs them.
+"""Tables as LaTeX, ready to paste: booktabs, one table per task, over several pages if necessary.
 
-Text is made safe in `bench.tables.text.latex_text`; this is about the form.
+`bench.tables.text.latex_text` escapes the text; this module does the layout.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from bench.tables.text.latex_text import escape, number
 from bench.tables.text.readable import WORDS, Block
 
 LONG = 35
-"""Lines that one page holds; a table of more goes over several."""
+"""Lines that one page holds; a longer table spans several pages."""
 WIDE = 32
-"""A column of words longer than this is set in lines."""
+"""A text column wider than this, in characters, is wrapped."""
 SHARES = (0.0, 0.4, 0.3)
-"""Of the line's width, for such a column, where there is one, and where there are more."""
+"""The share of the line width of a wrapped column, by the number of wrapped columns: none, one, or more."""
 SHARE_IF_LONG = 0.25
 LINE = 345
-"""Points that a line has, at the least."""
+"""The smallest line width, in points."""
 SIZES = {r"\small": 4.8, r"\footnotesize": 4.3, r"\scriptsize": 3.8, r"\tiny": 0.0}
-"""Sizes of type, and the points that a character of each takes."""
+"""Font sizes, and the width of a character of each, in points."""
 
 
 def fragment(
     which: str, suite: str, found: Iterable[Block], caption: Callable[[Block], str], made_by: str
 ) -> str:
-    """Every block of the table `which` as LaTeX, to be pasted, or read by a document.
+    """Every block of the table `which` as LaTeX, to paste or to include in a document.
 
-    made_by: the command that made it, for the comment at the top, which also names what it needs.
+    made_by: the command that made it, for the comment at the top, which also names the packages needed.
     """
     blocks = [*found]
     long = any(_is_long(block) for block in blocks)
@@ -47,10 +47,10 @@ def fragment(
 
 
 def labels(which: str, suite: str, blocks: Sequence[Block]) -> list[str]:
-    """tab:SUITE-DATASET of each block, with as much more as tells them apart."""
+    """tab:SUITE-DATASET of each block, extended where necessary to be unique."""
     kind = [] if which == "accuracy" else [which]
     if which == "overall":
-        # It is of no task.
+        # This table belongs to no single task.
         return [f"tab:{_slug(suite, which)}"] * len(blocks)
     places = [[str(block.rows[name].iloc[0]) for name in TASK] for block in blocks]
     short = [_slug(suite, place[0], *kind) for place in places]
@@ -86,7 +86,7 @@ def _is_long(block: Block) -> bool:
 
 
 def _table(block: Block, caption: str, label: str) -> str:
-    """One block; `caption` and `label` as they stand in LaTeX."""
+    """One block; `caption` and `label` are LaTeX."""
     heads = " & ".join(_head(block, column) for column in block.heads) + r" \\"
     columns = "@{}" + "".join(_alignment(block, column) for column in block.heads) + "@{}"
     top = rf"\caption{{{caption}}}\label{{{label}}}"
@@ -102,7 +102,7 @@ def _floating(block: Block, top: str, columns: str, heads: str) -> list[str]:
         r"\par\medskip",
         r"\small",
         r"\setlength{\tabcolsep}{4pt}",
-        # Shrunk where it is wider than the line, and only there.
+        # Shrunk only if it is wider than the line.
         r"\sbox0{%",
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
@@ -149,7 +149,7 @@ def _lines(block: Block) -> Iterator[str]:
         if i and block.apart and block.apart[i] and not block.apart[i - 1]:
             yield r"\midrule"
         cells = " & ".join(_cell(block, i, column) for column in block.heads)
-        # What begins like this would be taken as an argument of the \\ before it.
+        # LaTeX would read a leading [ or * as an argument of the \\ before it.
         yield f"{'{}' * cells.startswith(('[', '*'))}{cells} " + r"\\"
 
 
@@ -170,7 +170,7 @@ def _alignment(block: Block, column: str) -> str:
 
 
 def _share(block: Block) -> float:
-    """Of the line's width, for each column that is set in lines."""
+    """The share of the line width of each wrapped column."""
     folded = sum(_is_wrapped(block, column) for column in block.heads)
     return SHARE_IF_LONG if _is_long(block) else SHARES[min(folded, 2)]
 
@@ -180,12 +180,12 @@ def _is_wrapped(block: Block, column: str) -> bool:
 
 
 def _width(block: Block, column: str) -> int:
-    """Of the longest cell, in characters."""
+    """The width of the longest cell, in characters."""
     return max(len(line[column]) for line in block.lines)
 
 
 def _head(block: Block, column: str) -> str:
-    """A heading, in lines where it is much wider than what is below it."""
+    """A heading, wrapped if it is much wider than the cells below it."""
     lines = _head_lines(block, column)
     if len(lines) < 2:
         return escape(block.heads[column])
@@ -198,7 +198,7 @@ def _head_lines(block: Block, column: str) -> list[str]:
 
 
 def _size(block: Block) -> str:
-    """The largest type in which the columns are likely to fit."""
+    """The largest font size in which the columns are likely to fit."""
     wrapped = sum(_is_wrapped(block, column) for column in block.heads)
     characters = sum(
         max(_width(block, column), *map(len, _head_lines(block, column)))

@@ -1,7 +1,7 @@
-"""Any text as LaTeX that pdflatex compiles: plain ASCII, whatever the text.
+"""Convert any text to LaTeX that pdflatex compiles, in plain ASCII.
 
-Every special character is escaped. Greek letters, signs of mathematics, accents and the letters of
-Western languages become what LaTeX has for them; any other character becomes its code, as in [U+1F600].
+Every special character is escaped. Greek letters, mathematical symbols, accents and the letters of
+Western languages become LaTeX commands; any other character becomes its code, as in [U+1F600].
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ GREEK = (
 )
 CAPITALS = (
     *("A", "B", "Gamma", "Delta", "E", "Z", "H", "Theta", "I", "K", "Lambda", "M", "N", "Xi", "O", "Pi", "P"),
-    # Where the small letters have the sigma that ends a word there is none.
+    # The lower-case final sigma has no capital.
     *("", "Sigma", "T", "Upsilon", "Phi", "X", "Psi", "Omega"),
 )
 MATHS = {
@@ -61,23 +61,23 @@ ACCENTS = dict(
         strict=True,
     )
 )
-"""Combining character to the command that sets it."""
+"""Combining character to LaTeX command."""
 LONGEST = 24
-"""A word of more characters may be broken."""
+"""A word of more characters can be broken."""
 PART = 8
-"""Characters between two places where it may be, or one that stands as its code."""
+"""The most characters between two possible breaks; a single longer [U+...] code stays whole."""
 
 
 def escape(text: str) -> str:
     """The text for LaTeX's text mode; white space becomes single blanks.
 
-    The result is ASCII with balanced braces, and needs no package. Long words may be broken.
+    The result is ASCII with balanced braces, and needs no package. Long words can be broken.
     """
     return " ".join(_word(word) for word in text.split())
 
 
 def number(text: str) -> str:
-    """`escape`, with the minus, the power of ten and the missing value of a column of numbers."""
+    """`escape` for a column of numbers: with minus signs, powers of ten and missing values."""
     signed = re.sub(r"(?<![\w.])-(?=\d)", "−", text)
     powers = re.sub(r"(\d)e([+-]?)0*(\d+)", _power, escape(signed))
     return powers
@@ -91,13 +91,13 @@ def _power(found: re.Match[str]) -> str:
 def _word(word: str) -> str:
     units = [_character(character) for character in unicodedata.normalize("NFC", word)]
     widths = [len(unit) if unit.startswith("[U+") else 1 for unit in units]
-    # Two of these in a row would become another character.
+    # LaTeX would join two of these in a row into another character.
     parts = [re.sub(r"([-,'])(?=\1)", r"\1{}", part) for part in _parts(units, widths)]
     return r"\allowbreak ".join(parts)
 
 
 def _parts(units: Sequence[str], widths: Sequence[int]) -> list[str]:
-    """What a word may be broken into: itself, if it is short."""
+    """The parts that a word can be broken into: the word itself, if it is short."""
     if sum(widths) <= LONGEST:
         return ["".join(units)]
     parts, room = list[str](), 0
@@ -129,6 +129,6 @@ def _character(character: str) -> str:
 
 
 def _dotless(base: str, accent: str) -> str:
-    """An i or a j loses its dot to what stands above it."""
+    """An i or a j loses its dot to an accent above it."""
     above = ACCENTS[accent] not in "cd"
     return rf"\{base}" if above and base in "ij" and base in ascii_lowercase else base

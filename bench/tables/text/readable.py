@@ -1,4 +1,4 @@
-"""Tables for people, as texts, a block a task: what terminal, Markdown and LaTeX share; and Markdown."""
+"""Human-readable tables, one block per task: shared by terminal, Markdown and LaTeX; also writes Markdown."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PAPER_HEADINGS = {
     "delta": "Δ to baseline",
     "p": "p",
 }
-"""What of it stands in a paper: in the order of ranks, with bold in the place of a verdict."""
+"""The columns for a paper: rows are in the order of ranks, and bold replaces the verdict."""
 WORDS = frozenset(
     (
         *("method", "other_method", "other_variant", "kind", "changes", "fidelity", "best", "equivalent"),
@@ -41,17 +41,17 @@ WORDS = frozenset(
         *("source", "source_kind", "same_protocol", "differs", "note"),
     )
 )
-"""Columns of words, and not of numbers alone."""
+"""Columns that contain text, not only numbers."""
 MARKDOWN_SIGNS = re.compile(r"[\\`*_<>|~$&]")
 
 
 @dataclass(frozen=True)
 class Block:
-    """The rows of one task of a table, as texts.
+    """The rows of one task of a table, as text.
 
-    heads: the headings of the columns that are shown; lines: the texts of each row by column; rows: what
-    they are made from. bold: by line, the column whose number is among the best, or none. apart: by line,
-    whether it is not ranked among the others.
+    heads: the headings of the columns shown; lines: the text of each row by column; rows: the rows of the
+    table that they come from. bold: by line, the column whose number is among the best, or None. apart: by
+    line, whether it is not ranked among the others.
     """
 
     title: str
@@ -63,7 +63,7 @@ class Block:
 
 
 def blocks(table: pd.DataFrame, heads: Mapping[str, str] = HEADINGS) -> Iterator[Block]:
-    """The tasks of an accuracy table, in its order; networks and data of other options are other tasks."""
+    """The tasks of an accuracy table, in its order; other network or data options make another task."""
     column = "accuracy" if "accuracy" in heads else "mean"
     for title, rows in tasks(table):
         found = rows.to_dict("records")
@@ -73,11 +73,11 @@ def blocks(table: pd.DataFrame, heads: Mapping[str, str] = HEADINGS) -> Iterator
 
 
 def tasks(table: pd.DataFrame, *within: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Title and rows of each task of any table, and within it of each value of these columns.
+    """Title and rows of each task of any table, split further by the values of the columns `within`.
 
-    What the variants of all rows share stands once, in the title, and `method` names what is a row's own;
-    `alone` is the method's name without it.
-    Rows without a variant, of methods that were not run, stand with the first network of their task.
+    Words that the variants of all rows share appear once, in the title. The column `method` adds a row's own
+    words to the method's name; `alone` is the name without them. Rows without a variant, of methods that
+    were not run, are grouped with the first network of their task.
     """
     options = _options(table)
     for place, rows in table.groupby([*TASK, options, *within]):
@@ -94,7 +94,7 @@ def tasks(table: pd.DataFrame, *within: str) -> Iterator[tuple[str, pd.DataFrame
 
 
 def _options(table: pd.DataFrame) -> pd.Series[Any]:
-    """The options of each row's network, data and machine, in one text."""
+    """The options of each row's network, data and machine, as one text."""
     found, of_task = list[str](), dict[tuple[Any, ...], str]()
     places = [*table[[*TASK]].itertuples(index=False, name=None)]
     for place, variant in zip(places, table["variant"], strict=True):
@@ -108,9 +108,9 @@ def _options(table: pd.DataFrame) -> pd.Series[Any]:
 
 
 def best_of(rows: Sequence[Mapping[Any, Any]]) -> list[bool]:
-    """Which rows of a task are the set that cannot be told from the best: none where that is all of them.
+    """Which rows of a task cannot be told from the best: none if that holds for all of them.
 
-    Nor is one with failed seeds.
+    Rows with failed seeds are never among them.
     """
     verdicts = [text(VERDICTS[0], row[VERDICTS[0]]) for row in rows]
     told = "no" in verdicts
@@ -118,7 +118,7 @@ def best_of(rows: Sequence[Mapping[Any, Any]]) -> list[bool]:
 
 
 def bold_note(rows: pd.DataFrame) -> str:
-    """What bold means in a table of these rows of an accuracy table, or why nothing is."""
+    """What bold means in a table of these rows of an accuracy table, or why nothing is bold."""
     verdicts = {*rows["indistinguishable_from_best"].fillna("")}
     if verdicts <= {""}:
         return "Nothing is bold: with fewer than 3 seeds in common nothing is tested."
@@ -136,12 +136,12 @@ def bold_note(rows: pd.DataFrame) -> str:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """An accuracy table as GitHub Markdown: one pipe table a task."""
+    """An accuracy table as GitHub Markdown: one pipe table per task."""
     return markdown_of(blocks(table))
 
 
 def markdown_of(found: Iterable[Block], caption: Callable[[Block], str] = lambda _: "") -> str:
-    """Blocks of any table as GitHub Markdown, each below its title and its caption."""
+    """Blocks of any table as GitHub Markdown, each under its title and caption."""
     return "\n".join(_pipe_table(block, caption(block)) for block in found)
 
 
@@ -165,7 +165,7 @@ def _markdown_cell(block: Block, i: int, column: str) -> str:
 
 
 def escaped(words: str) -> str:
-    """Words that show as they are."""
+    """Text escaped for Markdown."""
     return MARKDOWN_SIGNS.sub(r"\\\g<0>", words)
 
 
@@ -186,13 +186,13 @@ def _readable(line: Mapping[Any, Any]) -> dict[str, str]:
 
 
 def _rank(line: Mapping[Any, Any]) -> str:
-    """`2–5`: the ranks that it may have, where that is tested."""
+    """`2–5`: the ranks that the row can have, if that is tested."""
     rank, low, high = (text(name, line[name]) for name in RANKS)
     return rank if low == "" else low if low == high else f"{low}–{high}"
 
 
 def _accuracy(line: Mapping[Any, Any]) -> str:
-    """`98.30 ± 0.41`: the mean, and half the interval over seeds and images, or over seeds alone."""
+    """`98.30 ± 0.41`: the mean ± half the interval over seeds and images, or over seeds alone."""
     ends = next(
         (
             (line[low], line[high])
@@ -206,14 +206,14 @@ def _accuracy(line: Mapping[Any, Any]) -> str:
 
 
 def _behind(line: Mapping[Any, Any]) -> str:
-    """`3, 1 failed`: the runs that stand behind a mean, and those that do not."""
+    """`3, 1 failed`: the number of runs in a mean, and of those that are not."""
     n, *others = (line[count] for count in (*COUNTS, EXTRA))
     said = zip(others, ("failed", "incomplete", "more"), strict=True)
     return ", ".join([f"{n}", *(f"{number} {what}" for number, what in said if number)])
 
 
 def _delta(line: Mapping[Any, Any], names: Sequence[str]) -> str:
-    """`+0.28 [-0.10, +0.66]`, or what is known of it."""
+    """`+0.28 [-0.10, +0.66]`, without the parts that are unknown."""
     delta, low, high = (line[name] for name in names)
     if pd.isna(low):
         return _points(delta, "+")

@@ -1,4 +1,4 @@
-"""The other tables for people: a few columns with units, a block a task; the files have all of them."""
+"""Human-readable versions of the other tables: a few columns with units, one block per task."""
 
 from __future__ import annotations
 
@@ -116,9 +116,9 @@ WHY_NOT = {
     "anytime": "no run has worked",
 }
 EMPTY = {"published": "No published number is known for a task of this suite."}
-"""What is said of a table without rows, where that may surprise."""
+"""The message for a table without rows, where the lack is not obvious."""
 MOST_DIGITS = 5
-"""After the point; smaller numbers are written with a power of ten."""
+"""The most digits after the point; smaller numbers are written with a power of ten."""
 SPREADS = {
     f"{name}_mean": f"{name}_sd"
     for name in (
@@ -126,11 +126,11 @@ SPREADS = {
         *("anytime_accuracy", "measured"),
     )
 }
-"""Means that are shown with half their interval, and where the sd over `n_seeds` runs stands."""
+"""Means that are shown with half their interval, and the column with the sd over `n_seeds` runs."""
 
 
 def show(which: str, table: pd.DataFrame, console: Console) -> None:
-    """One of the tables of SHOWN on the terminal."""
+    """Print one of the tables of SHOWN on the terminal."""
     if table.empty and which in EMPTY:
         say(console, EMPTY[which])
     for block in blocks(which, table):
@@ -143,7 +143,7 @@ def show(which: str, table: pd.DataFrame, console: Console) -> None:
 
 
 def blocks(which: str, table: pd.DataFrame) -> Iterator[Block]:
-    """The tasks of one of the tables of SHOWN, without columns that are empty everywhere."""
+    """The tasks of one of the tables of SHOWN, without columns that are entirely empty."""
     for title, rows in _parts(which, table):
         there = {name: head for name, head in SHOWN[which].items() if any(text(name, v) for v in rows[name])}
         texts = [_column(name, rows) for name in there]
@@ -158,12 +158,12 @@ def _parts(which: str, table: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]
 
 
 def full_names(overall: pd.DataFrame) -> list[str]:
-    """The methods of the table over all tasks, with their parameters."""
+    """The method names of the table over all tasks, with their parameters."""
     return [full_name(*of) for of in zip(overall["method"], overall["variant"], strict=True)]
 
 
 def _column(name: str, rows: pd.DataFrame) -> list[str]:
-    """A column for people; a mean that has a spread with half its 95 % t-interval over `n_seeds` runs."""
+    """A readable column; a mean that has a spread shows half its 95 % t-interval over `n_seeds` runs."""
     values = rows[name].tolist()
     if SPREADS.get(name) not in rows:
         digits = 2 if name in DECIMALS else _digits(values)
@@ -179,21 +179,21 @@ def _column(name: str, rows: pd.DataFrame) -> list[str]:
 
 
 def _half(n: Any, spread: Any) -> float:
-    """Half the 95 % t-interval of a mean of n values with this sd; NaN where there is none."""
+    """Half the 95 % t-interval of a mean of n values with this sd; NaN if it is undefined."""
     if pd.isna(n) or pd.isna(spread) or n < 2:
         return math.nan
     return float(stdtrit(n - 1, (1 + LEVEL) / 2)) * float(spread) / math.sqrt(n)
 
 
 def _digits_of_halves(halves: list[float]) -> int | None:
-    """Digits after the point with which half of the intervals have two that count, or more."""
+    """Digits after the point that give at least half of the intervals two significant digits."""
     return max(0, 1 - math.floor(math.log10(median(halves)))) if halves else None
 
 
 def _digits(values: list[Any]) -> int | None:
-    """Digits after the point that suit a whole column; None where each number needs its own.
+    """Digits after the point that suit a whole column; None if each number needs its own.
 
-    Four that count of the largest, as long as two are left of the smallest.
+    The largest number gets four significant digits, if that leaves at least two for the smallest.
     """
     sizes = [abs(v) for v in values if isinstance(v, float) and not math.isnan(v) and v]
     if not sizes or all(size == round(size) for size in sizes) or max(sizes) >= 1e4:
@@ -203,7 +203,7 @@ def _digits(values: list[Any]) -> int | None:
 
 
 def _short(column: str, value: object, digits: int | None = None) -> str:
-    """For people: so many digits after the point, or four that count."""
+    """A readable number: with `digits` digits after the point, or with four significant digits."""
     if isinstance(value, float) and not pd.isna(value):
         if digits is not None:
             return f"{round(value, digits) + 0:{'+' * (column == 'gap')},.{digits}f}"

@@ -229,7 +229,7 @@ def test_published_numbers_stand_beside_with_their_sources(suite, tmp_path):
     place = {"dataset": {"name": "cifar10"}, "backbone": {"name": "resnet19"}}
     shown_runs.write(tmp_path, shown_runs.record(1, "hand", cell=place), [], [])
     said = " ".join(" ".join(written(suite, tmp_path).texts).split())
-    assert "Published beside measured" in said and "96.18" in said
+    assert "Published and measured" in said and "96.18" in said
     assert "mpd-agl 96.18 (2025): DS-ATGO (AAAI 2026) Table 1" in said
     fill(tmp_path / "other")
-    assert "Published beside measured" not in " ".join(written(suite, tmp_path / "other").texts)
+    assert "Published and measured" not in " ".join(written(suite, tmp_path / "other").texts)

@@ -20,8 +20,7 @@ __all__ = ["leaderboard", "run"]
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from importlib import import_module
+        from bench import api
 
-        # Resolved in bench.api: `run` is also the name of a subpackage.
-        return getattr(import_module("bench.api"), name)
+        return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,10 +21,10 @@ from bench.suite import Suite, load_suite
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.run.engines.local import Listener
-    from bench.run.plan import Plan, Planned
-    from bench.run.timing.serial import TimesListener
-    from bench.run.timing.times import Measurement
+    from bench.runner.engines.local import Listener
+    from bench.runner.plan import Plan, Planned
+    from bench.runner.timing.serial import TimesListener
+    from bench.runner.timing.times import Measurement
     from bench.tables.text.formats import Form
 
     class RunListener(Listener, TimesListener, Protocol):
@@ -127,7 +127,7 @@ def make_plan(
         raise BenchError(f"the data root {root} is not a folder: give the folder that holds the data sets")
     # Only now, after the cheap checks: this imports torch.
     from bench import registry
-    from bench.run import plan
+    from bench.runner import plan
 
     # A method given on the command line is there to be compared, so it joins the suite's own.
     given = [name for name, entry in registry.load(files).methods.items() if entry.given] if files else []
@@ -158,8 +158,8 @@ def execute(
 
     Raises BenchError if the results folder is locked or not writable, Stopped if writing fails.
     """
-    from bench.run.engines import local
-    from bench.run.timing import serial, times
+    from bench.runner.engines import local
+    from bench.runner.timing import serial, times
 
     with plan.store.lock():
         _keep_suite(plan)
@@ -186,7 +186,7 @@ def execute(
 
 
 def _keep_suite(plan: Plan) -> None:
-    from bench.run.engines.process import unwritable
+    from bench.runner.engines.process import unwritable
 
     if plan.whole is None:
         return

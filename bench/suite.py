@@ -134,7 +134,7 @@ class Profile(Spec):
     device: auto is resolved when the suite is planned.
     threads: CPU threads of one training run; two already differ from one in the last bit.
     compile: whether training is compiled, see `bench.model.compiling`; auto is resolved for each cell when
-        the suite is planned, see `bench.run.workload`.
+        the suite is planned, see `bench.runner.workload`.
     autocast: the dtype of convolutions and linear layers, see `bench.model.precision`.
     channels_last: store the channels of each pixel together, which often speeds up convolutions; auto,
         resolved in the same way as compile, means true for training on images on a GPU.

@@ -1,7 +1,7 @@
 """Writes what `paper` takes into docs/speed.md: `python docs/hours.py`. Nothing is trained and no data read.
 
-Everything between the two markers is replaced. The hours are those of `bench.run.forecast`, for one training
-at a time.
+Everything between the two markers is replaced. The hours are those of `bench.runner.forecast`, for one
+training at a time.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 from bench import registry
 from bench.data.loading import Facts
 from bench.model.compiling import suited
-from bench.run.forecast import training_seconds
-from bench.run.workload import Workload, Workloads
+from bench.runner.forecast import training_seconds
+from bench.runner.workload import Workload, Workloads
 from bench.suite import Cell, MethodSpec, Suite, load_suite
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "speed.md"

@@ -68,7 +68,7 @@ def write_plugin(tmp_path):
 def make_plan(tmp_path):
     """make_plan(suite, plugins=...) -> its plan over the results folder tmp_path/results."""
     from bench.records.store import Store
-    from bench.run import plan
+    from bench.runner import plan
 
     def make(suite, results="results", **options):
         options.setdefault("data_root", tmp_path / "data")

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import bench
+
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = """
 bench.errors bench.files bench.paths bench.randomness bench.shapes bench.words
@@ -20,7 +22,7 @@ bench.model
 bench.records
 bench.registry
 bench.measures
-bench.run
+bench.runner
 bench.show
 bench.tables
 bench.report
@@ -60,6 +62,11 @@ def test_every_module_has_its_place():
     assert len(top) <= 14, [file.name for file in top]
     packages = {file.parent for file in (ROOT / "bench").glob("*/*.py")}
     assert len(packages) <= 10, packages
+
+
+def test_no_module_hides_a_function_of_bench():
+    """Importing a submodule sets its name in the package: `bench.run` would be a module from then on."""
+    assert not {f"bench.{name}" for name in bench.__all__} & {name for name, _ in modules()}
 
 
 @pytest.mark.parametrize("package", sorted(LEVELS))

@@ -83,7 +83,7 @@ def test_comments_docstrings_and_names_make_nothing_stale(made, edited):
         file: lambda text: text.replace('"""', '"""Edited. ', 1) + "\n# edited\n"
         for file in (*files, "datasets/digits.py")
     }
-    changes["bench/run/train.py"] = lambda text: text.replace("_chunks", "_batches_of")
+    changes["bench/runner/train.py"] = lambda text: text.replace("_chunks", "_batches_of")
     assert edited(changes) == (ALL_DONE, [])
     assert call("run").stderr.startswith("tiny: 3 cells, 3 finished before, nothing left to do")
 

@@ -13,7 +13,7 @@ from bench.check import laws
 from bench.data import loading
 from bench.model.backbone import build_network
 from bench.model.layers import NeuronOptions
-from bench.run import train
+from bench.runner import train
 from bench.suite import BackboneSpec, Measure, Profile, Recipe, Suite, load_suite, shipped_suites
 from bench.surrogate import Changes, Fidelity, Kind, Law, Surrogate
 from bench.surrogate import method as declare

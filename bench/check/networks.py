@@ -17,7 +17,7 @@ from bench.errors import BenchError
 from bench.measures.probe import CHANNELS, Probe
 from bench.model.backbone import Network
 from bench.model.neuron import NeuronKind
-from bench.run import train
+from bench.runner import train
 from bench.suite import Recipe
 from bench.surrogate import SearchContext
 

@@ -123,7 +123,7 @@ def import_(
     """Validate records from other machines, and import the valid ones."""
     from bench import api, paths
     from bench.records.exchange import bundles, importing
-    from bench.run.code_notes import code_notes
+    from bench.runner.code_notes import code_notes
 
     with tempfile.TemporaryDirectory(prefix="spikegrad-import-") as unpacked:
         if folder.is_file():

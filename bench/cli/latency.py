@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from bench.records.layer_times import Case
     from bench.registry import Registry
-    from bench.run.timing.layer_session import Job
+    from bench.runner.timing.layer_session import Job
 
 LARGEST = 2**31 - 1
 MOST_THREADS = os.cpu_count() or 1
@@ -79,7 +79,7 @@ def latency(
     say(talk, f"latency: {len(job.cases)} layers on {job.hardware}")
 
     with _progress(talk, len(job.cases)) as tell:
-        from bench.run.timing import layer_session
+        from bench.runner.timing import layer_session
 
         content = layer_session.measure(job, tell)
     times = layer_times.times(content)
@@ -120,9 +120,9 @@ def _job(
     from bench import registry
     from bench.records.layer_times import Case, Mode
     from bench.records.timings import hardware
-    from bench.run.environment import describe
-    from bench.run.timing import timed_layers
-    from bench.run.timing.layer_session import Job
+    from bench.runner.environment import describe
+    from bench.runner.timing import timed_layers
+    from bench.runner.timing.layer_session import Job
     from bench.suite import Profile
 
     there = torch.cuda.is_available()

@@ -15,8 +15,8 @@ from bench.records.store import OK
 from bench.records.timings import Timing
 
 if TYPE_CHECKING:
-    from bench.run.plan import Planned
-    from bench.run.timing.times import Measurement
+    from bench.runner.plan import Planned
+    from bench.runner.timing.times import Measurement
 
 
 class Estimate:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bench.registry import Registry
-    from bench.run.plan import Plan, Planned
+    from bench.runner.plan import Plan, Planned
 
 NOT_DONE = {"compile": "trained without being compiled:"}
 """Phrases for things that were not done but are not measurements."""
@@ -215,7 +215,7 @@ def to_time(plan: Plan, *, retry: bool = False) -> int | None:
 
     retry: include failed timings.
     """
-    from bench.run.timing import times
+    from bench.runner.timing import times
 
     return None if _gpu_is_missing(plan) else times.expected(plan, retry=retry)
 
@@ -238,7 +238,7 @@ def plan_as_json(plan: Plan, *, retry: bool = False) -> dict[str, Any]:
 
     retry: failed timings count as still to be measured.
     """
-    from bench.run import forecast
+    from bench.runner import forecast
 
     left = forecast.forecast(plan)
     return {
@@ -299,7 +299,7 @@ def show_plan(plan: Plan, console: Console, *, retry: bool = False) -> None:
 
 def _time_left(plan: Plan) -> str:
     """The estimated time left, in words, with the basis of the estimate."""
-    from bench.run.forecast import forecast
+    from bench.runner.forecast import forecast
 
     left = forecast(plan)
     if left is None:

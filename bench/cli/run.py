@@ -14,7 +14,7 @@ from bench.records import reading
 from bench.show.terminal import DataRoot, Json, Results, console, names_in, print_json, say, warn_broken
 
 if TYPE_CHECKING:
-    from bench.run.plan import Plan
+    from bench.runner.plan import Plan
 
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A shipped suite, or a path to a TOML file.")]
 Methods = Annotated[str | None, typer.Option("--methods", help="Only these, separated by commas.")]

@@ -17,7 +17,7 @@ from bench.words import counted
 
 if TYPE_CHECKING:
     from bench.records.record_files import Record
-    from bench.run.verifying import Verification
+    from bench.runner.verifying import Verification
 
 HEADS = ("method", "dataset", "seed", "recorded %", "here %", "same answers %", "verdict", "why")
 SAID = {
@@ -65,7 +65,7 @@ def verify(
     from bench import paths
     from bench.cli import progress
     from bench.records import kept_suites, reading
-    from bench.run import verifying
+    from bench.runner import verifying
 
     if sum((sample is not None, fraction is not None, every)) > 1:
         raise BenchError("--sample, --fraction and --all each say how many: give one of them")
@@ -131,7 +131,7 @@ def _only(records: Sequence[Record], what: str, names: str | None) -> list[Recor
 
 
 def _show(found: Sequence[Verification]) -> None:
-    from bench.run import verifying
+    from bench.runner import verifying
     from bench.show.terminal_table import print_table
 
     lines = [

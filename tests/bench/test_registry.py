@@ -240,7 +240,7 @@ def test_what_needs_no_torch_imports_none():
     modules = (
         "bench, bench.cli.app, bench.tables.leaderboards, bench.tables.diff, bench.suite, bench.records.store"
     )
-    code = f"import sys, {modules}, bench.run.environment; print('torch' in sys.modules)"
+    code = f"import sys, {modules}, bench.runner.environment; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent)
     assert done.stdout == "False\n", done.stderr
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bench import registry
 from bench.model.layers import Layers, NeuronOptions, TdBN
-from bench.run import train
+from bench.runner import train
 from bench.suite import Profile
 
 FLOAT32, TF32 = 1e-5, 2e-3

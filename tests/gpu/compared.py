@@ -13,7 +13,7 @@ from bench.errors import BenchError
 from bench.model import compiling
 from bench.model.backbone import build_network
 from bench.model.layers import Layers, NeuronOptions
-from bench.run import train
+from bench.runner import train
 from bench.suite import Profile
 from bench.surrogate import Method
 

@@ -7,7 +7,7 @@ import torch
 
 from bench import shapes
 from bench.model.backbone import Network
-from bench.run import train
+from bench.runner import train
 from bench.suite import Recipe
 
 

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from bench.model.backbone import Network
-from bench.run import train
+from bench.runner import train
 from bench.suite import Recipe
 
 

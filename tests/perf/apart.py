@@ -134,7 +134,7 @@ def _processes(
 ) -> Iterator[dict[str, _Process]]:
     context = multiprocessing.get_context(START)
     # Imported once, by the server, so that every process starts with it and in no time.
-    context.set_forkserver_preload(["bench.run.train", "bench.registry"])
+    context.set_forkserver_preload(["bench.runner.train", "bench.registry"])
     gate = context.BoundedSemaphore(EAGER_AT_A_TIME)
     processes: dict[str, _Process] = {}
     try:

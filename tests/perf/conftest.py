@@ -16,7 +16,7 @@ from layouts import Layouts
 from ledger import Ledger
 from rich.console import Console
 
-from bench.run.environment import describe
+from bench.runner.environment import describe
 from bench.suite import Profile
 
 LEDGER = pytest.StashKey[Ledger]()

@@ -16,7 +16,7 @@ from subjects import AS_SHIPPED, COMPILED_PEERS, COMPILED_RELU, OURS, RELU, Case
 from trained_networks import training_step
 
 from bench.model.precision import Precision
-from bench.run import train
+from bench.runner import train
 from bench.suite import Profile
 
 ARITHMETIC = {"bfloat16": {"autocast": "bfloat16", "tf32": True}, "TF32": {"tf32": True}}

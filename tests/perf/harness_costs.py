@@ -23,8 +23,8 @@ from bench.records.record_files import sealed
 from bench.records.run_columns import run_columns
 from bench.records.store import Store
 from bench.records.timings import Timings
-from bench.run import environment, plan, worker
-from bench.run.timing import times
+from bench.runner import environment, plan, worker
+from bench.runner.timing import times
 from bench.suite import Profile, load_suite
 from bench.tables.measured_tables import GRADIENTS
 

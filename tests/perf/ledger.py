@@ -98,7 +98,7 @@ class Ledger:
     def write(self, folder: Path, environment: dict[str, Any]) -> str:
         """Write the rows to the file of this machine; one sentence on what became of earlier ones.
 
-        environment: as `bench.run.environment.describe` gives it. Rows of an earlier file stay where their
+        environment: as `bench.runner.environment.describe` gives it. Rows of an earlier file stay where their
         `what` was not measured now. Beside the CSV a JSON file says, for the `measured` of every row,
         with what machine and versions it was made.
         """

@@ -10,7 +10,7 @@ from subjects import Case, Subject
 from torch import nn
 from trained_networks import optimizer_of, training_step
 
-from bench.run.timing.network import HighWater
+from bench.runner.timing.network import HighWater
 
 STEPS = 3
 START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -23,7 +23,7 @@ def peak_mb(case: Case, subject: Subject, device: torch.device, channels_last: b
     """
     context = multiprocessing.get_context(START)
     # Imported once, by the server, so that every process starts with it and in no time.
-    context.set_forkserver_preload(["bench.run.train", "bench.registry"])
+    context.set_forkserver_preload(["bench.runner.train", "bench.registry"])
     with context.Pool(1) as pool:
         return pool.apply(measure, (case, subject, device.type, channels_last))
 

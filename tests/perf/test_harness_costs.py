@@ -23,8 +23,8 @@ LEADERBOARD_RECORDS = 10_000
 GROWTH = (100, 1_000, 10_000)
 TINY_CELLS, TINY_RECORDS = 20, 50
 IMPORTS = (
-    "import bench.cli.app, bench.cli.render, bench.tables.leaderboards, bench.run.timing.times; "
-    "import bench.run.engines.local; "
+    "import bench.cli.app, bench.cli.render, bench.tables.leaderboards, bench.runner.timing.times; "
+    "import bench.runner.engines.local; "
     "from bench import registry; registry.load()"
 )
 """What a run imports before it has seen that nothing is left to do."""

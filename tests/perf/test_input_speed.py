@@ -8,7 +8,7 @@ import torch
 
 from bench import registry
 from bench.data.loading import Prepared, with_ids
-from bench.run import train
+from bench.runner import train
 from bench.suite import Cell
 
 IMAGES, FEW = 300, 20

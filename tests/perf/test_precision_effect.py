@@ -8,7 +8,7 @@ from ledger import Measured
 from trained_networks import FOUND, NARROW_SUITE
 
 from bench.data import loading
-from bench.run import train
+from bench.runner import train
 from bench.suite import Cell, load_suite
 
 pytestmark = pytest.mark.usefixtures("one_thread")

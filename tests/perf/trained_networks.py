@@ -8,7 +8,7 @@ from bench import registry
 from bench.model.backbone import build_network
 from bench.model.layers import NeuronOptions
 from bench.model.precision import FULL
-from bench.run import train
+from bench.runner import train
 
 FOUND = registry.load()
 NARROW_SUITE = str(Path(__file__).with_name("narrow.toml"))

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from bench import api
 from bench.cli import render
-from bench.run.plan import digests
-from bench.run.workload import Workloads
+from bench.runner.plan import digests
+from bench.runner.workload import Workloads
 
 
 def shown(plan):

@@ -12,7 +12,7 @@ from bench.measures.gradients import RELU, look
 from bench.model.backbone import Backbone, build_network
 from bench.model.layers import NeuronOptions, OverTime
 from bench.records.run_columns import run_columns
-from bench.run import train
+from bench.runner import train
 from bench.suite import Cell
 
 FOUND = registry.load()

@@ -13,7 +13,7 @@ from bench.data.loading import Split
 from bench.measures import cost, descent, gradients, looks
 from bench.measures.looks import probe_rows
 from bench.registry import Entry
-from bench.run import train
+from bench.runner import train
 from bench.suite import Cell
 from bench.surrogate import Param, Surrogate, method, spike
 

@@ -15,7 +15,7 @@ from bench.model import compile_check, compiling
 from bench.model.backbone import synapses
 from bench.model.neuron import SpikingNeuron
 from bench.registry import Entry
-from bench.run import train
+from bench.runner import train
 from bench.suite import Cell
 from bench.surrogate import Surrogate, method
 

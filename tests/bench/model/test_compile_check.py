@@ -14,7 +14,7 @@ from bench.model.backbone import build_network, synapses
 from bench.model.layers import NeuronOptions
 from bench.model.neuron import SpikingNeuron
 from bench.model.precision import Precision
-from bench.run.train import trained_on
+from bench.runner.train import trained_on
 from bench.suite import Profile
 
 FOUND = registry.load()

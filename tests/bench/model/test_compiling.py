@@ -13,7 +13,7 @@ from bench.model import compiling
 from bench.model.backbone import build_network
 from bench.model.copying import copied
 from bench.model.layers import NeuronOptions
-from bench.run.train import trained_on
+from bench.runner.train import trained_on
 from bench.surrogate import Surrogate, method
 
 FOUND = registry.load()

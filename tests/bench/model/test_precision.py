@@ -8,7 +8,7 @@ from bench import registry
 from bench.model.backbone import build_network
 from bench.model.layers import NeuronOptions
 from bench.model.precision import FULL, Precision
-from bench.run import train
+from bench.runner import train
 from bench.suite import Profile
 
 FOUND = registry.load()

@@ -25,8 +25,8 @@ from bench.data.loading import Request, Splits, dataset, with_ids
 from bench.data.pictures import normaliser
 from bench.records import protocol
 from bench.registry import Entry
-from bench.run import train
-from bench.run.plan import digests
+from bench.runner import train
+from bench.runner.plan import digests
 from bench.suite import Cell
 
 FILE = Path(__file__).with_suffix(".json")

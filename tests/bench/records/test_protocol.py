@@ -18,7 +18,7 @@ from bench.data import augment, batches
 from bench.measures import cost, descent, gradients
 from bench.model import layers, neuron
 from bench.records import anytime, protocol, run_columns, timings
-from bench.run import train
+from bench.runner import train
 from bench.suite import BackboneSpec, Measure, Recipe
 from bench.tables import leaderboards, rows
 

@@ -16,7 +16,7 @@ from bench.records import kept_suites, protocol
 from bench.records.exchange import bundles, importing
 from bench.records.store import Store, apart
 from bench.records.timings import TIMING_SCHEMA, Timings, timing_id
-from bench.run.code_notes import code_notes
+from bench.runner.code_notes import code_notes
 from bench.tables.rows import rows, settings
 
 SEEDS = (0, 1, 2)

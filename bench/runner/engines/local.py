@@ -1,0 +1,346 @@
+"""The default engine: worker processes on this machine, one per configuration.
+
+A worker is forked from a server that has torch loaded, so that it starts at once. It leads its own process
+group, so that everything it started ends with it. If it dies, the running cell leaves a record that says
+how, and a new worker continues with the following cells.
+
+A worker trains the seeds of its configuration one after another, so that it compiles once for all of them.
+On a GPU it ends after a failed seed, since its CUDA state may be broken, and a new worker trains the next
+seed. A GPU on which several runs in a row end through the machine's fault gets no more runs.
+
+The longest configurations start first; when all have started, a free worker takes waiting seeds from one of
+them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import signal
+import tempfile
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Protocol
+
+from bench.errors import Stopped
+from bench.records.record_files import Record
+from bench.records.store import LOGS
+from bench.runner.engines.asking import ADVICE, usable_gpus
+from bench.runner.engines.process import died, end, start, unwritable
+from bench.runner.engines.slots import Need, Slot, Slots, of_machine
+from bench.runner.faults import judge_abort
+from bench.runner.gpus import Gpu
+from bench.runner.plan import Plan, Planned
+from bench.runner.worker import TRACEBACK_LINES, UNHARMED, Job, make_record, now, work
+
+BEGINNING = 300.0
+"""Seconds in which a new worker must begin: before that it loads plugins, but no data."""
+LEAVING = 10.0
+"""Seconds that a worker with nothing left to do can take to end: plugin threads or CUDA can delay it."""
+FAULTS = 3
+"""A GPU closes after this many runs in a row end through its fault, until a run still on it succeeds."""
+
+
+class Listener(Protocol):
+    """Receives events as they happen."""
+
+    def started(self, planned: Planned) -> None:
+        """A cell has started."""
+
+    def epoch(self, planned: Planned, epoch: int, val_accuracy: float) -> None:
+        """An epoch has ended; epochs count from 0."""
+
+    def ended(self, planned: Planned, record: Record) -> None:
+        """A cell has ended, with any status, and its record is written."""
+
+
+def run(plan: Plan, *, jobs: int | None, timeout: float, listener: Listener) -> None:
+    """Run the pending cells of a plan; returns when each has left a record.
+
+    jobs: concurrent runs; None for as many as fit on the cores and in memory. timeout: the most seconds for
+    one cell. Raises Stopped if results cannot be written or the last GPU fails, and KeyboardInterrupt after
+    ending the workers; finished results are kept in each case. Raises BenchError if a GPU is needed and none
+    is usable.
+    """
+    cuda = any(planned.cell.profile.device == "cuda" for planned in plan.pending)
+    gpus = usable_gpus() if cuda else []
+    try:
+        # In the results folder: taking its lock removes what a killed run has left.
+        plan.store.runs.mkdir(parents=True, exist_ok=True)
+        logs = Path(tempfile.mkdtemp(prefix=LOGS, dir=plan.store.runs))
+    except OSError as problem:
+        raise unwritable(plan.store.results, problem.strerror or str(problem)) from None
+    engine = _Local(plan, of_machine(jobs, gpus), gpus, timeout, listener, logs)
+    try:
+        engine.run()
+    except KeyboardInterrupt:
+        engine.interrupt()
+        raise
+    finally:
+        engine.close()
+        shutil.rmtree(logs, ignore_errors=True)
+
+
+class _Group:
+    """The cells of one configuration that no worker has begun, and the resources that each needs."""
+
+    def __init__(self, plan: Plan, cells: Iterable[Planned]) -> None:
+        self.waiting = deque(cells)
+        first = self.waiting[0]
+        load = plan.workloads.of(first.cell, first.known)
+        profile = first.cell.profile
+        self.need = Need(profile.threads, load.memory if load else 0.0, profile.device == "cuda")
+        self.seconds_each = load.seconds / profile.threads if load else 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Approximate seconds of all waiting cells."""
+        return len(self.waiting) * self.seconds_each
+
+
+@dataclass
+class _Worker:
+    """A worker process. current: the cell it was given last; given: when; began: when it began the cell."""
+
+    process: BaseProcess
+    pipe: Connection
+    log: Path
+    group: _Group
+    slot: Slot
+    current: Planned | None
+    given: float = field(default_factory=time.monotonic)
+    began: float | None = None
+
+    def give(self, planned: Planned | None) -> None:
+        """Record its next cell; None if it is to end."""
+        self.current, self.given, self.began = planned, time.monotonic(), None
+
+    def limit(self, timeout: float) -> float:
+        """The time by which its current task must be done; timeout: seconds of a run."""
+        if self.current is None:
+            return self.given + LEAVING
+        return self.given + BEGINNING if self.began is None else self.began + timeout
+
+    def end(self) -> None:
+        """End the whole process group."""
+        end(self.process)
+
+
+class _Local:
+    def __init__(
+        self,
+        plan: Plan,
+        slots: Slots,
+        gpus: Sequence[Gpu],
+        timeout: float,
+        listener: Listener,
+        logs: Path,
+    ) -> None:
+        self.plan = plan
+        self.slots = slots
+        self.gpus = gpus
+        self.faults = Counter[int]()
+        self.timeout = timeout
+        self.listener = listener
+        self.logs = logs
+        groups = (
+            _Group(plan, cells)
+            for _, cells in itertools.groupby(plan.pending, lambda planned: planned.configuration)
+        )
+        # The sort is stable: equal groups keep the order of the plan.
+        self.queue = deque(sorted(groups, key=lambda group: -group.seconds))
+        self.workers: list[_Worker] = []
+        self.count = itertools.count()
+
+    def run(self) -> None:
+        while self.queue or self.workers:
+            self._fill()
+            if not self.workers:
+                # No worker runs, and still no group fits.
+                raise Stopped(
+                    f"the last GPU was given up after {FAULTS} trainings in a row that ended through its own "
+                    f"fault, as their records say: {ADVICE}; what had finished is kept, "
+                    "the same command goes on from there"
+                )
+            self._wait()
+            for worker in list(self.workers):
+                self._serve(worker)
+
+    def _fill(self) -> None:
+        """Start as many workers as fit."""
+        while group := self._next():
+            slot = self.slots.take(group.need)
+            if slot is None:
+                return
+            self.workers.append(self._start(group, slot))
+
+    def _next(self) -> _Group | None:
+        """The first queued group that fits; if all have begun, the one with the most work waiting."""
+        if self.queue:
+            group = next((g for g in self.queue if self.slots.fits(g.need)), None)
+            if group is not None:
+                self.queue.remove(group)
+            return group
+        shared = {id(worker.group): worker.group for worker in self.workers if worker.group.waiting}
+        return max(shared.values(), key=lambda group: group.seconds, default=None)
+
+    def interrupt(self) -> None:
+        for worker in self.workers:
+            worker.end()
+            with suppress(EOFError, OSError):
+                # The record of a cell that ended just before must not be overwritten.
+                while worker.current is not None and worker.pipe.poll():
+                    self._hear(worker, worker.pipe.recv())
+            if worker.current is not None and worker.began is not None:
+                self._write(worker, "interrupted", "stopped by the user")
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.end()
+        self.workers.clear()
+
+    def _start(self, group: _Group, slot: Slot) -> _Worker:
+        log = self.logs / f"{next(self.count)}.log"
+        first = group.waiting.popleft()
+        job = Job(
+            first.cell,
+            first.known,
+            self.plan.store.results.resolve(),
+            self.plan.suite.name,
+            tuple(path.resolve() for path in self.plan.plugins),
+            self.plan.data_root,
+            self.slots.most(group.need),
+            self._gpu(slot),
+        )
+        return _Worker(*start(work, job, log), log, group, slot, first)
+
+    def _gpu(self, slot: Slot) -> Gpu | None:
+        return None if slot.gpu is None else self.gpus[slot.gpu]
+
+    def _wait(self) -> None:
+        """Wait until a worker sends a message, ends, or reaches its time limit."""
+        first = min(worker.limit(self.timeout) for worker in self.workers)
+        handles = [handle for w in self.workers for handle in (w.pipe, w.process.sentinel)]
+        wait(handles, timeout=max(0.0, first - time.monotonic()))
+
+    def _serve(self, worker: _Worker) -> None:
+        try:
+            # Limit the number of messages, so that a chatty worker does not block the others.
+            for _ in range(100):
+                if not worker.pipe.poll():
+                    break
+                self._hear(worker, worker.pipe.recv())
+        except (EOFError, OSError):
+            self._buried(worker)
+            return
+        if time.monotonic() > worker.limit(self.timeout):
+            worker.end()
+            if worker.current is not None:
+                began, late = worker.began is not None, f"took longer than {self.timeout:g} s"
+                self._write(worker, "timeout", late if began else f"had not begun after {BEGINNING:g} s")
+            self._dismiss(worker)
+        elif not worker.process.is_alive() and not worker.pipe.poll():
+            self._buried(worker)
+
+    def _hear(self, worker: _Worker, message: tuple[Any, ...]) -> None:
+        match message:
+            case ("start", _) if worker.current is not None:
+                worker.began = time.monotonic()
+                self.listener.started(worker.current)
+            case ("epoch", _, epoch, value) if worker.current is not None:
+                self.listener.epoch(worker.current, epoch, value)
+            case ("end", _, record, goes_on) if worker.current is not None:
+                self.listener.ended(worker.current, record)
+                self._count_faults(worker.slot, record["status"])
+                if goes_on:
+                    self._give(worker)
+                else:
+                    worker.give(None)
+            case ("unwritable", _, why):
+                raise unwritable(self.plan.store.results, why)
+
+    def _give(self, worker: _Worker) -> None:
+        """Send the worker its next cell, or None if there is none, after which it ends."""
+        waiting = worker.group.waiting
+        worker.give(waiting.popleft() if waiting else None)
+        # If it has died meanwhile, `_buried` handles it.
+        with suppress(OSError):
+            worker.pipe.send(worker.current and worker.current.cell)
+
+    def _count_faults(self, slot: Slot, status: str) -> None:
+        """Close a broken GPU: it fails at once, is free first, and would get all remaining runs."""
+        if slot.gpu is None:
+            return
+        if status == "interrupted":
+            self.faults[slot.gpu] += 1
+        elif status in UNHARMED:
+            self.faults[slot.gpu] = 0
+            self.slots.reopen(slot.gpu)
+        if self.faults[slot.gpu] >= FAULTS:
+            self.slots.close(slot.gpu)
+
+    def _buried(self, worker: _Worker) -> None:
+        """Handle a worker that has ended, normally or in the middle of a cell."""
+        worker.process.join(LEAVING)
+        code = worker.process.exitcode
+        # A cell that it was given but did not begin is lost too; otherwise it would be retried for ever.
+        if worker.current is not None:
+            said = judge_abort("\n".join(_last_words(worker))) if code == -signal.SIGABRT else None
+            status, error = said or died(code)
+            self._write(worker, status, error)
+            if said:
+                self._count_faults(worker.slot, status)
+        self._dismiss(worker)
+
+    def _dismiss(self, worker: _Worker) -> None:
+        # Processes that a dead worker started can survive in its group.
+        worker.end()
+        worker.pipe.close()
+        self.workers.remove(worker)
+        self.slots.give_back(worker.slot)
+        others = [*self.queue, *(each.group for each in self.workers)]
+        if worker.group.waiting and worker.group not in others:
+            self.queue.appendleft(worker.group)
+
+    def _write(self, worker: _Worker, status: str, error: str) -> None:
+        """Write the record of a cell whose worker could not."""
+        planned = worker.current
+        assert planned is not None
+        kept = self.plan.store.read(planned.id)
+        if kept is not None and kept != planned.record:
+            # The worker wrote the record and died before it could report that.
+            worker.give(None)
+            self.listener.ended(planned, kept)
+            return
+        seconds = time.monotonic() - worker.began if worker.began is not None else 0.0
+        record = make_record(planned.cell, planned.known, self.plan.found, self._gpu(worker.slot)) | {
+            "suite": self.plan.suite.name,
+            "workers": self.slots.most(worker.group.need),
+            "status": status,
+            "error": error,
+            "traceback": _last_words(worker),
+            "metrics": {},
+            "unmeasured": {},
+            "started": now(ago=seconds),
+            "ended": now(),
+            "seconds": round(seconds, 3),
+        }
+        try:
+            self.plan.store.write(record)
+        except OSError as problem:
+            raise unwritable(self.plan.store.results, problem.strerror or str(problem)) from None
+        worker.give(None)
+        self.listener.ended(planned, record)
+
+
+def _last_words(worker: _Worker) -> list[str]:
+    """The last lines that the worker printed."""
+    if not worker.log.exists():
+        return []
+    return worker.log.read_text(errors="replace").splitlines()[-TRACEBACK_LINES:]

@@ -1,0 +1,340 @@
+"""Turn a suite into cells, and find which of them still have to run. Needs torch, starts nothing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+from bench import registry
+from bench.data import loading
+from bench.data.holdings import holding
+from bench.errors import BenchError
+from bench.model.compiling import suited
+from bench.records import protocol
+from bench.records.record_files import Record
+from bench.records.store import FAILED, OK, Store
+from bench.runner.workload import Workloads, compile_mode
+from bench.suite import BackboneSpec, Cell, DatasetSpec, MethodSpec, Profile, Recipe, Suite, variant
+
+State = Literal["done", "failed", "missing", "stale"]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell of the plan and its state.
+
+    known: the facts of its data. state: done (the record says ok), failed (the record says failed or
+    diverged, which is final), missing (no record, or one that circumstances stopped), stale (made with
+    another version of the protocol, or with other code of its method, dataset or backbone). A record made
+    with another minor version of torch is kept, and its cell is done or failed; see `kept_apart`.
+    """
+
+    cell: Cell
+    id: str
+    configuration: str
+    known: loading.Facts
+    state: State
+    record: Record | None
+    variant: str
+
+    def changed(self, found: registry.Registry) -> list[str]:
+        """The parts that have changed since the record was made: method, dataset, backbone or harness."""
+        return [] if self.record is None else changes(self.record["digests"], digests(self.cell, found))
+
+    @property
+    def kept_apart(self) -> str:
+        """The libraries of a kept record if they differ from those installed here, otherwise ""."""
+        if self.record is None or self.pending:
+            return ""
+        there = str(self.record["digests"].get(LIBRARIES, ""))
+        return there if there != protocol.libraries() else ""
+
+    @property
+    def pending(self) -> bool:
+        """Whether a run would start it."""
+        return self.state in ("missing", "stale")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of a suite; cells of one configuration are adjacent.
+
+    whole: the suite before `suite` was restricted or extended; None if unknown.
+    """
+
+    suite: Suite
+    store: Store
+    cells: tuple[Planned, ...]
+    found: registry.Registry
+    plugins: tuple[Path, ...]
+    data_root: Path
+    workloads: Workloads
+    whole: Suite | None = None
+
+    @property
+    def pending(self) -> list[Planned]:
+        """The cells that a run would start."""
+        return [planned for planned in self.cells if planned.pending]
+
+    def label(self, cell: Cell) -> str:
+        """What of a cell differs from the defaults; see `bench.suite.variant`."""
+        return label(cell, self.found)
+
+    def why_stale(self) -> list[str]:
+        """A sentence for each reason why cells are trained again."""
+        found: set[str] = set()
+        for planned in self.cells:
+            if planned.state != "stale" or planned.record is None:
+                continue
+            cell, then, now = planned.cell, planned.record["digests"], digests(planned.cell, self.found)
+            names = {"method": cell.method.name, "dataset": cell.dataset.name, "backbone": cell.backbone.name}
+            changed = planned.changed(self.found)
+            found |= {reason(what, names.get(what, ""), then.get(what, ""), now[what]) for what in changed}
+            if not changed:
+                before = then.get(LIBRARIES) or "unknown libraries"
+                found.add(f"made with {before}, and here is {now[LIBRARIES]}")
+        return sorted(found)
+
+    def why_apart(self) -> list[str]:
+        """A sentence for each other version of torch whose results are kept."""
+        made = Counter(apart for planned in self.cells if (apart := planned.kept_apart))
+        here = protocol.libraries()
+        return [
+            f"{number} training{'s' * (number > 1)} made with {there} {'are' if number > 1 else 'is'} kept, "
+            f"in rows apart from those made with {here}; --again repeats what was made with another version"
+            for there, number in sorted(made.items())
+        ]
+
+    def seconds_each(self) -> float | None:
+        """Mean duration of the finished cells; None before the first."""
+        known = [p.record["seconds"] for p in self.cells if p.record and p.record["status"] == OK]
+        return sum(known) / len(known) if known else None
+
+
+def make_plan(
+    suite: Suite,
+    store: Store,
+    *,
+    plugins: Sequence[Path] = (),
+    data_root: Path,
+    device: str | None = None,
+    retry: bool = False,
+    again: bool = False,
+    elsewhere: bool = False,
+) -> Plan:
+    """The plan of a suite for a results folder.
+
+    Methods from plugin files are added to the suite's. device: overrides the suite's. retry: failed cells
+    count as missing. again: cells of another minor version of torch are stale. elsewhere: the plan is only
+    for display, so a GPU that it asks for need not be on this machine. Checks every name, parameter, dataset
+    and network. Raises BenchError at the first that is wrong.
+    """
+    found = registry.load(tuple(plugins))
+    profile = _resolve(suite.profile, device, elsewhere)
+    # --methods can leave the baseline out; only an unknown name is an error.
+    found.method(suite.baseline)
+    _check_there(suite, found, data_root)
+    planned: list[Planned] = []
+    workloads = Workloads(found)
+    known: dict[tuple[DatasetSpec, int], loading.Facts] = {}
+    built = {_fit(r["cell"]) for r in store.records() if r["status"] == OK}
+    for matrix in suite.matrices:
+        for spec, b, t in product(matrix.datasets, matrix.backbones, matrix.timesteps):
+            dataset = found.dataset(spec.name).item
+            d = spec.model_copy(update={"params": dataset.settle(spec.params)})
+            _check_augment(dataset, matrix.recipe)
+            # Static data do not depend on T.
+            key = (d, t if dataset.events else 0)
+            fixed = {
+                "dataset": d,
+                "backbone": b,
+                "timesteps": t,
+                "recipe": matrix.recipe,
+                "profile": profile,
+                "measure": suite.measure,
+            }
+            if key not in known and dataset.shape is not None and dataset.classes is not None:
+                # Check before reading: data that cannot fit the network need not be loaded.
+                first = Cell(method=_complete(found, _methods(suite, found)[0], b), seed=0, **fixed)
+                if _fit(first.model_dump(mode="json")) not in built:
+                    _check_fit(first, loading.Facts("", dataset.shape, dataset.classes, ""), found)
+            if key not in known:
+                known[key] = facts(dataset, d, t, data_root)
+            for m in _methods(suite, found):
+                first = Cell(method=_complete(found, m, b), seed=suite.seeds[0], **fixed)
+                first = _settled(first, known[key], found, workloads)
+                cells = [first.model_copy(update={"seed": seed}) for seed in suite.seeds]
+                states = [_state(cell, known[key], store, found, retry, again) for cell in cells]
+                if any(each.pending for each in states):
+                    # If all cells are final, this code has built the network before.
+                    _check_fit(first, known[key], found)
+                planned += states
+    # A method can be listed twice: by "all" and by name, or with a default written out.
+    unique = {p.id: p for p in planned}
+    return Plan(suite, store, tuple(unique.values()), found, tuple(plugins), data_root, workloads)
+
+
+def label(cell: Cell, found: registry.Registry) -> str:
+    """What of a cell differs from the defaults; see `bench.suite.variant`."""
+    method = found.method(cell.method.name).item
+    dataset = found.dataset(cell.dataset.name).item
+    return variant(cell, method.defaults(cell.backbone.threshold), dataset.settle({}))
+
+
+LIBRARIES = "libraries"
+"""A key of digests; results with different values are kept apart, but do not become stale."""
+
+
+def digests(cell: Cell, found: registry.Registry) -> dict[str, str]:
+    """What a cell's numbers depend on in addition to its configuration and data, one text per part.
+
+    harness: the protocol's version. method, dataset, backbone: the digest of their code, and the versions of
+    the libraries that a method calls. libraries: torch's minor version.
+    """
+    return {
+        "harness": protocol.harness(),
+        "method": found.method(cell.method.name).digest,
+        "dataset": found.dataset(cell.dataset.name).digest,
+        "backbone": found.backbone(cell.backbone.name).digest,
+        LIBRARIES: protocol.libraries(),
+    }
+
+
+def changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """The parts that make a result with the digests `then` stale now."""
+    return [what for what, digest in now.items() if what != LIBRARIES and then.get(what) != digest]
+
+
+def reason(what: str, name: str, then: str, now: str) -> str:
+    """How a part of this name has changed, in words; then, now: its digests."""
+    if what == "harness":
+        version = then if then.startswith("protocol ") else "no version of the protocol"
+        return f"made under {version}, and this is {now}"
+    (code, _, libraries), (code_now, _, libraries_now) = then.partition(" "), now.partition(" ")
+    if code == code_now and libraries and libraries_now:
+        return f"the {what} {name} was made with {libraries}, and here is {libraries_now}"
+    return f"the code of the {what} {name} has changed"
+
+
+def _methods(suite: Suite, found: registry.Registry) -> list[MethodSpec]:
+    chosen: list[MethodSpec] = []
+    for spec in suite.methods:
+        if spec.name == "all":
+            installed = (n for n, entry in found.methods.items() if not registry.missing_packages(entry.item))
+            chosen += [MethodSpec(name=name) for name in installed]
+        else:
+            chosen.append(spec)
+    return chosen
+
+
+def _complete(found: registry.Registry, spec: MethodSpec, backbone: BackboneSpec) -> MethodSpec:
+    """The spec with every parameter of the method filled in."""
+    method = found.method(spec.name).item
+    for name in spec.params:
+        if name not in method.params:
+            has = f"it has {', '.join(method.params)}" if method.params else "it has none"
+            raise BenchError(f"method {spec.name} has no parameter {name!r}: {has}")
+    return MethodSpec(name=spec.name, params={**method.defaults(backbone.threshold), **spec.params})
+
+
+def facts(dataset: loading.Dataset, spec: DatasetSpec, timesteps: int, root: Path) -> loading.Facts:
+    """The facts of a dataset as a cell asks for it. Raises BenchError if it is missing or damaged."""
+    with redirect_stdout(sys.stderr):
+        return loading.prepare(dataset, loading.Request(root, timesteps, spec.params), spec.subset).facts
+
+
+def _check_there(suite: Suite, found: registry.Registry, root: Path) -> None:
+    """Name all missing datasets together if there are several: the error of each names only itself."""
+    specs = dict.fromkeys(spec for matrix in suite.matrices for spec in matrix.datasets)
+    held = {spec.name: holding(found.dataset(spec.name).item, root, spec.params) for spec in specs}
+    missing = [name for name, each in held.items() if each.absent]
+    if len(missing) > 1:
+        there = ",".join(name for name in held if name not in missing)
+        rest = f", or leave them out: --datasets {there}" if there else ""
+        raise BenchError(
+            f"the data root {root} lacks all or part of {len(missing)} data sets, {', '.join(missing)}: "
+            f"`spikegrad data prepare NAME` fetches one or says which files to put where{rest}"
+        )
+
+
+def _check_augment(dataset: loading.Dataset, recipe: Recipe) -> None:
+    if recipe.augment == "auto" and "auto" not in dataset.augment:
+        raise BenchError(
+            f'dataset {dataset.name} has no augmentation "auto": set recipe.augment to "standard" or "none"'
+        )
+
+
+def _resolve(profile: Profile, device: str | None, elsewhere: bool) -> Profile:
+    import torch
+
+    wanted = device or profile.device
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available and not elsewhere:
+        raise BenchError("device cuda asked for, but torch finds none here: use --device cpu")
+    if wanted == "auto":
+        wanted = "cuda" if available else "cpu"
+    return profile.model_copy(update={"device": wanted})
+
+
+def _settled(cell: Cell, known: loading.Facts, found: registry.Registry, workloads: Workloads) -> Cell:
+    """The cell with the "auto" settings of its profile, layout and compilation, set by size and device."""
+    if cell.profile.channels_last == "auto":
+        cell = _with_profile(cell, channels_last=cell.profile.device == "cuda" and len(known.shape) == 3)
+    method, mode = found.method(cell.method.name).item, cell.profile.compile
+    if mode == "auto":
+        mode = compile_mode(cell, workloads.of(cell, known), method)
+    return _with_profile(cell, compile=suited(mode, method.surrogate))
+
+
+def _with_profile(cell: Cell, **changes: object) -> Cell:
+    return cell.model_copy(update={"profile": cell.profile.model_copy(update=changes)})
+
+
+def _fit(cell: Mapping[str, Any]) -> str:
+    """What decides whether data and network fit, whatever the method, in one text."""
+    return json.dumps([cell["dataset"], cell["backbone"], cell["timesteps"]], sort_keys=True)
+
+
+def _check_fit(cell: Cell, known: loading.Facts, found: registry.Registry) -> None:
+    import torch
+
+    from bench.runner.train import build
+
+    try:
+        # The meta device computes and allocates nothing.
+        with torch.device("meta"), redirect_stdout(sys.stderr):
+            build(cell, found, known)
+    except BenchError as problem:
+        raise BenchError(f"{cell.dataset.name} on {cell.backbone.name}: {problem}") from None
+    except (Exception, SystemExit):
+        # A method that cannot be built becomes a failed row of the table, with its reason, when it runs.
+        return
+
+
+def _state(
+    cell: Cell, known: loading.Facts, store: Store, found: registry.Registry, retry: bool, again: bool
+) -> Planned:
+    cell_id = cell.id(known.checksum)
+    record = store.read(cell_id)
+    then: dict[str, str] = record["digests"] if record else {}
+    state: State
+    if record is None:
+        state = "missing"
+    elif changes(then, digests(cell, found)) or (again and then.get(LIBRARIES) != protocol.libraries()):
+        state = "stale"
+    elif record["status"] == OK:
+        state = "done"
+    elif record["status"] in FAILED and not retry:
+        state = "failed"
+    else:
+        state = "missing"
+    return Planned(
+        cell, cell_id, cell.configuration(known.checksum), known, state, record, label(cell, found)
+    )

@@ -1,0 +1,219 @@
+"""The process that runs one configuration: its cells one after another, a record for each.
+
+It sends messages to the engine through a pipe, as tuples whose first item names the event:
+
+    ("start", cell id)   ("epoch", cell id, epoch, val_accuracy)   ("end", cell id, record, goes on)
+    ("unwritable", cell id, why)
+
+After each "end" with `goes on`, the engine sends the next cell, or None if there is none left.
+
+Everything that the code of a method or a dataset prints goes to a log file.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache, partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from bench import registry
+from bench.data import loading
+from bench.errors import BenchError
+from bench.records.protocol import installed
+from bench.records.record_files import Record
+from bench.records.store import OK, Store
+from bench.runner.environment import describe
+from bench.runner.faults import judge
+from bench.runner.gpus import Gpu, see_only
+from bench.runner.origins import keep, origins
+from bench.runner.plan import digests
+from bench.suite import RECORD_SCHEMA, Cell, DatasetSpec, variant
+
+if TYPE_CHECKING:
+    from bench.runner.train import Notify
+
+TRACEBACK_LINES = 50
+UNHARMED = (OK, "diverged")
+"""Statuses after which a process can be reused on a GPU.
+
+After any other status, CUDA can be permanently broken in the process, so that its next run would fail too.
+"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """The input of a worker: the first cell of its configuration, and where to read and write.
+
+    known: the facts of the data that the cells were planned with. workers: how many run at a time. gpu:
+    the only GPU that it can see; None for all.
+    """
+
+    cell: Cell
+    known: loading.Facts
+    results: Path
+    suite: str
+    plugins: tuple[Path, ...]
+    data_root: Path
+    workers: int = 1
+    gpu: Gpu | None = None
+
+
+def work(job: Job, pipe: Connection, log: Path) -> None:
+    """Entry point of the process."""
+    os.setsid()
+    send_output_to(log)
+    told = listen(pipe)
+    if job.gpu is not None:
+        see_only(job.gpu)
+    store = Store(job.results, job.suite)
+    found = registry.load(job.plugins)
+    cell: Cell | None = job.cell
+    while cell is not None:
+        cell_id = cell.id(job.known.checksum)
+        pipe.send(("start", cell_id))
+        outcome = attempt(cell, job, found, partial(_tell, pipe, cell_id))
+        tables = {name: outcome.pop(name) for name in ("epochs", "layers")}
+        predictions = outcome.pop("predictions")
+        record = make_record(cell, job.known, found, job.gpu) | outcome
+        record |= {"suite": job.suite, "workers": job.workers}
+        try:
+            keep(store.runs, cell, found)
+            store.write(record, tables, predictions)
+        except OSError as problem:
+            pipe.send(("unwritable", cell_id, problem.strerror or str(problem)))
+            return
+        goes_on = cell.profile.device != "cuda" or record["status"] in UNHARMED
+        pipe.send(("end", cell_id, record, goes_on))
+        cell = told.get() if goes_on else None
+
+
+def _tell(pipe: Connection, cell_id: str, epoch: int, val_accuracy: float) -> None:
+    pipe.send(("epoch", cell_id, epoch, val_accuracy))
+
+
+def attempt(cell: Cell, job: Job, found: registry.Registry, notify: Notify) -> dict[str, Any]:
+    """Train one cell and catch every exception. Returns the part of its record that the outcome decides."""
+    from bench.runner.train import Diverged, train
+
+    outcome: dict[str, Any] = {"error": None, "traceback": None, "metrics": {}, "unmeasured": {}}
+    outcome |= {"epochs": [], "layers": [], "predictions": None}
+    outcome["started"] = now()
+    began = time.perf_counter()
+    try:
+        prepared = _data(job, found, cell)
+        trained = train(cell, found, prepared, notify)
+        unmeasured = {what: encodable(why) for what, why in trained.unmeasured.items()}
+        outcome |= {"status": "ok", "metrics": trained.metrics, "unmeasured": unmeasured}
+        outcome |= {"epochs": trained.epochs, "layers": trained.layers, "predictions": trained.predictions}
+    except Diverged as problem:
+        outcome |= {"status": "diverged", "error": str(problem)}
+    except Exception as problem:
+        lines = "".join(traceback.format_exception(problem)).splitlines()
+        status, error = judge(problem)
+        outcome |= {
+            "status": status,
+            "error": encodable(error),
+            "traceback": [encodable(line) for line in lines[-TRACEBACK_LINES:]],
+        }
+    return outcome | {"ended": now(), "seconds": round(time.perf_counter() - began, 3)}
+
+
+def make_record(cell: Cell, known: loading.Facts, found: registry.Registry, gpu: Gpu | None = None) -> Record:
+    """The part of a record that is known before the outcome. gpu: the GPU in use; queries CUDA if None."""
+    method = found.method(cell.method.name).item
+    dataset = found.dataset(cell.dataset.name).item
+    return {
+        "schema": RECORD_SCHEMA,
+        "id": cell.id(known.checksum),
+        "configuration": cell.configuration(known.checksum),
+        "variant": variant(cell, method.defaults(cell.backbone.threshold), dataset.settle({})),
+        "cell": cell.model_dump(mode="json"),
+        "method": {
+            "kind": method.kind,
+            "changes": method.changes,
+            "fidelity": method.fidelity,
+            "note": method.note,
+            "paper": method.paper,
+        },
+        "data": {
+            "checksum": known.checksum,
+            "classes": known.classes,
+            "shape": list(known.shape),
+            "licence": dataset.licence,
+            "note": known.note,
+        },
+        "digests": digests(cell, found),
+        "sources": origins(cell, found),
+        "versions": {**installed(), **found.method(cell.method.name).versions},
+        "environment": describe(cell.profile, method.requires, gpu),
+    }
+
+
+def now(ago: float = 0.0) -> str:
+    """The time in UTC, to the second; ago: seconds before now."""
+    return (datetime.now(UTC) - timedelta(seconds=ago)).isoformat(timespec="seconds")
+
+
+@cache
+def _prepared(dataset: loading.Dataset, spec: DatasetSpec, root: Path, timesteps: int) -> loading.Prepared:
+    # All cells of a job share one dataset.
+    return loading.prepare(dataset, loading.Request(root, timesteps, spec.params), spec.subset)
+
+
+def _data(job: Job, found: registry.Registry, cell: Cell) -> loading.Prepared:
+    dataset = found.dataset(cell.dataset.name).item
+    prepared = _prepared(dataset, cell.dataset, job.data_root, cell.timesteps)
+    if prepared.checksum != job.known.checksum:
+        raise BenchError(
+            f"dataset {dataset.name} has checksum {prepared.checksum} in the worker and had "
+            f"{job.known.checksum} when the suite was planned: a loader must give the same data every time"
+        )
+    return prepared
+
+
+def encodable(text: str) -> str:
+    """The text with lone surrogates escaped, as in odd file names: they cannot be written to a file."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def send_output_to(log: Path) -> None:
+    """Redirect everything that this process and its children print to the log file.
+
+    Ends the process if the folder is gone: the engine stopped and cleaned up before this process began.
+    """
+    try:
+        file = log.open("wb", buffering=0)
+    except FileNotFoundError:
+        sys.exit()
+    with file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
+def listen(pipe: Connection) -> SimpleQueue[Any]:
+    """A queue of the engine's messages.
+
+    This process and its group end when the engine's end of the pipe closes, however the engine ended.
+    """
+    told: SimpleQueue[Any] = SimpleQueue()
+
+    def watch() -> None:
+        try:
+            while True:
+                told.put(pipe.recv())
+        except (EOFError, OSError):
+            os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+    return told

@@ -126,11 +126,11 @@ def make_plan(
     if root.exists() and not root.is_dir():
         raise BenchError(f"the data root {root} is not a folder: give the folder that holds the data sets")
     # Only now, after the cheap checks: this imports torch.
-    from bench import registry
+    from bench.registry import load
     from bench.runner import plan
 
     # A method given on the command line is there to be compared, so it joins the suite's own.
-    given = [name for name, entry in registry.load(files).methods.items() if entry.given] if files else []
+    given = [name for name, entry in load(files).methods.items() if entry.given] if files else []
     made = plan.make_plan(
         chosen.joined(given).only(methods=methods, datasets=datasets, seeds=seeds, add=add),
         store,
@@ -204,7 +204,7 @@ def _draw(plan: Plan) -> None:
     there = derivatives.read(store.results, store.suite, want)
     try:
         missing = [of for name, of in want.items() if name not in there]
-        derivatives.complete(store.results, store.suite, missing, plan.found)
+        derivatives.complete(store.results, store.suite, missing, plan.registry)
     except OSError as problem:
         warn(f"the methods' derivatives cannot be kept in {store.results}: {problem.strerror or problem}")
 

@@ -44,7 +44,7 @@ class Case:
     """
 
     method: Method
-    found: Registry
+    registry: Registry
     compiler: Compiler = "inductor"
 
     @property
@@ -72,7 +72,7 @@ class Case:
         """
         torch.manual_seed(seed)
         return build_network(
-            self.found.backbone(backbone).item,
+            self.registry.backbone(backbone).item,
             self.method,
             {},
             NeuronOptions(neuron=neuron),
@@ -92,4 +92,4 @@ class Case:
 
     def digits(self) -> loading.Split:
         """Training samples, [N, *SAMPLE]."""
-        return loading.prepare(self.found.dataset("digits").item, loading.Request(Path(), 1), None).train
+        return loading.prepare(self.registry.dataset("digits").item, loading.Request(Path(), 1), None).train

@@ -85,7 +85,7 @@ def backbones(case: Case) -> str:
     """It works in every backbone, or refuses one with a one-sentence error."""
     refused, built = [], 0
     samples = case.framed_digits(SMALL_BATCH)
-    for backbone in case.found.backbones:
+    for backbone in case.registry.backbones:
         for neuron in get_args(NeuronKind):
             try:
                 network = case.network(backbone, neuron=neuron, sample=FRAMED, width=1 / 16)

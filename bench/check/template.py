@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import registry
 from bench.errors import BenchError
 from bench.files import write_atomic
+from bench.registry import Entry, load
 
 # {braces} are filled in; everything else is written as it is.
 _METHOD = '''\
@@ -101,15 +101,15 @@ def new_method(name: str, folder: Path) -> Path:
     Raises BenchError if the name cannot be used or is taken, if the folder does not exist, or if the
     file exists: nothing is ever overwritten.
     """
-    return _write("method", name, folder, registry.load().methods.get(name), _METHOD)
+    return _write("method", name, folder, load().methods.get(name), _METHOD)
 
 
 def new_dataset(name: str, folder: Path) -> Path:
     """Like `new_method`, for a dataset."""
-    return _write("dataset", name, folder, registry.load().datasets.get(name), _DATASET)
+    return _write("dataset", name, folder, load().datasets.get(name), _DATASET)
 
 
-def _write(kind: str, name: str, folder: Path, known: registry.Entry[Any] | None, text: str) -> Path:
+def _write(kind: str, name: str, folder: Path, known: Entry[Any] | None, text: str) -> Path:
     stem = _stem(kind, name)
     file = folder / f"{stem}.py"
     if known is not None:

@@ -30,18 +30,18 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Check that methods keep the laws every method must keep; with only --plugin, those it brings."""
-    from bench import registry
     from bench.check import laws
+    from bench.registry import load
 
-    found = registry.load(tuple(plugin or ()))
+    registry = load(tuple(plugin or ()))
     talk = console(stderr=True)
-    warn_broken(talk, found)
-    names = _to_check(methods, every, bool(plugin), found)
+    warn_broken(talk, registry)
+    names = _to_check(methods, every, bool(plugin), registry)
     checked: dict[str, list[Any]] = {}
     stopped = False
     try:
         for number, name in enumerate(names, 1):
-            case = laws.Case(found.method(name).item, found, compiler)
+            case = laws.Case(registry.method(name).item, registry, compiler)
             if len(names) > 1:
                 talk.print(f"{number}/{len(names)} {name}", markup=False, highlight=False)
             with redirect_stdout(sys.stderr):
@@ -55,22 +55,22 @@ def check(
     if stopped:
         raise typer.Exit(STOPPED_BY_USER)
     broken = any(verdict.outcome == "broken" for laws in checked.values() for verdict in laws)
-    if broken or any(lost.given for lost in found.broken):
+    if broken or any(lost.given for lost in registry.broken):
         raise typer.Exit(1)
 
 
-def _to_check(methods: list[str] | None, every: bool, plugin: bool, found: Registry) -> list[str]:
+def _to_check(methods: list[str] | None, every: bool, plugin: bool, registry: Registry) -> list[str]:
     from bench.registry import missing_packages
 
     if every and methods:
         raise BenchError(f"check: --all or names ({', '.join(methods)}), not both")
     if every:
-        return [name for name, entry in found.methods.items() if not missing_packages(entry.item)]
+        return [name for name, entry in registry.methods.items() if not missing_packages(entry.item)]
     if methods:
         for name in methods:
-            found.method(name)
+            registry.method(name)
         return list(dict.fromkeys(methods))
-    given = [name for name, entry in found.methods.items() if entry.given]
+    given = [name for name, entry in registry.methods.items() if entry.given]
     if not given:
         what = "the plugin brings no method" if plugin else "nothing to check"
         raise BenchError(f"check: {what}; give names of methods, --all, or --plugin FILE")

@@ -133,7 +133,7 @@ def _checks(holding: Holding, timesteps: int, datacheck: Any, alone: bool) -> An
 
 
 def _to_check(
-    found: Registry,
+    registry: Registry,
     names: list[str] | None,
     every: bool,
     plugin: bool,
@@ -146,16 +146,16 @@ def _to_check(
         raise BenchError(f"data check: --all or names ({', '.join(names)}), not both")
     chosen = list(dict.fromkeys(names or ()))
     if not chosen and not every:
-        chosen = [name for name, entry in found.datasets.items() if entry.given]
+        chosen = [name for name, entry in registry.datasets.items() if entry.given]
         if not chosen:
             what = "the plugin brings no dataset" if plugin else "nothing to check"
             raise BenchError(f"data check: {what}; give names of datasets, --all, or --plugin FILE")
     if settings and len(chosen) != 1:
         raise BenchError(f"data check: --set {settings[0]} is for one dataset: name it")
     if every:
-        held = [holding(entry.item, root) for entry in found.datasets.values()]
+        held = [holding(entry.item, root) for entry in registry.datasets.values()]
         return [each for each in held if each.complete]
-    held = [_holding(found, name, root, settings) for name in chosen]
+    held = [_holding(registry, name, root, settings) for name in chosen]
     for each in held:
         each.require()
     return held
@@ -167,15 +167,15 @@ def _start(data_root: Path | None, plugin: list[Path] | None) -> tuple[Registry,
     root = paths.data_root(data_root)
     if root.exists() and not root.is_dir():
         raise BenchError(f"the data root {root} is not a folder: give the folder that holds the data sets")
-    from bench import registry
+    from bench.registry import load
 
-    found = registry.load(tuple(plugin or ()))
-    warn_broken(console(stderr=True), found)
-    return found, root
+    registry = load(tuple(plugin or ()))
+    warn_broken(console(stderr=True), registry)
+    return registry, root
 
 
-def _holding(found: Registry, name: str, root: Path, settings: list[str] | None) -> Holding:
+def _holding(registry: Registry, name: str, root: Path, settings: list[str] | None) -> Holding:
     from bench.data import holdings
 
-    dataset = found.dataset(name).item
+    dataset = registry.dataset(name).item
     return holdings.holding(dataset, root, holdings.parse(dataset, settings or []))

@@ -21,12 +21,12 @@ BOTTOM, TOP = -1.1, 2.2
 """Limits of the common scale; curves are cut off there, and the printed h(0) says how high they are."""
 
 
-def picture(found: Registry) -> alt.VConcatChart:
+def picture(registry: Registry) -> alt.VConcatChart:
     """The derivatives of all installed methods at their defaults, grouped by kind."""
     curves = [
         _drawn(entry.item)
         for kind in COLOURS
-        for entry in found.methods.values()
+        for entry in registry.methods.values()
         if entry.item.kind == kind and not missing_packages(entry.item)
     ]
     rows = [
@@ -54,12 +54,12 @@ def picture(found: Registry) -> alt.VConcatChart:
     return whole
 
 
-def save(found: Registry, file: Path) -> None:
+def save(registry: Registry, file: Path) -> None:
     """Write the figure; the file's extension sets the format.
 
     Raises BenchError for an unknown extension, or if the file cannot be written.
     """
-    figure_files.save(lambda: picture(found), file)
+    figure_files.save(lambda: picture(registry), file)
 
 
 def _drawn(method: Method) -> dict[str, Any]:

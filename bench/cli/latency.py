@@ -117,9 +117,9 @@ def _job(
 ) -> tuple[Registry, Job]:
     import torch
 
-    from bench import registry
     from bench.records.layer_times import Case, Mode
     from bench.records.timings import hardware
+    from bench.registry import load
     from bench.runner.environment import describe
     from bench.runner.timing import timed_layers
     from bench.runner.timing.layer_session import Job
@@ -129,9 +129,9 @@ def _job(
     if device == "cuda" and not there:
         raise BenchError("device cuda asked for, but torch finds none here: use --device cpu")
     on: Literal["cpu", "cuda"] = "cuda" if there and device != "cpu" else "cpu"
-    found = registry.load(tuple(plugin or ()))
-    chosen = _chosen(methods, found)
-    layers = [(name, str(found.method(name).item.kind)) for name in chosen]
+    registry = load(tuple(plugin or ()))
+    chosen = _chosen(methods, registry)
+    layers = [(name, str(registry.method(name).item.kind)) for name in chosen]
     layers += [(name, "peer") for name in timed_layers.peers() if peers]
     modes: list[Mode] = ["eager", "compiled"] if compiled else ["eager"]
     cases = tuple(
@@ -141,21 +141,21 @@ def _job(
         for name, kind in layers
     )
     profile = Profile(device=on, threads=threads)
-    requires = {package for name in chosen for package in found.method(name).item.requires}
+    requires = {package for name in chosen for package in registry.method(name).item.requires}
     environment = describe(profile, sorted(requires))
     versions = {"python": environment["python"], **environment["packages"]}
     plugins = tuple(path.resolve() for path in plugin or ())
-    return found, Job(cases, profile, plugins, seconds, hardware(environment), versions)
+    return registry, Job(cases, profile, plugins, seconds, hardware(environment), versions)
 
 
-def _chosen(methods: str | None, found: Registry) -> list[str]:
+def _chosen(methods: str | None, registry: Registry) -> list[str]:
     from bench.registry import missing_packages
 
     if methods is None:
-        return [name for name, entry in found.methods.items() if not missing_packages(entry.item)]
+        return [name for name, entry in registry.methods.items() if not missing_packages(entry.item)]
     names = names_in(methods, "--methods")
     for name in names:
-        found.method(name)
+        registry.method(name)
     return names
 
 

@@ -43,13 +43,13 @@ def list_(
     if what == "suites":
         rows = render.suite_rows()
     else:
-        from bench import registry
+        from bench.registry import load
 
-        found = registry.load(tuple(plugin or ()))
-        warn_broken(console(stderr=True), found)
+        registry = load(tuple(plugin or ()))
+        warn_broken(console(stderr=True), registry)
         # Methods are built to look at their derivatives, and may print.
         with redirect_stdout(sys.stderr):
-            rows = render.rows(found, what)
+            rows = render.rows(registry, what)
     if as_json:
         print_json(rows)
     else:
@@ -62,21 +62,21 @@ def _list_more(plugin: list[Path] | None, conversions: bool, figure: Path | None
 
         # Before torch is imported, and every method.
         figure_files.check(figure)
-    from bench import registry
+    from bench.registry import load
 
-    found = registry.load(tuple(plugin or ()))
-    warn_broken(console(stderr=True), found)
+    registry = load(tuple(plugin or ()))
+    warn_broken(console(stderr=True), registry)
     if figure is not None:
         from bench.cli import gallery
 
         with redirect_stdout(sys.stderr):
-            gallery.save(found, figure)
+            gallery.save(registry, figure)
         say(console(stderr=True), f"wrote {figure}")
     if conversions:
         from bench.measures.conversions import conversions as compare
 
         with redirect_stdout(sys.stderr):
-            rows = compare(found)
+            rows = compare(registry)
         if as_json:
             print_json(rows)
         else:

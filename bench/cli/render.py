@@ -325,13 +325,13 @@ def _compile_modes(plan: Plan) -> str:
     )
 
 
-def rows(found: Registry, what: str) -> list[dict[str, Any]]:
+def rows(registry: Registry, what: str) -> list[dict[str, Any]]:
     """The output of `spikegrad list`: one flat dictionary per entry."""
     if what == "methods":
-        return [_method_row(entry.item) for entry in sorted(found.methods.values(), key=_by_kind)]
+        return [_method_row(entry.item) for entry in sorted(registry.methods.values(), key=_by_kind)]
     if what == "datasets":
-        return [dataset_row(entry.item) for entry in _by_name(found.datasets)]
-    return [{"name": e.item.name, "description": e.item.description} for e in _by_name(found.backbones)]
+        return [dataset_row(entry.item) for entry in _by_name(registry.datasets)]
+    return [{"name": e.item.name, "description": e.item.description} for e in _by_name(registry.backbones)]
 
 
 def dataset_row(dataset: Any) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def run(
         suite, results, data_root, methods, datasets, seeds, add, plugin, device, retry, again, times
     )
     talk = console(stderr=True)
-    warn_broken(talk, plan.found)
+    warn_broken(talk, plan.registry)
     to_time = render.to_time(plan, retry=retry) or 0
     say(talk, render.announcement(plan, to_time))
     with progress.listener(talk, len(plan.pending)) as listener:
@@ -87,10 +87,10 @@ def run(
         print_json(outcome.as_json())
     else:
         outcome.show(console())
-    lost = [broken for broken in plan.found.broken if plugin and broken.given]
+    lost = [broken for broken in plan.registry.broken if plugin and broken.given]
     if lost:
         # Again, where it is seen: what was asked for is not in the table.
-        warn_broken(talk, plan.found)
+        warn_broken(talk, plan.registry)
     if outcome.unfinished or lost:
         raise typer.Exit(1)
 
@@ -113,7 +113,7 @@ def plan(
     made = _plan(
         suite, results, data_root, methods, datasets, seeds, add, plugin, device, retry, again, elsewhere=True
     )
-    warn_broken(console(stderr=True), made.found)
+    warn_broken(console(stderr=True), made.registry)
     reading.tell(made.store.survey()[1])
     if as_json:
         print_json(render.plan_as_json(made, retry=retry))

@@ -20,14 +20,14 @@ def code_notes(records: Sequence[Record]) -> list[str]:
         return [
             "whether they were made with the code that is installed here was not checked: torch is not there"
         ]
-    from bench import registry
     from bench.records import protocol
+    from bench.registry import load
 
-    found = registry.load()
+    registry = load()
     here: dict[str, Mapping[str, Any]] = {
-        "method": found.methods,
-        "dataset": found.datasets,
-        "backbone": found.backbones,
+        "method": registry.methods,
+        "dataset": registry.datasets,
+        "backbone": registry.backbones,
     }
     other = Counter[str]()
     for record in records:

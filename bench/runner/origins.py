@@ -19,18 +19,18 @@ from bench.runner.environment import repository
 from bench.suite import Cell
 
 
-def origins(cell: Cell, found: Registry) -> dict[str, dict[str, Any]]:
+def origins(cell: Cell, registry: Registry) -> dict[str, dict[str, Any]]:
     """The entries of a record for method, dataset and backbone: file, identity, shipped, commit and dirty.
 
     commit: of the git repository that tracks a plugin's file; dirty: whether the plugin's files differed from
     the commit; both None without a repository. For shipped code, the environment names the commit.
     """
-    return {what: _origin(entry) for what, entry in _entries(cell, found)}
+    return {what: _origin(entry) for what, entry in _entries(cell, registry)}
 
 
-def keep(runs: Path, cell: Cell, found: Registry) -> None:
+def keep(runs: Path, cell: Cell, registry: Registry) -> None:
     """Copy the files of a cell's plugins into the runs folder of its suite, once. Raises OSError."""
-    for _, entry in _entries(cell, found):
+    for _, entry in _entries(cell, registry):
         if entry.shipped or entry.code is None:
             continue
         folder = runs / PLUGINS / entry.identity
@@ -39,10 +39,10 @@ def keep(runs: Path, cell: Cell, found: Registry) -> None:
                 write_atomic(folder / source.name, source.content)
 
 
-def _entries(cell: Cell, found: Registry) -> Iterator[tuple[str, Entry[Any]]]:
-    yield "method", found.method(cell.method.name)
-    yield "dataset", found.dataset(cell.dataset.name)
-    yield "backbone", found.backbone(cell.backbone.name)
+def _entries(cell: Cell, registry: Registry) -> Iterator[tuple[str, Entry[Any]]]:
+    yield "method", registry.method(cell.method.name)
+    yield "dataset", registry.dataset(cell.dataset.name)
+    yield "backbone", registry.backbone(cell.backbone.name)
 
 
 def _origin(entry: Entry[Any]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-from bench import registry
 from bench.data import loading
 from bench.data.holdings import holding
 from bench.errors import BenchError
@@ -20,6 +19,7 @@ from bench.model.compiling import suited
 from bench.records import protocol
 from bench.records.record_files import Record
 from bench.records.store import FAILED, OK, Store
+from bench.registry import Registry, load, missing_packages
 from bench.runner.workload import Workloads, compile_mode
 from bench.suite import BackboneSpec, Cell, DatasetSpec, MethodSpec, Profile, Recipe, Suite, variant
 
@@ -44,9 +44,9 @@ class Planned:
     record: Record | None
     variant: str
 
-    def changed(self, found: registry.Registry) -> list[str]:
+    def changed(self, registry: Registry) -> list[str]:
         """The parts that have changed since the record was made: method, dataset, backbone or harness."""
-        return [] if self.record is None else changes(self.record["digests"], digests(self.cell, found))
+        return [] if self.record is None else changes(self.record["digests"], digests(self.cell, registry))
 
     @property
     def kept_apart(self) -> str:
@@ -72,7 +72,7 @@ class Plan:
     suite: Suite
     store: Store
     cells: tuple[Planned, ...]
-    found: registry.Registry
+    registry: Registry
     plugins: tuple[Path, ...]
     data_root: Path
     workloads: Workloads
@@ -85,7 +85,7 @@ class Plan:
 
     def label(self, cell: Cell) -> str:
         """What of a cell differs from the defaults; see `bench.suite.variant`."""
-        return label(cell, self.found)
+        return label(cell, self.registry)
 
     def why_stale(self) -> list[str]:
         """A sentence for each reason why cells are trained again."""
@@ -93,9 +93,9 @@ class Plan:
         for planned in self.cells:
             if planned.state != "stale" or planned.record is None:
                 continue
-            cell, then, now = planned.cell, planned.record["digests"], digests(planned.cell, self.found)
+            cell, then, now = planned.cell, planned.record["digests"], digests(planned.cell, self.registry)
             names = {"method": cell.method.name, "dataset": cell.dataset.name, "backbone": cell.backbone.name}
-            changed = planned.changed(self.found)
+            changed = planned.changed(self.registry)
             found |= {reason(what, names.get(what, ""), then.get(what, ""), now[what]) for what in changed}
             if not changed:
                 before = then.get(LIBRARIES) or "unknown libraries"
@@ -136,18 +136,18 @@ def make_plan(
     for display, so a GPU that it asks for need not be on this machine. Checks every name, parameter, dataset
     and network. Raises BenchError at the first that is wrong.
     """
-    found = registry.load(tuple(plugins))
+    registry = load(tuple(plugins))
     profile = _resolve(suite.profile, device, elsewhere)
     # --methods can leave the baseline out; only an unknown name is an error.
-    found.method(suite.baseline)
-    _check_there(suite, found, data_root)
+    registry.method(suite.baseline)
+    _check_there(suite, registry, data_root)
     planned: list[Planned] = []
-    workloads = Workloads(found)
+    workloads = Workloads(registry)
     known: dict[tuple[DatasetSpec, int], loading.Facts] = {}
     built = {_fit(r["cell"]) for r in store.records() if r["status"] == OK}
     for matrix in suite.matrices:
         for spec, b, t in product(matrix.datasets, matrix.backbones, matrix.timesteps):
-            dataset = found.dataset(spec.name).item
+            dataset = registry.dataset(spec.name).item
             d = spec.model_copy(update={"params": dataset.settle(spec.params)})
             _check_augment(dataset, matrix.recipe)
             # Static data do not depend on T.
@@ -162,29 +162,29 @@ def make_plan(
             }
             if key not in known and dataset.shape is not None and dataset.classes is not None:
                 # Check before reading: data that cannot fit the network need not be loaded.
-                first = Cell(method=_complete(found, _methods(suite, found)[0], b), seed=0, **fixed)
+                first = Cell(method=_complete(registry, _methods(suite, registry)[0], b), seed=0, **fixed)
                 if _fit(first.model_dump(mode="json")) not in built:
-                    _check_fit(first, loading.Facts("", dataset.shape, dataset.classes, ""), found)
+                    _check_fit(first, loading.Facts("", dataset.shape, dataset.classes, ""), registry)
             if key not in known:
                 known[key] = facts(dataset, d, t, data_root)
-            for m in _methods(suite, found):
-                first = Cell(method=_complete(found, m, b), seed=suite.seeds[0], **fixed)
-                first = _settled(first, known[key], found, workloads)
+            for m in _methods(suite, registry):
+                first = Cell(method=_complete(registry, m, b), seed=suite.seeds[0], **fixed)
+                first = _settled(first, known[key], registry, workloads)
                 cells = [first.model_copy(update={"seed": seed}) for seed in suite.seeds]
-                states = [_state(cell, known[key], store, found, retry, again) for cell in cells]
+                states = [_state(cell, known[key], store, registry, retry, again) for cell in cells]
                 if any(each.pending for each in states):
                     # If all cells are final, this code has built the network before.
-                    _check_fit(first, known[key], found)
+                    _check_fit(first, known[key], registry)
                 planned += states
     # A method can be listed twice: by "all" and by name, or with a default written out.
     unique = {p.id: p for p in planned}
-    return Plan(suite, store, tuple(unique.values()), found, tuple(plugins), data_root, workloads)
+    return Plan(suite, store, tuple(unique.values()), registry, tuple(plugins), data_root, workloads)
 
 
-def label(cell: Cell, found: registry.Registry) -> str:
+def label(cell: Cell, registry: Registry) -> str:
     """What of a cell differs from the defaults; see `bench.suite.variant`."""
-    method = found.method(cell.method.name).item
-    dataset = found.dataset(cell.dataset.name).item
+    method = registry.method(cell.method.name).item
+    dataset = registry.dataset(cell.dataset.name).item
     return variant(cell, method.defaults(cell.backbone.threshold), dataset.settle({}))
 
 
@@ -192,7 +192,7 @@ LIBRARIES = "libraries"
 """A key of digests; results with different values are kept apart, but do not become stale."""
 
 
-def digests(cell: Cell, found: registry.Registry) -> dict[str, str]:
+def digests(cell: Cell, registry: Registry) -> dict[str, str]:
     """What a cell's numbers depend on in addition to its configuration and data, one text per part.
 
     harness: the protocol's version. method, dataset, backbone: the digest of their code, and the versions of
@@ -200,9 +200,9 @@ def digests(cell: Cell, found: registry.Registry) -> dict[str, str]:
     """
     return {
         "harness": protocol.harness(),
-        "method": found.method(cell.method.name).digest,
-        "dataset": found.dataset(cell.dataset.name).digest,
-        "backbone": found.backbone(cell.backbone.name).digest,
+        "method": registry.method(cell.method.name).digest,
+        "dataset": registry.dataset(cell.dataset.name).digest,
+        "backbone": registry.backbone(cell.backbone.name).digest,
         LIBRARIES: protocol.libraries(),
     }
 
@@ -223,20 +223,20 @@ def reason(what: str, name: str, then: str, now: str) -> str:
     return f"the code of the {what} {name} has changed"
 
 
-def _methods(suite: Suite, found: registry.Registry) -> list[MethodSpec]:
+def _methods(suite: Suite, registry: Registry) -> list[MethodSpec]:
     chosen: list[MethodSpec] = []
     for spec in suite.methods:
         if spec.name == "all":
-            installed = (n for n, entry in found.methods.items() if not registry.missing_packages(entry.item))
+            installed = (n for n, entry in registry.methods.items() if not missing_packages(entry.item))
             chosen += [MethodSpec(name=name) for name in installed]
         else:
             chosen.append(spec)
     return chosen
 
 
-def _complete(found: registry.Registry, spec: MethodSpec, backbone: BackboneSpec) -> MethodSpec:
+def _complete(registry: Registry, spec: MethodSpec, backbone: BackboneSpec) -> MethodSpec:
     """The spec with every parameter of the method filled in."""
-    method = found.method(spec.name).item
+    method = registry.method(spec.name).item
     for name in spec.params:
         if name not in method.params:
             has = f"it has {', '.join(method.params)}" if method.params else "it has none"
@@ -250,10 +250,10 @@ def facts(dataset: loading.Dataset, spec: DatasetSpec, timesteps: int, root: Pat
         return loading.prepare(dataset, loading.Request(root, timesteps, spec.params), spec.subset).facts
 
 
-def _check_there(suite: Suite, found: registry.Registry, root: Path) -> None:
+def _check_there(suite: Suite, registry: Registry, root: Path) -> None:
     """Name all missing datasets together if there are several: the error of each names only itself."""
     specs = dict.fromkeys(spec for matrix in suite.matrices for spec in matrix.datasets)
-    held = {spec.name: holding(found.dataset(spec.name).item, root, spec.params) for spec in specs}
+    held = {spec.name: holding(registry.dataset(spec.name).item, root, spec.params) for spec in specs}
     missing = [name for name, each in held.items() if each.absent]
     if len(missing) > 1:
         there = ",".join(name for name in held if name not in missing)
@@ -283,11 +283,11 @@ def _resolve(profile: Profile, device: str | None, elsewhere: bool) -> Profile:
     return profile.model_copy(update={"device": wanted})
 
 
-def _settled(cell: Cell, known: loading.Facts, found: registry.Registry, workloads: Workloads) -> Cell:
+def _settled(cell: Cell, known: loading.Facts, registry: Registry, workloads: Workloads) -> Cell:
     """The cell with the "auto" settings of its profile, layout and compilation, set by size and device."""
     if cell.profile.channels_last == "auto":
         cell = _with_profile(cell, channels_last=cell.profile.device == "cuda" and len(known.shape) == 3)
-    method, mode = found.method(cell.method.name).item, cell.profile.compile
+    method, mode = registry.method(cell.method.name).item, cell.profile.compile
     if mode == "auto":
         mode = compile_mode(cell, workloads.of(cell, known), method)
     return _with_profile(cell, compile=suited(mode, method.surrogate))
@@ -302,7 +302,7 @@ def _fit(cell: Mapping[str, Any]) -> str:
     return json.dumps([cell["dataset"], cell["backbone"], cell["timesteps"]], sort_keys=True)
 
 
-def _check_fit(cell: Cell, known: loading.Facts, found: registry.Registry) -> None:
+def _check_fit(cell: Cell, known: loading.Facts, registry: Registry) -> None:
     import torch
 
     from bench.runner.train import build
@@ -310,7 +310,7 @@ def _check_fit(cell: Cell, known: loading.Facts, found: registry.Registry) -> No
     try:
         # The meta device computes and allocates nothing.
         with torch.device("meta"), redirect_stdout(sys.stderr):
-            build(cell, found, known)
+            build(cell, registry, known)
     except BenchError as problem:
         raise BenchError(f"{cell.dataset.name} on {cell.backbone.name}: {problem}") from None
     except (Exception, SystemExit):
@@ -319,7 +319,7 @@ def _check_fit(cell: Cell, known: loading.Facts, found: registry.Registry) -> No
 
 
 def _state(
-    cell: Cell, known: loading.Facts, store: Store, found: registry.Registry, retry: bool, again: bool
+    cell: Cell, known: loading.Facts, store: Store, registry: Registry, retry: bool, again: bool
 ) -> Planned:
     cell_id = cell.id(known.checksum)
     record = store.read(cell_id)
@@ -327,7 +327,7 @@ def _state(
     state: State
     if record is None:
         state = "missing"
-    elif changes(then, digests(cell, found)) or (again and then.get(LIBRARIES) != protocol.libraries()):
+    elif changes(then, digests(cell, registry)) or (again and then.get(LIBRARIES) != protocol.libraries()):
         state = "stale"
     elif record["status"] == OK:
         state = "done"
@@ -336,5 +336,5 @@ def _state(
     else:
         state = "missing"
     return Planned(
-        cell, cell_id, cell.configuration(known.checksum), known, state, record, label(cell, found)
+        cell, cell_id, cell.configuration(known.checksum), known, state, record, label(cell, registry)
     )

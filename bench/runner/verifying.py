@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from bench import registry
 from bench.errors import BenchError
 from bench.records import evidence
 from bench.records.predictions import FILE, Predictions, of_bytes
 from bench.records.record_files import Record
 from bench.records.runs import Found, read
 from bench.records.store import OK, Store
+from bench.registry import Registry, load
 from bench.suite import Cell, Suite
 
 if TYPE_CHECKING:
@@ -122,19 +122,19 @@ def verify(
     from bench.runner.plan import Plan
     from bench.runner.workload import Workloads
 
-    found = registry.load(tuple(plugins))
+    registry = load(tuple(plugins))
     planned: dict[str, Planned] = {}
     refused: dict[str, str] = {}
     for record in records:
         try:
-            planned[record["id"]] = _planned(record, found, data_root)
+            planned[record["id"]] = _planned(record, registry, data_root)
         except BenchError as problem:
             refused[record["id"]] = str(problem)
     with tempfile.TemporaryDirectory(prefix="spikegrad-verify-") as folder:
         apart = Store(Path(folder), store.suite)
         # Records of one cell from two machines need only one run here.
         cells = tuple({each.id: each for each in sorted(planned.values(), key=_configuration)}.values())
-        plan = Plan(suite, apart, cells, found, tuple(plugins), data_root, Workloads(found))
+        plan = Plan(suite, apart, cells, registry, tuple(plugins), data_root, Workloads(registry))
         if cells:
             local.run(plan, jobs=jobs, timeout=timeout or suite.timeout, listener=listener)
         return [
@@ -149,7 +149,7 @@ def _configuration(planned: Planned) -> str:
     return planned.configuration
 
 
-def _planned(record: Record, found: registry.Registry, data_root: Path) -> Planned:
+def _planned(record: Record, registry: Registry, data_root: Path) -> Planned:
     """The cell of a record, as in a plan. Raises BenchError, with the reason, if it cannot be rerun here."""
     import torch
 
@@ -159,14 +159,14 @@ def _planned(record: Record, found: registry.Registry, data_root: Path) -> Plann
     if cell.profile.device == "cuda" and not torch.cuda.is_available():
         raise BenchError("it was trained on a GPU, and there is none here")
     # If a name is unknown, this raises an error that lists the known ones.
-    here = digests(cell, found)
+    here = digests(cell, registry)
     then = record["digests"]
     # Another version of torch is allowed: its results are compared as those of another machine.
     if changed := changes(then, here):
         names = {"method": cell.method.name, "dataset": cell.dataset.name, "backbone": cell.backbone.name}
         why = [reason(what, names.get(what, ""), then.get(what, ""), here[what]) for what in changed]
         raise BenchError("; ".join(why))
-    known = facts(found.dataset(cell.dataset.name).item, cell.dataset, cell.timesteps, data_root)
+    known = facts(registry.dataset(cell.dataset.name).item, cell.dataset, cell.timesteps, data_root)
     expected = (record.get("data") or {}).get("checksum")
     if known.checksum != expected:
         raise BenchError(

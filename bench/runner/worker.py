@@ -26,12 +26,12 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from bench import registry
 from bench.data import loading
 from bench.errors import BenchError
 from bench.records.protocol import installed
 from bench.records.record_files import Record
 from bench.records.store import OK, Store
+from bench.registry import Registry, load
 from bench.runner.environment import describe
 from bench.runner.faults import judge
 from bench.runner.gpus import Gpu, see_only
@@ -76,18 +76,18 @@ def work(job: Job, pipe: Connection, log: Path) -> None:
     if job.gpu is not None:
         see_only(job.gpu)
     store = Store(job.results, job.suite)
-    found = registry.load(job.plugins)
+    registry = load(job.plugins)
     cell: Cell | None = job.cell
     while cell is not None:
         cell_id = cell.id(job.known.checksum)
         pipe.send(("start", cell_id))
-        outcome = attempt(cell, job, found, partial(_tell, pipe, cell_id))
+        outcome = attempt(cell, job, registry, partial(_tell, pipe, cell_id))
         tables = {name: outcome.pop(name) for name in ("epochs", "layers")}
         predictions = outcome.pop("predictions")
-        record = make_record(cell, job.known, found, job.gpu) | outcome
+        record = make_record(cell, job.known, registry, job.gpu) | outcome
         record |= {"suite": job.suite, "workers": job.workers}
         try:
-            keep(store.runs, cell, found)
+            keep(store.runs, cell, registry)
             store.write(record, tables, predictions)
         except OSError as problem:
             pipe.send(("unwritable", cell_id, problem.strerror or str(problem)))
@@ -101,7 +101,7 @@ def _tell(pipe: Connection, cell_id: str, epoch: int, val_accuracy: float) -> No
     pipe.send(("epoch", cell_id, epoch, val_accuracy))
 
 
-def attempt(cell: Cell, job: Job, found: registry.Registry, notify: Notify) -> dict[str, Any]:
+def attempt(cell: Cell, job: Job, registry: Registry, notify: Notify) -> dict[str, Any]:
     """Train one cell and catch every exception. Returns the part of its record that the outcome decides."""
     from bench.runner.train import Diverged, train
 
@@ -110,8 +110,8 @@ def attempt(cell: Cell, job: Job, found: registry.Registry, notify: Notify) -> d
     outcome["started"] = now()
     began = time.perf_counter()
     try:
-        prepared = _data(job, found, cell)
-        trained = train(cell, found, prepared, notify)
+        prepared = _data(job, registry, cell)
+        trained = train(cell, registry, prepared, notify)
         unmeasured = {what: encodable(why) for what, why in trained.unmeasured.items()}
         outcome |= {"status": "ok", "metrics": trained.metrics, "unmeasured": unmeasured}
         outcome |= {"epochs": trained.epochs, "layers": trained.layers, "predictions": trained.predictions}
@@ -128,10 +128,10 @@ def attempt(cell: Cell, job: Job, found: registry.Registry, notify: Notify) -> d
     return outcome | {"ended": now(), "seconds": round(time.perf_counter() - began, 3)}
 
 
-def make_record(cell: Cell, known: loading.Facts, found: registry.Registry, gpu: Gpu | None = None) -> Record:
+def make_record(cell: Cell, known: loading.Facts, registry: Registry, gpu: Gpu | None = None) -> Record:
     """The part of a record that is known before the outcome. gpu: the GPU in use; queries CUDA if None."""
-    method = found.method(cell.method.name).item
-    dataset = found.dataset(cell.dataset.name).item
+    method = registry.method(cell.method.name).item
+    dataset = registry.dataset(cell.dataset.name).item
     return {
         "schema": RECORD_SCHEMA,
         "id": cell.id(known.checksum),
@@ -152,9 +152,9 @@ def make_record(cell: Cell, known: loading.Facts, found: registry.Registry, gpu:
             "licence": dataset.licence,
             "note": known.note,
         },
-        "digests": digests(cell, found),
-        "sources": origins(cell, found),
-        "versions": {**installed(), **found.method(cell.method.name).versions},
+        "digests": digests(cell, registry),
+        "sources": origins(cell, registry),
+        "versions": {**installed(), **registry.method(cell.method.name).versions},
         "environment": describe(cell.profile, method.requires, gpu),
     }
 
@@ -170,8 +170,8 @@ def _prepared(dataset: loading.Dataset, spec: DatasetSpec, root: Path, timesteps
     return loading.prepare(dataset, loading.Request(root, timesteps, spec.params), spec.subset)
 
 
-def _data(job: Job, found: registry.Registry, cell: Cell) -> loading.Prepared:
-    dataset = found.dataset(cell.dataset.name).item
+def _data(job: Job, registry: Registry, cell: Cell) -> loading.Prepared:
+    dataset = registry.dataset(cell.dataset.name).item
     prepared = _prepared(dataset, cell.dataset, job.data_root, cell.timesteps)
     if prepared.checksum != job.known.checksum:
         raise BenchError(

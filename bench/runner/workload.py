@@ -68,8 +68,8 @@ class Workload:
 class Workloads:
     """The workload of each cell; every network is counted once for all methods, recipes and seeds."""
 
-    def __init__(self, found: Registry) -> None:
-        self._found = found
+    def __init__(self, registry: Registry) -> None:
+        self._found = registry
         self._known: dict[str, _Network | None] = {}
 
     def of(self, cell: Cell, known: Facts) -> Workload | None:
@@ -131,14 +131,14 @@ def _device() -> str:
     return "meta" if "torch._dynamo" in sys.modules else "cpu"
 
 
-def _look(cell: Cell, found: Registry, known: Facts) -> _Network:
+def _look(cell: Cell, registry: Registry, known: Facts) -> _Network:
     from bench.runner.train import build
 
     plain = Profile(device="cpu", dtype="float32", channels_last=False)
     like = cell.model_copy(update={"profile": plain, "timesteps": STEPS})
     counts = {"currents": 0, "macs": 0}
     with torch.device(_device()), torch.no_grad():
-        network = build(like, found, known, RELU).eval()
+        network = build(like, registry, known, RELU).eval()
         for neuron in network.neurons:
             neuron.register_forward_pre_hook(partial(_count_currents, counts))
         for module in network.modules():

@@ -40,9 +40,9 @@ def console(*, stderr: bool = False) -> Console:
     return found if found.is_terminal else Console(stderr=stderr, width=200)
 
 
-def warn_broken(to: Console, found: Registry) -> None:
+def warn_broken(to: Console, registry: Registry) -> None:
     """Print a line for each plugin that could not be imported."""
-    for broken in found.broken:
+    for broken in registry.broken:
         say(to, f"warning: plugin {broken.source} could not be imported: {broken.error}")
 
 

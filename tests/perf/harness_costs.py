@@ -89,7 +89,7 @@ def finish(suite: Path, results: Path) -> int:
         cell = planned.cell
         alike = (cell.method.name, cell.dataset.name)
         if alike not in like:
-            like[alike] = worker.make_record(cell, planned.known, made.found)
+            like[alike] = worker.make_record(cell, planned.known, made.registry)
         named = {"id": planned.id, "configuration": planned.configuration, "variant": made.label(cell)}
         own = named | {"cell": cell.model_dump(mode="json")}
         _put(results, like[alike] | own | _outcome(chosen.name, planned.id, cell.timesteps))

@@ -319,7 +319,7 @@ class _Local:
             self.listener.ended(planned, kept)
             return
         seconds = time.monotonic() - worker.began if worker.began is not None else 0.0
-        record = make_record(planned.cell, planned.known, self.plan.found, self._gpu(worker.slot)) | {
+        record = make_record(planned.cell, planned.known, self.plan.registry, self._gpu(worker.slot)) | {
             "suite": self.plan.suite.name,
             "workers": self.slots.most(worker.group.need),
             "status": status,

@@ -110,13 +110,13 @@ class CaseList:
     """The cases of a session, for `layer_benchmarks`, and those that have failed."""
 
     def __init__(self, job: Job, pipe: Connection) -> None:
-        from bench import registry
+        from bench.registry import load
 
         self.job = job
         self.cases = job.cases
         self.seconds = job.seconds
         self.failed: dict[Case, dict[str, Any]] = {}
-        self._found = registry.load(job.plugins)
+        self._found = load(job.plugins)
         self._pipe = pipe
         self._compiler_is_warm = False
 

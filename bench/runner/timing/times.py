@@ -14,7 +14,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import registry
 from bench.data import loading
 from bench.errors import BenchError, warn
 from bench.records.store import OK
@@ -30,6 +29,7 @@ from bench.records.timings import (
     timed_code,
     timing_id,
 )
+from bench.registry import Registry, load
 from bench.runner.engines.asking import usable_gpus
 from bench.runner.environment import describe
 from bench.runner.faults import judge
@@ -134,7 +134,7 @@ def pending(plan: Plan, *, worked: Sequence[str], retry: bool = False) -> list[M
             seen.add((kind, planned.configuration))
             gpu = _gpu(planned, plan, gpus)
             profile = planned.cell.profile
-            requires = plan.found.method(planned.cell.method.name).item.requires
+            requires = plan.registry.method(planned.cell.method.name).item.requires
             place = (profile, requires, gpu and gpu.visible)
             if place not in environments:
                 environments[place] = describe(profile, requires, gpu)
@@ -166,9 +166,9 @@ def _measurement(
     kind: Kind, plan: Plan, planned: Planned, environment: dict[str, Any], gpu: Gpu | None
 ) -> Measurement:
     cell, known = planned.cell, planned.known
-    method = plan.found.method(cell.method.name).item
+    method = plan.registry.method(cell.method.name).item
     forward = forward_kind({"kind": method.kind, "changes": method.changes})
-    code = timed_code(kind, digests(cell, plan.found), forward)
+    code = timed_code(kind, digests(cell, plan.registry), forward)
     on = hardware(environment)
     what = timed(kind, cell.model_dump(mode="json"), forward, known.checksum)
     return Measurement(
@@ -214,7 +214,7 @@ def measure(job: TimingJob) -> dict[str, float]:
     from bench.runner.timing import network
     from bench.runner.train import build, set_profile
 
-    m, found = job.measurement, registry.load(job.plugins)
+    m, found = job.measurement, load(job.plugins)
     set_profile(m.cell.profile)
     instead = SPIKING if m.kind == "inference" and m.forward == "spiking" else None
 
@@ -233,7 +233,7 @@ def measure(job: TimingJob) -> dict[str, float]:
     return network.training(lambda: make(0.0), x, y, m.cell.recipe, job.rounds, m.cell.profile)
 
 
-def _samples(job: TimingJob, found: registry.Registry) -> Callable[[int], tuple[Tensor, Tensor]]:
+def _samples(job: TimingJob, registry: Registry) -> Callable[[int], tuple[Tensor, Tensor]]:
     """samples(count) -> (x [count, ...] as input of the network, labels [count]), on the device.
 
     Samples repeat if the training set has fewer.
@@ -243,7 +243,7 @@ def _samples(job: TimingJob, found: registry.Registry) -> Callable[[int], tuple[
     from bench.data.batches import as_input
 
     cell = job.measurement.cell
-    dataset = found.dataset(cell.dataset.name).item
+    dataset = registry.dataset(cell.dataset.name).item
     request = loading.Request(job.data_root, cell.timesteps, cell.dataset.params)
     train = loading.prepare(dataset, request, cell.dataset.subset).train
     most = torch.arange(min(len(train), max(*BATCHES, cell.recipe.batch_size)))

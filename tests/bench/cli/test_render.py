@@ -72,7 +72,7 @@ def beside_shipped(tiny, make_plan, tmp_path, monkeypatch):
                 configuration=planned.configuration,
                 suite="tiny",
             )
-            plan.store.write(record | {"id": planned.id, "digests": digests(planned.cell, plan.found)})
+            plan.store.write(record | {"id": planned.id, "digests": digests(planned.cell, plan.registry)})
         api.write_tables(plan.store, plan.suite)
         return plan
 

@@ -99,7 +99,7 @@ def test_cells_that_have_finished_tell_better(tiny, make_plan, machine):
     first = plan.cells[0]
     accuracies = dict.fromkeys(("test_accuracy", "test_accuracy_last", "val_accuracy"), 90.0)
     record = shown_runs.record(cell=first.cell.model_dump(), metrics=accuracies)
-    plan.store.write(record | {"id": first.id, "digests": digests(first.cell, plan.found), "seconds": 7.0})
+    plan.store.write(record | {"id": first.id, "digests": digests(first.cell, plan.registry), "seconds": 7.0})
     left = forecast.forecast(make_plan(plan.suite))
     assert left == forecast.Forecast(14.0, 2, 7.0, forecast.FINISHED)
 

@@ -37,11 +37,11 @@ def planned(make_plan, tiny, *plugins, **changes):
 
 def test_what_is_shipped_and_what_is_not(make_plan, tiny, plugin):
     made = planned(make_plan, tiny, plugin)
-    mine, shipped = (origins.origins(each.cell, made.found) for each in made.cells)
+    mine, shipped = (origins.origins(each.cell, made.registry) for each in made.cells)
     assert mine.keys() == shipped.keys() == {"method", "dataset", "backbone"}
     assert mine["method"] == {
         "file": "mine.py",
-        "identity": made.found.method("mine").identity,
+        "identity": made.registry.method("mine").identity,
         "shipped": False,
         "commit": None,
         "dirty": None,
@@ -60,7 +60,7 @@ def git(folder, *words):
 def test_the_commit_is_that_of_the_plugin_s_own_repository(make_plan, tiny, plugin):
     def origin():
         made = planned(make_plan, tiny, plugin)
-        return origins.origins(made.cells[0].cell, made.found)["method"]
+        return origins.origins(made.cells[0].cell, made.registry)["method"]
 
     git(plugin.parent, "init")
     assert origin()["commit"] is None, "it is not kept in it"
@@ -97,13 +97,13 @@ def test_a_run_keeps_the_plugin_s_files_and_its_records_name_them(make_plan, tin
     assert records["rectangle"]["sources"]["method"]["shipped"]
     assert made.store.survey()[1] == [], "it is no damaged record"
     before = (kept / identity / "mine.py").stat().st_mtime_ns
-    origins.keep(made.store.runs, made.cells[0].cell, made.found)
+    origins.keep(made.store.runs, made.cells[0].cell, made.registry)
     assert (kept / identity / "mine.py").stat().st_mtime_ns == before
 
 
 def test_a_record_names_the_versions_of_what_it_depends_on(make_plan, tiny):
     made = planned(make_plan, tiny, methods=["snntorch/atan", "rectangle"])
-    theirs, ours = (worker.make_record(each.cell, each.known, made.found) for each in made.cells)
+    theirs, ours = (worker.make_record(each.cell, each.known, made.registry) for each in made.cells)
     assert theirs["versions"].keys() == {"torch", "snntorch"}
     assert ours["versions"].keys() == {"torch"}
     packages = theirs["environment"]["packages"]
@@ -116,11 +116,11 @@ def test_a_record_names_the_versions_of_what_it_depends_on(make_plan, tiny):
 def test_an_entry_without_a_file_has_no_origin_to_keep(tmp_path, make_plan, tiny):
     made = planned(make_plan, tiny, methods=["rectangle"])
     (each,) = made.cells
-    there = made.found.methods["rectangle"]
+    there = made.registry.methods["rectangle"]
     bare = registry.Registry(
         methods={"rectangle": registry.Entry(there.item, there.file)},
-        datasets=made.found.datasets,
-        backbones=made.found.backbones,
+        datasets=made.registry.datasets,
+        backbones=made.registry.backbones,
     )
     origins.keep(tmp_path / "runs", each.cell, bare)
     assert not (tmp_path / "runs").exists()

@@ -24,7 +24,7 @@ def finish(planned, plan, **changes):
     accuracies = dict.fromkeys(("test_accuracy", "test_accuracy_last", "val_accuracy"), 90.0)
     done = shown_runs.record(cell=planned.cell.model_dump(), metrics=accuracies) | {
         "id": planned.id,
-        "digests": digests(planned.cell, plan.found),
+        "digests": digests(planned.cell, plan.registry),
         "seconds": 2.0,
     }
     plan.store.write(done | changes)
@@ -62,7 +62,9 @@ def test_states(tiny, make_plan):
     for planned, status in zip(plan.cells, ends, strict=False):
         finish(planned, plan, status=status)
     finish(
-        plan.cells[7], plan, digests=digests(plan.cells[7].cell, plan.found) | {"method": "of another file"}
+        plan.cells[7],
+        plan,
+        digests=digests(plan.cells[7].cell, plan.registry) | {"method": "of another file"},
     )
     again = make_plan(plan.suite)
     assert states(again) == ["done", "failed", "failed", *["missing"] * 4, "stale", "missing"]
@@ -105,7 +107,7 @@ def test_another_version_of_a_library_that_a_method_calls_makes_its_cells_stale(
 def test_what_was_made_with_another_torch_is_kept_until_it_is_asked_for_again(tiny, make_plan):
     suite = tiny(seeds=range(4))
     plan = make_plan(suite)
-    older = digests(plan.cells[0].cell, plan.found) | {"libraries": "torch 2.1"}
+    older = digests(plan.cells[0].cell, plan.registry) | {"libraries": "torch 2.1"}
     for planned, status in zip(plan.cells, ("ok", "failed", "oom", "ok"), strict=True):
         finish(planned, plan, status=status, digests=older)
     finish(plan.cells[3], plan)
@@ -279,12 +281,12 @@ def test_another_version_of_the_protocol_makes_all_stale(tiny, make_plan, monkey
     made = make_plan(suite)
     for planned in made.cells:
         finish(planned, made)
-    finish(made.cells[1], made, digests=digests(made.cells[1].cell, made.found) | {"harness": "c0ffee"})
+    finish(made.cells[1], made, digests=digests(made.cells[1].cell, made.registry) | {"harness": "c0ffee"})
     now = protocol.VERSION + 1
     monkeypatch.setattr(protocol, "VERSION", now)
     later = make_plan(suite)
     assert states(later) == ["stale", "stale"]
-    assert later.cells[0].changed(later.found) == ["harness"]
+    assert later.cells[0].changed(later.registry) == ["harness"]
     assert later.why_stale() == [
         f"made under no version of the protocol, and this is protocol {now}",
         f"made under protocol {now - 1}, and this is protocol {now}",
@@ -334,7 +336,7 @@ def test_tasks_become_cells_with_their_own_recipe(make_plan, write_plugin):
 
 def test_still_samples_are_loaded_once_for_all_numbers_of_time_steps(make_plan, write_plugin):
     plan = make_plan(counted_suite(), plugins=[write_plugin(COUNTED)])
-    load = plan.found.dataset("counted").item.load
+    load = plan.registry.dataset("counted").item.load
     assert load.__globals__["LOADED"] == [(1, {"size": 6, "noise": 0.5})]
 
 

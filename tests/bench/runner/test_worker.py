@@ -77,7 +77,7 @@ def attempt(tiny, make_plan, write_plugin):
             plan.plugins,
             plan.data_root,
         )
-        return planned, worker.attempt(planned.cell, job, plan.found, lambda *_: None)
+        return planned, worker.attempt(planned.cell, job, plan.registry, lambda *_: None)
 
     return make
 
@@ -156,7 +156,7 @@ def test_what_a_record_says_before_the_outcome(tiny, make_plan):
         )
     )
     (planned,) = plan.cells
-    record = worker.make_record(planned.cell, planned.known, plan.found)
+    record = worker.make_record(planned.cell, planned.known, plan.registry)
     assert (record["schema"], record["id"]) == (RECORD_SCHEMA, planned.id)
     assert record["configuration"] == planned.configuration
     # At a threshold of 1, 2 is the rectangle's default width.

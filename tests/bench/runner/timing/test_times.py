@@ -119,7 +119,7 @@ def test_expected_leaves_out_what_has_failed_for_good(make_plan, tiny):
     failing = next(p for p in made.cells if p.cell.method.name == "trsg")
     record = shown_runs.record(cell=failing.cell.model_dump(), status="failed", metrics={}) | {
         "id": failing.id,
-        "digests": digests(failing.cell, made.found),
+        "digests": digests(failing.cell, made.registry),
     }
     made.store.write(record)
     assert times.expected(make_plan(suite)) == 2

@@ -124,7 +124,7 @@ def make_plan(
     writable(store.results)
     root = find_data_root(Path(data_root) if data_root is not None else None)
     if root.exists() and not root.is_dir():
-        raise BenchError(f"the data root {root} is not a folder: give the folder that holds the data sets")
+        raise BenchError(f"the data root {root} is not a folder: give the folder that holds the datasets")
     # Only now, after the cheap checks: this imports torch.
     from bench.registry import load
     from bench.runner import plan

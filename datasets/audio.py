@@ -1,4 +1,4 @@
-"""Spoken words as spikes of a modelled inner ear: the Heidelberg spiking data sets."""
+"""Spoken words as spikes of a modelled inner ear: the Heidelberg spiking datasets."""
 
 from __future__ import annotations
 

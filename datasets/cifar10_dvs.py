@@ -131,7 +131,7 @@ def _files(root: Path) -> list[Path]:
     found.sort(key=lambda file: (CLASSES.index(file.parent.name), _number(file), file.name))
     for one, other in itertools.pairwise(found):
         if one.parent == other.parent and _number(one) == _number(other):
-            raise BenchError(f"{one} and {other} have the same number; unpack the archive anew")
+            raise BenchError(f"{one} and {other} have the same number; unpack the archive again")
     return found
 
 
@@ -141,7 +141,7 @@ def _number(file: Path) -> int:
     if not numbers or int(numbers[-1]) >= PER_CLASS:
         raise BenchError(
             f"{file}: its name should end in a number below {PER_CLASS}, as cifar10_airplane_0.aedat4 does; "
-            "unpack the archive anew"
+            "unpack the archive again"
         )
     return int(numbers[-1])
 

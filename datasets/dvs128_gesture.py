@@ -165,11 +165,11 @@ def _recordings(root: Path, part: str) -> list[Recording]:
         person = re.fullmatch(r"user([0-9]+)_(\w+)", file.parent.name)
         if person is None:
             raise BenchError(
-                f"{file}: its folder should be named as user01_fluorescent is; unpack the archive anew"
+                f"{file}: its folder should be named as user01_fluorescent is; unpack the archive again"
             )
         if not file.stem.isdecimal() or int(file.stem) >= CLASSES:
             raise BenchError(
-                f"{file}: its name should be a gesture, 0 to {CLASSES - 1}; unpack the archive anew"
+                f"{file}: its name should be a gesture, 0 to {CLASSES - 1}; unpack the archive again"
             )
         found.append(Recording(int(person[1]), person[2], int(file.stem), file))
     return sorted(found)

@@ -103,15 +103,15 @@ def _files(root: Path, part: str) -> list[Path]:
     found = recordings(NAME, root / "NMNIST" / name, "*/*.bin", GET)
     for file in found:
         if file.parent.name not in set("0123456789"):
-            raise BenchError(f"{file}: its folder should be a digit, 0 to 9; unpack the archive anew")
+            raise BenchError(f"{file}: its folder should be a digit, 0 to 9; unpack the archive again")
         if not file.stem.isdecimal() or not 1 <= int(file.stem) <= total:
             raise BenchError(
-                f"{file}: its name should be a number from 1 to {total}; unpack the archive anew"
+                f"{file}: its name should be a number from 1 to {total}; unpack the archive again"
             )
     found.sort(key=lambda file: (int(file.stem), file))
     for one, other in itertools.pairwise(found):
         if int(one.stem) == int(other.stem):
-            raise BenchError(f"{one} and {other} have the same number; unpack the archive anew")
+            raise BenchError(f"{one} and {other} have the same number; unpack the archive again")
     return found
 
 

@@ -46,7 +46,7 @@ def test_markdown_has_a_caption_and_bold(folder, spikegrad):
     title, _, caption, _, heads, _, best, *_ = done.stdout.splitlines()
     assert title == "### digits · resnet19 · T = 2 · backbone.width=0.0625"
     assert caption.startswith("Test accuracy, suite quick: digits, resnet19, T = 2, backbone.width=0.0625.")
-    assert "4 epochs, AdamW" in caption and "no proof that they are equal" in caption
+    assert "4 epochs, AdamW" in caption and "does not prove that they are equal" in caption
     assert heads.startswith("| rank | method |")
     row = diff.read(QUICK).iloc[0]
     assert (

@@ -139,7 +139,7 @@ def compiles(case: Case) -> str:
             graphs.append(counters["stats"]["unique_graphs"])
         if graphs[0] != graphs[-1]:
             raise Broken(
-                "it is compiled anew in every epoch, since on_epoch changes a number that params or spike "
+                "it is recompiled in every epoch, since on_epoch changes a number that params or spike "
                 "read: keep it in a tensor, as by self.register_buffer(...) and self.width.fill_(...)"
             )
     torch._dynamo.reset()

@@ -48,7 +48,7 @@ def main() -> NoReturn:
         sys.exit(1 if isinstance(error, Stopped) else 2)
     except SystemExit as end:
         if end.code == STOPPED_BY_USER:
-            kept = "; trainings that had finished are kept, the same command goes on from there"
+            kept = "; finished runs are kept: rerun the same command to resume"
             print(f"stopped{kept * (sys.argv[1:2] == ['run'])}", file=sys.stderr)
         raise
     sys.exit(0)

@@ -39,7 +39,7 @@ def leaderboard(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make the tables of a suite anew from its records, and show one of them.
+    """Regenerate the tables of a suite from its records, and show one of them.
 
     Ends with 1 where a record is left out, as one that was edited.
     """

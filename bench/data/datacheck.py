@@ -182,8 +182,8 @@ def _frames(loaded: Prepared) -> Check:
             return Check(
                 "frames",
                 "problem",
-                f"{file} is not as it was written; delete the folder {file.parent}, and its frames are made "
-                "anew",
+                f"{file} has changed since it was written; delete the folder {file.parent}, "
+                "and its frames are regenerated",
             )
     size = sum(file.stat().st_size for file in stored)
     return Check("frames", "ok", f"{size / 1e6:,.1f} MB, intact, in {next(iter(stored)).parent}")

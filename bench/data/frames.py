@@ -257,7 +257,7 @@ def _open(folder: Path, *, told: bool = False) -> dict[str, Kept] | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
         if not told:
-            print(f"{folder} is damaged ({problem}); its frames are made anew", file=sys.stderr, flush=True)
+            print(f"{folder} is damaged ({problem}); its frames are regenerated", file=sys.stderr, flush=True)
         return None
     return found
 

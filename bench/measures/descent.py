@@ -125,7 +125,7 @@ def afford(network: Network, x: Tensor, passes: int, trained: int, profile: Prof
         return
     raise LeftOut(
         f"{passes:,} passes of a sample in float64 would take {share:,.1f} times as long as the training, by "
-        f"estimate; up to {SHARE:g} times is looked at"
+        f"estimate; up to {SHARE:g} times is measured"
     )
 
 

@@ -38,7 +38,7 @@ def read(file: Path) -> Suite | None:
         raise BenchError(f"{file} cannot be read: {problem.strerror or problem}") from None
     except ValidationError as problem:
         raise BenchError(
-            f"{file} is damaged ({reason(problem)}): remove it, the next run of the suite writes it anew"
+            f"{file} is damaged ({reason(problem)}): remove it; the next run of the suite writes it again"
         ) from None
 
 

@@ -259,7 +259,7 @@ def _check_there(suite: Suite, registry: Registry, root: Path) -> None:
         there = ",".join(name for name in held if name not in missing)
         rest = f", or leave them out: --datasets {there}" if there else ""
         raise BenchError(
-            f"the data root {root} lacks all or part of {len(missing)} data sets, {', '.join(missing)}: "
+            f"the data root {root} lacks all or part of {len(missing)} datasets, {', '.join(missing)}: "
             f"`spikegrad data prepare NAME` fetches one or says which files to put where{rest}"
         )
 

@@ -69,7 +69,7 @@ def picture(run: Run) -> alt.ConcatChart:
         if found.per_column > 1:
             notes.append(f"A column of the maps is the mean of up to {found.per_column} epochs.")
     else:
-        notes += _folded(f"The layers were not looked at: {why_no_layers(run)}.", LONGEST_NOTE)
+        notes += _folded(f"The layers were not probed: {why_no_layers(run)}.", LONGEST_NOTE)
     heading = alt.Title(
         _folded(title(run.record), LONGEST_TITLE), subtitle=notes, anchor="start", subtitleColor="#555555"
     )

@@ -41,7 +41,7 @@ def show(run: Run, console: Console) -> None:
     if run.layers:
         blocks.append(_layers(grids(run.layers), width, _coloured(console)))
     else:
-        blocks.append(_folded(f"The layers were not looked at: {why_no_layers(run)}.", width))
+        blocks.append(_folded(f"The layers were not probed: {why_no_layers(run)}.", width))
     others = {k: v for k, v in run.record.get("unmeasured", {}).items() if run.layers or k != "gradients"}
     if others:
         blocks.append(

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 DataRoot = Annotated[
     Path | None,
-    typer.Option("--data-root", help="Where data sets are (default: $SPIKEGRAD_DATA or ~/.cache/spikegrad)."),
+    typer.Option(
+        "--data-root", help="Where the datasets are (default: $SPIKEGRAD_DATA or ~/.cache/spikegrad)."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of tables.")]
 Results = Annotated[Path | None, typer.Option("--results", help="Results folder (default: results/local).")]

@@ -165,8 +165,8 @@ class _Local:
                 # No worker runs, and still no group fits.
                 raise Stopped(
                     f"the last GPU was given up after {FAULTS} trainings in a row that ended through its own "
-                    f"fault, as their records say: {ADVICE}; what had finished is kept, "
-                    "the same command goes on from there"
+                    f"fault, as their records say: {ADVICE}; finished runs are kept: "
+                    "rerun the same command to resume"
                 )
             self._wait()
             for worker in list(self.workers):

@@ -75,8 +75,7 @@ def died(code: int | None) -> tuple[str, str]:
 def unwritable(results: Path, why: str) -> Stopped:
     """The exception to raise if results cannot be written."""
     return Stopped(
-        f"cannot write results to {results}: {why}; what had finished is kept, "
-        "the same command goes on from there"
+        f"cannot write results to {results}: {why}; finished runs are kept: rerun the same command to resume"
     )
 
 

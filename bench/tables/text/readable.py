@@ -126,12 +126,12 @@ def bold_note(rows: pd.DataFrame) -> str:
     points = " or ".join(f"{each:.2f}" for each in least) or "unknown"
     if "no" not in verdicts:
         return (
-            "Nothing is bold: no method can be told from another; this design detects differences of "
+            "Nothing is bold: no method is distinguishable from another; this design detects differences of "
             f"{points} points."
         )
     return (
-        "Bold: what cannot be told from the best, where anything can: the interval of its difference to the "
-        "best covers zero, which is no proof that they are equal."
+        "Bold: the methods that are indistinguishable from the best. The interval of their difference to the "
+        "best covers zero, which does not prove that they are equal."
     )
 
 

@@ -202,7 +202,7 @@ def test_what_is_compiled_anew_in_every_epoch():
 
     found = broken(ByNumber)
     assert list(found) == ["compile"]
-    assert "compiled anew in every epoch" in found["compile"]
+    assert "recompiled in every epoch" in found["compile"]
     assert "keep it in a tensor" in found["compile"]
 
 

@@ -193,8 +193,8 @@ def test_frames_that_were_changed_on_disk_are_found(tmp_path, stored):
     os.utime(file, ns=(seen.st_atime_ns, seen.st_mtime_ns))
     found = problems(mine)
     assert found == {
-        "frames": f"{file} is not as it was written; delete the folder {file.parent}, "
-        "and its frames are made anew"
+        "frames": f"{file} has changed since it was written; delete the folder {file.parent}, "
+        "and its frames are regenerated"
     }
 
 

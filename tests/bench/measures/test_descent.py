@@ -244,7 +244,7 @@ def test_what_takes_more_than_half_as_long_as_training_is_left_out(monkeypatch, 
         descent.afford(network, x, 2 * passes, 1000 * longer, profile)
     assert str(raised.value) == (
         "3,000 passes of a sample in float64 would take 1.0 times as long as the training, by estimate; "
-        "up to 0.5 times is looked at"
+        "up to 0.5 times is measured"
     )
     count = descent._multiplications(network, x)
     monkeypatch.setattr(descent, "FREE", 2 * passes * count)

@@ -301,7 +301,7 @@ def test_what_would_take_longer_than_the_training_is_left_out(cell, digits, monk
     assert list(outcome.unmeasured) == ["descent", "finite differences"]
     assert outcome.unmeasured["descent"] == (
         "LeftOut: 560 passes of a sample in float64 would take 1.2 times as long as the training, by "
-        "estimate; up to 0.5 times is looked at"
+        "estimate; up to 0.5 times is measured"
     )
     lost = plain.metrics.keys() - outcome.metrics.keys()
     agreement = "finite_difference_agreement"

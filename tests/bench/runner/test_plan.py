@@ -384,7 +384,7 @@ def test_all_missing_sets_are_named_at_once(tiny, make_plan, tmp_path):
     with pytest.raises(BenchError) as caught:
         make_plan(tiny(datasets=["cifar10", "digits", "mnist"], backbones=["resnet18"]))
     assert str(caught.value) == (
-        f"the data root {tmp_path / 'data'} lacks all or part of 2 data sets, cifar10, mnist: `spikegrad "
+        f"the data root {tmp_path / 'data'} lacks all or part of 2 datasets, cifar10, mnist: `spikegrad "
         "data prepare NAME` fetches one or says which files to put where, or leave them out: --datasets "
         "digits"
     )

@@ -124,7 +124,7 @@ def test_a_flat_curve_has_its_number_on_the_axis(tmp_path, number):
 def test_without_layers_there_are_the_curves_and_the_reason(tmp_path):
     cell = {"measure": {"probe": "off"}}
     found = drawn(run_of(tmp_path, layer_rows=[], cell=cell), tmp_path / "run.svg")
-    assert 'The layers were not looked at: the suite says probe = "off".' in found
+    assert 'The layers were not probed: the suite says probe = "off".' in found
     assert any(text.startswith("training loss") for text in found)
 
 

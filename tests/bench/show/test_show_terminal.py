@@ -232,14 +232,14 @@ def test_a_run_that_did_not_end_well(tmp_path, status):
     said = shown(run)
     assert f"status: {status}\nerror: ValueError: no [red]luck[/x]\n" in said
     assert "line 19 [/y]" in said and "line 12" in said and "line 11" not in said
-    assert f"The layers were not looked at: the run ended as {status}." in said
+    assert f"The layers were not probed: the run ended as {status}." in said
     assert "training loss" not in said and "spikes" not in said
 
 
 def test_what_could_not_be_measured_is_told(tmp_path):
     unmeasured = {"gradients": "MemoryError: none", "descent": "RuntimeError: [odd]"}
     said = shown(run_of(tmp_path, layer_rows=[], unmeasured=unmeasured))
-    assert "The layers were not looked at: MemoryError: none." in said
+    assert "The layers were not probed: MemoryError: none." in said
     assert "descent was not measured: RuntimeError: [odd]" in said
     assert "training loss" in said
 

@@ -148,7 +148,8 @@ def test_a_broken_gpu_gets_no_more_and_the_other_trains_the_rest(emulate):
 def test_the_run_stops_where_the_last_gpu_is_broken_and_says_so(emulate):
     heard = Heard()
     with pytest.raises(
-        Stopped, match=r"^the last GPU was given up after 3 .* `nvidia-smi` .* goes on from there$"
+        Stopped,
+        match=r"^the last GPU was given up after 3 .* `nvidia-smi` .* rerun the same command to resume$",
     ):
         emulate("True", ECC, seeds=6, heard=heard)
     assert heard.by_seed("status") == dict.fromkeys(range(3), "interrupted")

@@ -521,10 +521,7 @@ def test_ctrl_c_stops_with_a_sentence_and_a_second_run_is_refused_meanwhile(mark
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Traceback" not in err
-    assert (
-        err.splitlines()[-1]
-        == "stopped; trainings that had finished are kept, the same command goes on from there"
-    )
+    assert err.splitlines()[-1] == "stopped; finished runs are kept: rerun the same command to resume"
     assert gone(found)
 
     store = Store(tmp_path / "results/local", "tiny")

@@ -81,7 +81,7 @@ def test_a_disk_that_is_full(planned, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("bench.records.timings.write_atomic", full)
-    with pytest.raises(Stopped, match="No space left on device; what had finished is kept"):
+    with pytest.raises(Stopped, match="No space left on device; finished runs are kept"):
         serial.run(plan, measurements, timeout=60, listener=Heard(), rounds=SHORT)
     assert Timings(plan.store.results, "tiny").all() == []
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from bench.errors import BenchError, Stopped, warn
-from bench.measures import derivatives
+from bench.measures import kept_derivatives
 from bench.paths import data_root as find_data_root
 from bench.paths import default_results
 from bench.records import kept_suites, reading
@@ -200,11 +200,11 @@ def _keep_suite(plan: Plan) -> None:
 def _draw(plan: Plan) -> None:
     """Store the derivatives of the methods that have run, for reports. A failure only causes a warning."""
     store = plan.store
-    want = derivatives.wanted(store.records())
-    there = derivatives.read(store.results, store.suite, want)
+    want = kept_derivatives.wanted(store.records())
+    there = kept_derivatives.read(store.results, store.suite, want)
     try:
         missing = [of for name, of in want.items() if name not in there]
-        derivatives.complete(store.results, store.suite, missing, plan.registry)
+        kept_derivatives.complete(store.results, store.suite, missing, plan.registry)
     except OSError as problem:
         warn(f"the methods' derivatives cannot be kept in {store.results}: {problem.strerror or problem}")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bench.cli import verdicts
+from bench.cli import check_table
 from bench.cli.run import Plugins
 from bench.errors import BenchError
 from bench.show.terminal import STOPPED_BY_USER, Json, console, print_json, say, warn_broken
@@ -49,9 +49,9 @@ def check(
     except KeyboardInterrupt:
         stopped = True
     if as_json:
-        print_json(verdicts.as_json(checked))
+        print_json(check_table.as_json(checked))
     elif checked:
-        verdicts.show(checked, console())
+        check_table.show(checked, console())
     if stopped:
         raise typer.Exit(STOPPED_BY_USER)
     broken = any(verdict.outcome == "broken" for laws in checked.values() for verdict in laws)

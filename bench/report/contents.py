@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.measures import derivatives
+from bench.measures import kept_derivatives
 from bench.records import reading
 from bench.records.store import OK, Store
 from bench.report import figure_rows, layer_maps, over_tasks
@@ -231,8 +231,8 @@ def _compared(tasks: Sequence[Task], baseline: str) -> list[str]:
 
 
 def _shapes(store: Store, records: Sequence[Any]) -> list[Line]:
-    wanted = derivatives.wanted(records)
-    there = derivatives.read(store.results, store.suite, wanted)
+    wanted = kept_derivatives.wanted(records)
+    there = kept_derivatives.read(store.results, store.suite, wanted)
     kinds = {r["cell"]["method"]["name"]: r["method"]["kind"] for r in records}
     shapes = []
     for name, of in sorted(wanted.items(), key=lambda item: (item[1].method, str(item[1].params))):

@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 
 from bench import registry
-from bench.measures import derivatives
+from bench.measures import kept_derivatives
 
 FOUND = registry.load()
 
@@ -15,12 +15,12 @@ FOUND = registry.load()
 def of(name, **params):
     entry = FOUND.methods[name]
     filled = {key: param.default for key, param in entry.item.params.items()} | params
-    return derivatives.Of(name, filled, entry.digest)
+    return kept_derivatives.Of(name, filled, entry.digest)
 
 
 def drawn(tmp_path, wanted):
-    derivatives.complete(tmp_path, "tiny", [wanted], FOUND)
-    return derivatives.read(tmp_path, "tiny", [wanted.id])
+    kept_derivatives.complete(tmp_path, "tiny", [wanted], FOUND)
+    return kept_derivatives.read(tmp_path, "tiny", [wanted.id])
 
 
 def test_a_curve_is_the_method_s_own_at_its_parameters(tmp_path):
@@ -56,7 +56,7 @@ def test_a_reference_wants_none_and_equal_methods_want_one():
         record("relu", "reference", {"method": "3"}),
         record("lost", "fixed", {}),
     ]
-    assert sorted((w.method, w.digest) for w in derivatives.wanted(records).values()) == [
+    assert sorted((w.method, w.digest) for w in kept_derivatives.wanted(records).values()) == [
         ("a", "1"),
         ("a", "2"),
     ]
@@ -71,7 +71,7 @@ def test_what_is_damaged_or_another_s_is_not_there(tmp_path, content):
     if content == "another's":
         content = (folder / f"{other.id}.json").read_text()
     (folder / f"{wanted.id}.json").write_text(content)
-    assert derivatives.read(tmp_path, "tiny", [wanted.id]) == {}
+    assert kept_derivatives.read(tmp_path, "tiny", [wanted.id]) == {}
 
 
 def test_files_hold_plain_json(tmp_path):

@@ -28,7 +28,7 @@ def test_a_curve_is_the_method_s_own_at_its_parameters(tmp_path):
     # Area 1 and full width at half maximum 2 v_th, at v_th = 0.5.
     sd = 1 / (2 * (2 * torch.log(torch.tensor(2.0, dtype=torch.float64))).sqrt().item())
     assert curve.h == pytest.approx(stats.norm.pdf(curve.x, scale=sd), abs=1e-5)
-    assert len(curve.x) == derivatives.POINTS and (curve.x[0], curve.x[-1]) == (-2.0, 2.0)
+    assert len(curve.x) == kept_derivatives.POINTS and (curve.x[0], curve.x[-1]) == (-2.0, 2.0)
     wide = of("rectangle", width=2.0)
     assert max(drawn(tmp_path, wide)[wide.id].h) == pytest.approx(0.5)
 

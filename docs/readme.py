@@ -46,21 +46,21 @@ def gradients_section(table: pd.DataFrame, method: str = "mpd-agl", baseline: st
     verdicts = []
     for dataset, rows in table.groupby("dataset"):
         mine, base = (rows[rows["method"] == name].iloc[0] for name in (method, baseline))
-        told: dict[str, list[str]] = {"above": [], "below": [], "not to be told apart": []}
+        told: dict[str, list[str]] = {"above": [], "below": [], "indistinguishable": []}
         for column, words in COMPARED.items():
             low, high = mine[f"{column}_delta_ci_low"], mine[f"{column}_delta_ci_high"]
             cells = (mine[f"{column}_mean"], base[f"{column}_mean"], mine[f"{column}_delta"])
             numbers = " | ".join(f"{cell:+.4f}" if i == 2 else f"{cell:.4f}" for i, cell in enumerate(cells))
             interval = "–" if pd.isna(low) else f"{low:+.4f} to {high:+.4f}"
             lines.append(f"| {dataset} | {words} | {numbers} | {interval} |")
-            side = "above" if low > 0 else "below" if high < 0 else "not to be told apart"
+            side = "above" if low > 0 else "below" if high < 0 else "indistinguishable"
             told[side].append(words.partition(",")[0])
         found = [f"{' and '.join(names)} {side}" for side, names in told.items() if names]
-        verdicts.append(f"On {dataset}, {method} is, against {baseline}: {'; '.join(found)}.")
+        verdicts.append(f"On {dataset}, {method} compared with {baseline}: {'; '.join(found)}.")
     seeds = " or ".join(str(n) for n in sorted(set(table["n_seeds"].astype(int))))
     intro = (
         f"## {method} and {baseline} in the suite {SUITE}\n\n{seeds} seeds, paired; t-intervals, "
-        "not adjusted for there being several. Above and below mean that the interval leaves out 0."
+        "not adjusted for multiple comparisons. Above and below mean that the interval excludes 0."
     )
     return "\n".join([QUICK_BEGIN, "", intro, "", *lines, "", *(f"- {v}" for v in verdicts), "", QUICK_END])
 

@@ -273,12 +273,11 @@ def against(store: Store, chosen: Suite, baseline: str) -> Suite:
     Raises BenchError if no row has that name.
     """
     from bench.tables.rows import rows
-    from bench.variants import DEFAULT, own_words
+    from bench.variants import names
 
-    there = set[str]()
-    for row in rows(store.records()):
-        own = own_words(row.variant)
-        there |= {f"{row.method}:{own}"} | ({row.method} if own == DEFAULT else set())
+    if not store.records():
+        raise BenchError(f"--baseline: there are no records of the suite {store.suite} in {store.results}")
+    there = set[str]().union(*(names(row.method, row.variant) for row in rows(store.records())))
     if baseline not in there:
         close = difflib.get_close_matches(baseline, sorted(there), n=4, cutoff=0.4) or sorted(there)
         raise BenchError(f"--baseline: no row {baseline} to compare with; there are {', '.join(close)}")
@@ -319,16 +318,19 @@ def report_of_run(plan: Plan, *, anything_new: bool) -> Path | None:
         return None
 
 
-def write_tables(store: Store, suite: Suite, *, save: bool = True) -> dict[str, pd.DataFrame]:
+def write_tables(
+    store: Store, suite: Suite, *, save: bool = True, tell: bool = True
+) -> dict[str, pd.DataFrame]:
     """Write the CSV files of a suite and return the tables by name. save: if False, do not write them.
 
-    Warns about each record and timing that is left out because it is damaged. Raises BenchError if there are
-    no records, Stopped if the files cannot be written.
+    tell: warn about each record and timing that is left out because it is damaged.
+    Raises BenchError if there are no records, Stopped if the files cannot be written.
     """
     from bench.tables import leaderboards
 
     found = reading.read(store, suite.targets)
-    found.warn()
+    if tell:
+        found.warn()
     made = leaderboards.tables(
         found.records, suite.baseline, found.timings, found.layer_times, suite.seeds, store
     )

@@ -14,6 +14,8 @@ NOT_SAID = {"compile"}
 """Left out: it changes last bits at most, and some methods cannot be compiled."""
 OPTIONS = {"subset", "cuda", "float64", "protocol", "torch", *Recipe.model_fields, *Profile.model_fields}
 """Words without a prefix that are not about the method; reserved, so no method parameter can use them."""
+TRAINING = {"protocol", "torch", *Recipe.model_fields, *(Profile.model_fields.keys() - ALWAYS_SAID)}
+"""Keys of words that rows have only while a row of their task was trained otherwise."""
 DEFAULT = "default"
 
 
@@ -27,6 +29,12 @@ def is_option(word: str) -> bool:
     return word.split("=")[0] in OPTIONS or word.startswith(PREFIXES)
 
 
+def without_training(variant: str) -> str:
+    """The variant without what only other rows of its task make it say."""
+    kept = [w for w in words(variant) if w.split("=")[0] not in TRAINING and not w.startswith("measure.")]
+    return " ".join(kept) or DEFAULT
+
+
 def own_words(variant: str) -> str:
     """The words of a variant that are about the method; "default" if there are none.
 
@@ -35,6 +43,12 @@ def own_words(variant: str) -> str:
     """
     own = [word for word in words(variant) if not is_option(word) and not word.startswith("#")]
     return " ".join(own) or DEFAULT
+
+
+def names(method: str, variant: str) -> set[str]:
+    """What a baseline may be called: METHOD:VARIANT, and METHOD if its parameters are the defaults."""
+    own = own_words(variant)
+    return {f"{method}:{own}"} | ({method} if own == DEFAULT else set())
 
 
 def full_name(method: str, own: str) -> str:

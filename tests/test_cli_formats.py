@@ -98,6 +98,14 @@ def test_a_baseline_without_a_row_is_refused(folder, spikegrad, form):
     assert "no row rectangl to compare with; there are rectangle, " in report.stderr
 
 
+def test_a_report_against_another_baseline_is_a_file_of_its_own(folder, spikegrad):
+    done = spikegrad("report", "quick", "--baseline", "rectangle:4", cwd=folder)
+    (file,) = (folder / "results/local/reports").iterdir()
+    assert (done.returncode, file.name) == (0, "quick-against-rectangle-4.html")
+    assert "Δ to baseline" in file.read_text(encoding="utf-8")
+    file.unlink()
+
+
 @pytest.mark.parametrize("form", [["--format", "csv"], ["--json"]])
 def test_one_table_has_one_baseline(folder, spikegrad, form):
     asked = ["--baseline", "arctan", "--baseline", "triangle"]

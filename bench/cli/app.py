@@ -42,7 +42,7 @@ def main() -> NoReturn:
     # Thousands of records are no garbage, and every look for some goes through all of them.
     gc.set_threshold(200_000, 20, 50)
     try:
-        commands(next(iter(sys.argv[1:]), ""))()
+        commands(next((word for word in sys.argv[1:] if word != "--"), ""))()
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1 if isinstance(error, Stopped) else 2)

@@ -57,7 +57,7 @@ def leaderboard(
     store, chosen = api.stored(suite, results)
     compared = [api.against(store, chosen, each) for each in baseline or ()] or [chosen]
     for each in compared:
-        made = api.write_tables(store, each, save=not baseline)
+        made = api.write_tables(store, each, save=not baseline, tell=each is compared[0])
         table = made[which]
         if form in ("markdown", "latex"):
             sys.stdout.write(api.paste(store, each, suite, form, which, table, results=results))
@@ -92,8 +92,8 @@ def report(
 
     store, chosen = api.stored(suite, results)
     if baseline is not None:
-        chosen = api.against(store, chosen, baseline)
-    file = page.write(chosen, store)
+        api.against(store, chosen, baseline)
+    file = page.write(chosen, store, baseline=baseline or "")
     if as_json:
         print_json({"suite": suite, "file": str(file)})
     else:

@@ -135,20 +135,15 @@ def against_shipped(plan: Plan) -> list[str]:
 
     Empty if none is shipped, or if this table lacks some of its rows or seeds.
     """
-    from bench.tables import columns, diff
+    from bench.tables import diff
 
     shipped = shipped_leaderboard(plan.suite.name) / "accuracy.csv"
     mine = plan.store.leaderboards / "accuracy.csv"
     if not shipped.is_file() or shipped.resolve() == mine.resolve():
         return []
-    old, new = diff.read(shipped), diff.read(mine)
-    key = [*columns.KEY, "n_seeds"]
-    whole = set(old[key].itertuples(index=False, name=None)) <= set(
-        new[key].itertuples(index=False, name=None)
-    )
-    if not whole:
+    compared = diff.compare(diff.read(shipped), diff.read(mine))
+    if compared.only_old or any(pair.old.summary.n != pair.new.summary.n for pair in compared.pairs):
         return []
-    compared = diff.compare(old, new)
     alike = len(compared.of("identical")) == len(compared.pairs)
     return [*compared.sentences(), *([] if alike else _made_elsewhere(plan, shipped.parent))]
 

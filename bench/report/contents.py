@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench import variants
 from bench.measures import kept_derivatives
 from bench.records import reading
 from bench.records.store import OK, Store
@@ -226,7 +227,8 @@ def _compared(tasks: Sequence[Task], baseline: str) -> list[str]:
     """The two methods selected at first: MPD-AGL, or the best if it is absent, and the baseline."""
     names = [entry.name for entry in tasks[0].entries]
     first = next((name for name in names if name == "mpd-agl"), names[0])
-    second = next((name for name in names if name == baseline and name != first), "")
+    base = (e.name for e in tasks[0].entries if baseline in variants.names(*e.key[-2:]) and e.name != first)
+    second = next(base, "")
     return [first, second or next((name for name in names if name != first), first)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,24 @@ from bench.suite import Suite
 FOLDER = Path(__file__).parent
 
 
-def file_of(store: Store) -> Path:
-    """The file of a suite's report."""
-    return store.results / "reports" / f"{store.suite}.html"
+def file_of(store: Store, baseline: str = "") -> Path:
+    """The file of a suite's report, or of one with another baseline than the suite's."""
+    against = f"-against-{re.sub(r'[^A-Za-z0-9.=_-]+', '-', baseline)}" if baseline else ""
+    return store.results / "reports" / f"{store.suite}{against}.html"
 
 
-def write(suite: Suite, store: Store) -> Path:
+def write(suite: Suite, store: Store, *, baseline: str = "") -> Path:
     """Write the report of a suite from its records alone, and return the file.
+
+    baseline: another than the suite's, to compare with.
 
     Raises BenchError if there are no records, a package is missing, or the file cannot be written.
     """
     need("the report", ["jinja2", "altair", "vl_convert"])
     found = reading.read(store, suite.targets)
-    file = file_of(store)
+    file = file_of(store, baseline)
+    if baseline:
+        suite = suite.model_copy(update={"baseline": baseline})
     text = html(contents(suite, store, found))
     try:
         write_atomic(file, text.encode("utf-8", "backslashreplace"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,9 @@ import pandas as pd
 from bench.errors import BenchError
 from bench.tables.columns import ACCURACIES, COUNTS, DECIMALS, DECLARED, KEY, WHOLE, printed
 from bench.tables.statistics import LEVEL, Summary, Welch, holm, welch
+from bench.variants import without_training
+
+Key = tuple[str, ...]
 
 Verdict = Literal["identical", "within noise", "beyond noise", "not judged", "incomparable"]
 NEEDED = (*KEY, *DECLARED, "rank", *COUNTS, *ACCURACIES)
@@ -129,7 +132,8 @@ def compare(old: pd.DataFrame, new: pd.DataFrame) -> Comparison:
     a change. The p-values are Holm-adjusted over all pairs that can be tested, including identical ones.
     """
     before, after = _by_key(old, "the old table"), _by_key(new, "the new table")
-    both = [(row, after[key]) for key, row in before.items() if key in after]
+    matched = _matched([*before], [*after])
+    both = [(before[key], after[other]) for key, other in matched.items()]
     tests = [welch(b.summary, a.summary) for a, b in both]
     tested = [
         i
@@ -143,9 +147,31 @@ def compare(old: pd.DataFrame, new: pd.DataFrame) -> Comparison:
     ]
     return Comparison(
         pairs,
-        only_old=[row for key, row in before.items() if key not in after],
-        only_new=[row for key, row in after.items() if key not in before],
+        only_old=[row for key, row in before.items() if key not in matched],
+        only_new=[row for key, row in after.items() if key not in matched.values()],
     )
+
+
+def _matched(before: Sequence[Key], after: Sequence[Key]) -> dict[Key, Key]:
+    """Which row of a table is which row of the other.
+
+    A row says how it was trained if another row of its task was trained otherwise. Rows that have no exact
+    counterpart are therefore matched without those words, if that leaves one candidate on each side.
+    """
+    found = {key: key for key in before if key in {*after}}
+    left, right = (_by_short([k for k in keys if k not in found]) for keys in (before, after))
+    for short, keys in left.items():
+        others = right.get(short, [])
+        if len(keys) == len(others) == 1:
+            found[keys[0]] = others[0]
+    return {key: found[key] for key in before if key in found}
+
+
+def _by_short(keys: Iterable[Key]) -> dict[Key, list[Key]]:
+    found: dict[Key, list[Key]] = {}
+    for key in keys:
+        found.setdefault((*key[:-1], without_training(key[-1])), []).append(key)
+    return found
 
 
 def _verdict(old: Row, new: Row, p: float) -> Verdict:
@@ -158,9 +184,9 @@ def _verdict(old: Row, new: Row, p: float) -> Verdict:
     return "beyond noise" if p <= 1 - LEVEL else "within noise"
 
 
-def _by_key(table: pd.DataFrame, name: str) -> dict[tuple[str, ...], Row]:
+def _by_key(table: pd.DataFrame, name: str) -> dict[Key, Row]:
     _require_columns(table, name)
-    rows: dict[tuple[str, ...], Row] = {}
+    rows: dict[Key, Row] = {}
     for texts in printed(table[[*NEEDED]]).to_numpy():
         cells = iter(texts)
         key, declared = (tuple(next(cells) for _ in part) for part in (KEY, DECLARED))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from bench import variants
 from bench.records.store import FAILED
-from bench.suite import Recipe
 from bench.tables import published, statistics
 from bench.tables.columns import DECLARED, KEY, PUBLISHED, Line, frame, named
 from bench.tables.published import Published
@@ -36,7 +36,7 @@ CHOSEN_BY = {
     "test_accuracy": "validation",
 }
 """For each accuracy, how its epoch was chosen."""
-NO_DIFFERENCE = ("cuda", "torch", "backbone.neuron", "backbone.reset", *Recipe.model_fields)
+NO_DIFFERENCE = ("cuda", "backbone.neuron", "backbone.reset")
 """Words of a variant that do not change the protocol, or are compared separately."""
 
 
@@ -111,7 +111,9 @@ def _differences(number: Published, row: Row, measure: str) -> list[str]:
     apart = [f"{what} {here} against {there}" for what, here, there in pairs if _known_apart(here, there)]
     if number.validation == "none":
         apart.append("part of the training data is kept for validation here")
-    own = [word for word in row.words if not word.startswith("#") and word.split("=")[0] not in NO_DIFFERENCE]
+    # How it was trained is compared above, recipe by recipe; the rest of that changes no protocol.
+    said = variants.words(variants.without_training(row.variant))
+    own = [word for word in said if not word.startswith("#") and word.split("=")[0] not in NO_DIFFERENCE]
     apart += [f"{word} here" for word in own]
     if failed := row.count(*FAILED):
         apart.append(f"without {failed} failed of {len(row.records)} runs")

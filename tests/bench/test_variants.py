@@ -4,9 +4,9 @@ import pytest
 
 from bench import shapes
 from bench.errors import BenchError
-from bench.suite import BackboneSpec, Profile, Recipe
+from bench.suite import BackboneSpec, Measure, Profile, Recipe
 from bench.surrogate import Param, method
-from bench.variants import OPTIONS, is_option, own_words, training_words
+from bench.variants import OPTIONS, is_option, names, own_words, training_words, without_training
 
 
 def test_a_parameter_of_a_method_is_never_taken_for_an_option_of_the_network():
@@ -33,3 +33,21 @@ def test_words_of_a_training_leave_out_what_every_variant_says_and_what_moves_la
 def test_a_record_without_a_key_is_one_with_its_default():
     assert training_words({"recipe": {}})["momentum"] == "momentum=0.9"
     assert "epochs" not in training_words({"recipe": {}})
+
+
+def test_what_only_other_rows_make_a_row_say_can_be_left_out():
+    """Whatever a recipe, a profile or a protocol may have: none of it names a configuration by itself."""
+    cell = {
+        "recipe": Recipe(epochs=3, batch_size=20, learning_rate=0.03).model_dump(),
+        "profile": Profile().model_dump(),
+        "measure": Measure().model_dump(),
+    }
+    said = " ".join([*training_words(cell).values(), "protocol=1", "torch=2.14"])
+    assert without_training(said) == "default"
+    own = "width=0.5 backbone.neuron=plif subset=9 cuda #ab12"
+    assert without_training(f"{said} {own}") == own
+
+
+def test_names_of_a_baseline():
+    assert names("arctan", "backbone.width=2 torch=2.14") == {"arctan", "arctan:default"}
+    assert names("arctan", "width=2 subset=9") == {"arctan:width=2"}

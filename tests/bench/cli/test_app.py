@@ -43,6 +43,12 @@ def test_a_command_imports_no_other():
     assert "bench.cli.export" in modules and "bench.cli.run" not in modules
 
 
+def test_two_dashes_before_a_command_change_nothing():
+    modules, done = loaded("--", "export", "--help")
+    assert "bench.cli.export" in modules
+    assert done.returncode == 0 and "--to" in done.stdout
+
+
 def test_a_name_that_is_not_one_is_refused_with_the_closest():
     _, done = loaded("leaderbord")
     assert done.returncode == 2 and "Did you mean 'leaderboard'?" in done.stderr

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from bench.errors import BenchError
 from bench.records.store import Store
 from bench.report import contents, page
+from bench.report.contents import _compared
+from bench.report.tasks import Entry, Task
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7*7 }}{% raw %}"
 
@@ -179,6 +181,20 @@ def test_the_same_records_give_the_same_page(suite, tmp_path):
     fill(tmp_path)
     first = page.write(suite, Store(tmp_path, "hand")).read_bytes()
     assert page.write(suite, Store(tmp_path, "hand")).read_bytes() == first
+
+
+def test_a_baseline_with_parameters_is_the_one_that_is_compared_at_first():
+    entries = [
+        Entry(("digits", "mlp", 2, method, variant), name, {})
+        for method, variant, name in (
+            ("mpd-agl", "default", "mpd-agl"),
+            ("arctan", "default", "arctan"),
+            ("rectangle", "width=0.5 torch=2.14", "rectangle (width=0.5)"),
+        )
+    ]
+    task = Task("t0", "digits", "digits", entries)
+    assert _compared([task], "rectangle:width=0.5") == ["mpd-agl", "rectangle (width=0.5)"]
+    assert _compared([task], "rectangle") == ["mpd-agl", "arctan"]
 
 
 def test_without_records_there_is_no_page(suite, tmp_path):

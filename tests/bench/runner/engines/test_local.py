@@ -553,7 +553,7 @@ def small_disk(tmp_path):
     """A disk of a few KB; grow() makes it large."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24k", "none", folder], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=36k", "none", folder], capture_output=True)
     if mounted.returncode:
         pytest.skip(f"cannot mount a tmpfs: {mounted.stderr.decode().strip()}")
     yield folder, lambda: subprocess.run(["mount", "-o", "remount,size=9m", folder], check=True)
@@ -566,7 +566,7 @@ def test_a_full_disk_stops_the_run_with_a_sentence_and_nothing_half_written(smal
     stopped = spikegrad("run", suite, "--results", folder, cwd=tmp_path)
     assert stopped.returncode == 1
     last = stopped.stderr.splitlines()[-1]
-    assert last.startswith(f"error: cannot write results to {folder}: No space left on device; what had")
+    assert last.startswith(f"error: cannot write results to {folder}: No space left on device; finished")
     assert "Traceback" not in stopped.stderr
     assert list(folder.rglob("record.json")), "something had finished"
     assert not list(folder.rglob("*.tmp"))

@@ -97,7 +97,7 @@ def test_ctrl_c_keeps_what_was_trained_and_timed_and_goes_on_next_time(start, sp
     if "[times 2/2]" in rest:
         pytest.skip("it had ended before it heard of it")
     assert process.returncode == 130
-    assert rest.splitlines()[-1].startswith("stopped; trainings that had finished are kept")
+    assert rest.splitlines()[-1].startswith("stopped; finished runs are kept")
     assert (tmp_path / "results/local/leaderboards/tiny/latency.csv").is_file()
     again = spikegrad("run", "tiny.toml", cwd=tmp_path)
     assert again.returncode == 0

@@ -265,13 +265,12 @@ def show_plan(plan: Plan, console: Console, *, retry: bool = False) -> None:
     for group in configurations.values():
         cell = group[0].cell
         states = Counter(planned.state for planned in group)
-        params = plan.label(cell)
         drawn.add_row(
             *(
                 escape(text)
                 for text in (cell.dataset.name, cell.backbone.name, str(cell.timesteps), cell.method.name)
             ),
-            escape(params),
+            escape(group[0].variant),
             ",".join(str(planned.cell.seed) for planned in group),
             ", ".join(f"{states[state]} {state}" for state in STATES if states[state]),
         )

@@ -83,10 +83,6 @@ class Plan:
         """The cells that a run would start."""
         return [planned for planned in self.cells if planned.pending]
 
-    def label(self, cell: Cell) -> str:
-        """What of a cell differs from the defaults; see `bench.suite.variant`."""
-        return label(cell, self.registry)
-
     def why_stale(self) -> list[str]:
         """A sentence for each reason why cells are trained again."""
         found: set[str] = set()

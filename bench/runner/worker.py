@@ -36,8 +36,8 @@ from bench.runner.environment import describe
 from bench.runner.faults import judge
 from bench.runner.gpus import Gpu, see_only
 from bench.runner.origins import keep, origins
-from bench.runner.plan import digests
-from bench.suite import RECORD_SCHEMA, Cell, DatasetSpec, variant
+from bench.runner.plan import digests, label
+from bench.suite import RECORD_SCHEMA, Cell, DatasetSpec
 
 if TYPE_CHECKING:
     from bench.runner.train import Notify
@@ -136,7 +136,7 @@ def make_record(cell: Cell, known: loading.Facts, registry: Registry, gpu: Gpu |
         "schema": RECORD_SCHEMA,
         "id": cell.id(known.checksum),
         "configuration": cell.configuration(known.checksum),
-        "variant": variant(cell, method.defaults(cell.backbone.threshold), dataset.settle({})),
+        "variant": label(cell, registry),
         "cell": cell.model_dump(mode="json"),
         "method": {
             "kind": method.kind,

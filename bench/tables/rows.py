@@ -18,7 +18,7 @@ from bench.errors import BenchError
 from bench.records.store import FAILED, OK
 from bench.tables.columns import DECLARED, KEY, Line, named
 from bench.tables.statistics import Values
-from bench.variants import DEFAULT, own_words, training_words, words
+from bench.variants import names, training_words, words
 
 Record = Mapping[str, Any]
 
@@ -127,10 +127,7 @@ def base(of: Sequence[Row], baseline: str) -> Row | None:
 
     baseline: METHOD, with its default parameters, or METHOD:VARIANT, as in rectangle:width=0.5.
     """
-    named = {(row.method, own_words(row.variant)): row for row in reversed(of)}
-    method, _, own = baseline.rpartition(":")
-    # Some method names contain a colon.
-    return named.get((baseline, DEFAULT)) or named.get((method, own))
+    return next((row for row in of if baseline in names(row.method, row.variant)), None)
 
 
 def judged(

@@ -90,7 +90,7 @@ def finish(suite: Path, results: Path) -> int:
         alike = (cell.method.name, cell.dataset.name)
         if alike not in like:
             like[alike] = worker.make_record(cell, planned.known, made.registry)
-        named = {"id": planned.id, "configuration": planned.configuration, "variant": made.label(cell)}
+        named = {"id": planned.id, "configuration": planned.configuration, "variant": planned.variant}
         own = named | {"cell": cell.model_dump(mode="json")}
         _put(results, like[alike] | own | _outcome(chosen.name, planned.id, cell.timesteps))
     kept_suites.keep(Store(results, chosen.name), chosen)

@@ -12,6 +12,8 @@ CHECKOUT = None if (PACKAGE / "plugins").is_dir() else PACKAGE.parent
 
 LAYERS = "layers"
 """Takes the place of a suite name in paths of neuron-layer timings."""
+TRIALS = ".tune"
+"""Ends the name of the folder that holds a suite's tuning trials, in place of a suite's name."""
 PLUGINS = "plugins"
 """Takes the place of a run id in paths of plugin files."""
 

@@ -21,17 +21,19 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     StrictFloat,
     StrictInt,
     StrictStr,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import ErrorDetails
 
 from bench.errors import BenchError
-from bench.paths import LAYERS, suites_folder
+from bench.paths import LAYERS, TRIALS, suites_folder
 
 RECORD_SCHEMA = 4
 """Part of every id: records of different schemas are never mixed."""
@@ -69,6 +71,12 @@ class MethodSpec(NamedSpec):
     """A method and the parameters that differ from its defaults."""
 
     params: dict[str, float | None] = {}
+
+
+class MethodEntry(MethodSpec):
+    """A method as a suite lists it; swept: the parameters for which the suite lists several values."""
+
+    swept: tuple[str, ...] = ()
 
 
 class DatasetSpec(NamedSpec):
@@ -167,6 +175,18 @@ class Measure(Spec):
     finite_differences: bool = False
 
 
+class Selection(Spec):
+    """Why a cell is one of several variants of its method, of which only one is compared with other methods.
+
+    by: sweep (the suite lists several values), tuning (a trial, on the tuning seeds), or tuned (the values of
+        the best trial, on the suite's seeds).
+    over: what the variants differ in: names of parameters, and of keys of the recipe as recipe.KEY.
+    """
+
+    by: Literal["sweep", "tuning", "tuned"]
+    over: tuple[str, ...] = Field(min_length=1)
+
+
 class Cell(Spec):
     """One training run. method.params and dataset.params hold every parameter, with defaults filled in."""
 
@@ -178,6 +198,13 @@ class Cell(Spec):
     profile: Profile
     measure: Measure = Measure()
     seed: Seed
+    selection: Selection | None = None
+
+    @model_serializer(mode="wrap")
+    def _short(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Cells without a selection keep the ids that they had before there were any.
+        content: dict[str, Any] = handler(self)
+        return {key: value for key, value in content.items() if key != "selection" or value is not None}
 
     def configuration(self, checksum: str) -> str:
         """A hash of everything but the seed; checksum: that of the data."""
@@ -202,7 +229,32 @@ def _swept(value: Any) -> Any:
     return tuple(swept)
 
 
-MethodEntry = Annotated[MethodSpec, BeforeValidator(_named)]
+def _methods(value: Any) -> Any:
+    """Expands a method with a list as a parameter into one entry per value; one name stands for a list."""
+    given: Any = [value] if isinstance(value, str) else value
+    entries: list[Any] = []
+    for entry in given:
+        params: Any = entry.get("params") if isinstance(entry, Mapping) else None
+        lists = _lists(params)
+        if not lists:
+            entries.append(_named(entry))
+            continue
+        for chosen in product(*lists.values()):
+            one = dict(zip(lists, chosen, strict=True))
+            entries.append({**entry, "params": {**params, **one}, "swept": sorted(lists)})
+    return tuple(entries)
+
+
+def _lists(values: Any) -> dict[str, Any]:
+    """The entries of a table that are lists with something in them."""
+    items = values.items() if isinstance(values, dict) else ()
+    return {key: value for key, value in items if _is_list(value)}
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list | tuple) and len(value) > 0
+
+
 DatasetEntry = Annotated[DatasetSpec, BeforeValidator(_named)]
 BackboneEntry = Annotated[BackboneSpec, BeforeValidator(_named)]
 Datasets = tuple[DatasetEntry, ...]
@@ -224,20 +276,51 @@ class Task(Spec):
 
 
 class Matrix(NamedTuple):
-    """One full product of a suite, with its recipe."""
+    """One full product of a suite, with its recipes; swept: the keys in which several recipes differ."""
 
     datasets: tuple[DatasetSpec, ...]
     backbones: tuple[BackboneSpec, ...]
     timesteps: tuple[int, ...]
-    recipe: Recipe
+    recipes: tuple[Recipe, ...]
+    swept: tuple[str, ...] = ()
+
+
+class Tune(Spec):
+    """The trials of `spikegrad tune`, the same number for every method; see docs/fairness.md.
+
+    rates: learning rates, as multiples of the recipe's.
+    points: values of the method's own parameter. A method without one gets rates x points learning rates.
+    seeds: none of them may be a seed of the suite.
+    sampler: grid tries every combination; tpe chooses as many with Optuna's TPE, after a random start.
+    """
+
+    rates: tuple[Annotated[float, Field(gt=0)], ...] = Field((0.1, 0.3, 1.0, 3.0), min_length=1)
+    points: int = Field(4, ge=1)
+    seeds: tuple[Seed, ...] = Field((1000, 1001), min_length=1)
+    sampler: Literal["grid", "tpe"] = "grid"
+
+    @model_validator(mode="after")
+    def _no_repeats(self) -> Self:
+        return _without_repeats(self, "rates", "seeds")
+
+    @property
+    def trials(self) -> int:
+        """The number of trials of one method in one task."""
+        return len(self.rates) * self.points
 
 
 class Suite(Spec):
     """The matrix methods x datasets x backbones x timesteps x seeds under one recipe.
 
     An entry is a name, or a table with a name and options. A list as an option of a backbone stands for one
-    entry per value. The method "all" stands for every installed one. If datasets need their own backbones or
-    recipes, `tasks` replaces datasets, backbones and timesteps.
+    entry per value. A list as a parameter of a method, or as a value in a recipe, is a sweep: all its values
+    run, and the one with the best validation accuracy is compared. The method "all" stands for every
+    installed one. If datasets need their own backbones or recipes, `tasks` replaces datasets, backbones and
+    timesteps.
+
+    recipe: the values that are not swept, and the first of those that are; see recipe_sweep.
+    recipe_sweep: the swept keys of the recipe with all their values.
+    tune: the trials of `spikegrad tune`; None if the suite is not tuned.
 
     baseline: the method that the others are compared with.
     timeout: seconds that a cell can take.
@@ -247,7 +330,7 @@ class Suite(Spec):
 
     name: str = Field(pattern=f"^{NAME.pattern}$")
     description: str = ""
-    methods: Annotated[tuple[MethodEntry, ...], BeforeValidator(_listed)] = Field(min_length=1)
+    methods: Annotated[tuple[MethodEntry, ...], BeforeValidator(_methods)] = Field(min_length=1)
     datasets: Datasets = ()
     backbones: Backbones = ()
     timesteps: Timesteps = ()
@@ -256,6 +339,8 @@ class Suite(Spec):
     baseline: str = "rectangle"
     timeout: float = Field(3600, gt=0)
     recipe: Recipe
+    recipe_sweep: dict[str, tuple[Any, ...]] = {}
+    tune: Tune | None = None
     profile: Profile = Profile()
     measure: Measure = Measure()
     times: bool = True
@@ -266,7 +351,17 @@ class Suite(Spec):
     def _free(cls, name: str) -> str:
         if name == LAYERS:
             raise ValueError(f"{name!r} is where `spikegrad latency` keeps its files; choose another name")
+        if name.endswith(TRIALS):
+            raise ValueError(f"{name!r} is where `spikegrad tune` keeps its trials; choose another name")
         return name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_recipe(cls, content: Any) -> Any:
+        if not isinstance(content, Mapping) or not (lists := _lists(content.get("recipe"))):
+            return content
+        first = {key: values[0] for key, values in lists.items()}
+        return {**content, "recipe": {**content["recipe"], **first}, "recipe_sweep": lists}
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
@@ -277,30 +372,52 @@ class Suite(Spec):
             if not self.tasks and not getattr(self, field):
                 state = "is empty" if field in given else "is missing"
                 raise ValueError(f"the key {field!r} {state}")
+        try:
+            self._recipes({})
+        except ValidationError as error:
+            raise ValueError(f"recipe: {_first(error)}") from None
         for number, task in enumerate(self.tasks):
             try:
-                self._recipe(task)
+                self._recipes(task.recipe)
             except ValidationError as error:
                 raise ValueError(f"tasks.{number}.recipe: {_first(error)}") from None
         named = {dataset.name for matrix in self.matrices for dataset in matrix.datasets}
         if unknown := [name for name in self.targets if name not in named]:
             raise ValueError(f"targets names {unknown[0]!r}, which is no dataset of the suite")
+        if self.tune and (both := [seed for seed in self.tune.seeds if seed in self.seeds]):
+            raise ValueError(
+                f"tune.seeds: {both[0]} is also a seed of the suite; what is tuned on a seed must not be "
+                "judged on it"
+            )
+        swept = [key for matrix in self.matrices for key in matrix.swept]
+        swept += [key for entry in self.methods for key in entry.swept]
+        if self.tune and swept:
+            raise ValueError(f"tune and a sweep of {swept[0]} are both there; leave one of them out")
         return _without_repeats(self, "methods", *PRODUCT, "seeds")
 
     @property
     def matrices(self) -> list[Matrix]:
         """Its parts; a suite without tasks has one."""
         if not self.tasks:
-            return [Matrix(self.datasets, self.backbones, self.timesteps, self.recipe)]
-        return [Matrix(t.datasets, t.backbones, t.timesteps, self._recipe(t)) for t in self.tasks]
+            return [Matrix(self.datasets, self.backbones, self.timesteps, *self._recipes({}))]
+        return [Matrix(t.datasets, t.backbones, t.timesteps, *self._recipes(t.recipe)) for t in self.tasks]
 
-    def _recipe(self, task: Task) -> Recipe:
-        return Recipe.model_validate({**self.recipe.model_dump(), **task.recipe})
+    def _recipes(self, own: Mapping[str, Any]) -> tuple[tuple[Recipe, ...], tuple[str, ...]]:
+        """The recipes of a task with these differences, and the keys in which they differ."""
+        values = {**self.recipe_sweep, **own}
+        lists = {key: value if _is_list(value) else (value,) for key, value in values.items()}
+        plain = self.recipe.model_dump()
+        found = [
+            Recipe.model_validate({**plain, **dict(zip(lists, chosen, strict=True))})
+            for chosen in product(*lists.values())
+        ]
+        swept = tuple(sorted(f"recipe.{key}" for key, value in lists.items() if len(value) > 1))
+        return tuple(dict.fromkeys(found)), swept
 
     def joined(self, methods: Sequence[str]) -> Suite:
         """This suite with these methods added."""
         there = {spec.name for spec in self.methods}
-        more = tuple(MethodSpec(name=name) for name in methods if name not in there)
+        more = tuple(MethodEntry(name=name) for name in methods if name not in there)
         return self.model_copy(update={"methods": (*self.methods, *more)}) if more else self
 
     def only(
@@ -320,7 +437,7 @@ class Suite(Spec):
         """
         changes: dict[str, Any] = {}
         if methods is not None:
-            changes["methods"] = self._chosen("methods", self.methods, methods, MethodSpec, add)
+            changes["methods"] = self._chosen("methods", self.methods, methods, MethodEntry, add)
         if datasets is not None and self.tasks:
             changes["tasks"] = self._tasks_of(datasets)
         elif datasets is not None:
@@ -448,40 +565,6 @@ def shipped_suites() -> list[Suite]:
     return [load_suite(p.stem) for p in sorted(suites_folder().glob("*.toml"))]
 
 
-def variant(
-    cell: Cell, defaults: Mapping[str, float | None], dataset: Mapping[str, int | float | str]
-) -> str:
-    """The short label of a configuration: what differs from the defaults, or "default".
-
-    defaults: the method's parameters at this threshold.
-    dataset: those of the dataset.
-
-    Two configurations can share a label, since it omits the recipe: `bench.tables.rows` distinguishes them.
-    """
-    parts = [f"{k}={v:g}" for k, v in cell.method.params.items() if defaults.get(k) != v]
-    plain = BackboneSpec(name=cell.backbone.name)
-    for key, value in cell.backbone.model_dump().items():
-        if value != getattr(plain, key):
-            parts.append(f"backbone.{key}={value_text(value)}")
-    parts += [f"dataset.{k}={v}" for k, v in cell.dataset.params.items() if dataset.get(k) != v]
-    if cell.dataset.subset is not None:
-        parts.append(f"subset={cell.dataset.subset}")
-    if cell.profile.device != "cpu":
-        parts.append(cell.profile.device)
-    if cell.profile.dtype != "float32":
-        parts.append(cell.profile.dtype)
-    if cell.profile.autocast != "off":
-        parts.append(f"autocast={cell.profile.autocast}")
-    return " ".join(parts) or "default"
-
-
-def value_text(value: object) -> str:
-    """The value of an option, as written in a suite."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 Checked = TypeVar("Checked", bound=Spec)
 
 
@@ -533,10 +616,11 @@ KEYS = [
     *(f"recipe.{key}" for key in Recipe.model_fields),
     *(f"profile.{key}" for key in Profile.model_fields),
     *(f"measure.{key}" for key in Measure.model_fields),
+    *(f"tune.{key}" for key in Tune.model_fields),
 ]
 """Every key with a fixed place, for suggestions."""
 INSIDE: dict[str, type[Spec]] = {
-    "methods": MethodSpec,
+    "methods": MethodEntry,
     "datasets": DatasetSpec,
     "backbones": BackboneSpec,
     "tasks": Task,

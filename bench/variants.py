@@ -1,22 +1,75 @@
-"""Classifies the words of a variant: about the method, or the network, the data and the machine."""
+"""The label of a configuration, its *variant*, and what its words are about."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from bench.suite import Measure, Profile, Recipe, Spec, value_text
+from bench.suite import BackboneSpec, Cell, Measure, Profile, Recipe, Spec
 
 PREFIXES = ("backbone.", "dataset.", "measure.")
 ALWAYS_SAID = {"device", "dtype", "autocast"}
-"""Profile settings that every variant includes; see `bench.suite.variant`."""
+"""Profile settings that every variant includes; see `variant`."""
 NOT_SAID = {"compile"}
 """Left out: it changes last bits at most, and some methods cannot be compiled."""
-OPTIONS = {"subset", "cuda", "float64", "protocol", "torch", *Recipe.model_fields, *Profile.model_fields}
+OPTIONS = {
+    *("subset", "cuda", "float64", "machine", "protocol", "torch"),
+    *Recipe.model_fields,
+    *Profile.model_fields,
+}
 """Words without a prefix that are not about the method; reserved, so no method parameter can use them."""
 TRAINING = {"protocol", "torch", *Recipe.model_fields, *(Profile.model_fields.keys() - ALWAYS_SAID)}
 """Keys of words that rows have only while a row of their task was trained otherwise."""
 DEFAULT = "default"
+RECIPE = "recipe."
+"""Begins the name of a swept or tuned key of the recipe."""
+TUNED = "tuned"
+"""The word of a variant whose values `spikegrad tune` chose."""
+
+
+def variant(
+    cell: Cell, defaults: Mapping[str, float | None], dataset: Mapping[str, int | float | str]
+) -> str:
+    """The short label of a configuration: what differs from the defaults, or "default".
+
+    defaults: the method's parameters at this threshold.
+    dataset: those of the dataset.
+
+    A sweep or a trial names what it varies, defaults included; for what tuning chose, "tuned" stands for it.
+
+    Two configurations can share a label, since it omits the rest of the recipe: `bench.tables.rows`
+    distinguishes them.
+    """
+    over, tuned = (cell.selection.over, cell.selection.by == TUNED) if cell.selection else ((), False)
+    parts = [TUNED] if tuned else []
+    for key, value in cell.method.params.items():
+        if (not tuned) if key in over else defaults.get(key) != value:
+            parts.append(f"{key}={value_text(value)}")
+    recipe = [] if tuned else [key.removeprefix(RECIPE) for key in over if key.startswith(RECIPE)]
+    parts += [f"{key}={value_text(getattr(cell.recipe, key))}" for key in recipe]
+    plain = BackboneSpec(name=cell.backbone.name)
+    for key, value in cell.backbone.model_dump().items():
+        if value != getattr(plain, key):
+            parts.append(f"backbone.{key}={value_text(value)}")
+    # A path can have spaces, which separate the words of a variant.
+    data = {k: str(v).replace(" ", "%20") for k, v in cell.dataset.params.items() if dataset.get(k) != v}
+    parts += [f"dataset.{k}={v}" for k, v in data.items()]
+    if cell.dataset.subset is not None:
+        parts.append(f"subset={cell.dataset.subset}")
+    if cell.profile.device != "cpu":
+        parts.append(cell.profile.device)
+    if cell.profile.dtype != "float32":
+        parts.append(cell.profile.dtype)
+    if cell.profile.autocast != "off":
+        parts.append(f"autocast={cell.profile.autocast}")
+    return " ".join(parts) or DEFAULT
+
+
+def value_text(value: object) -> str:
+    """The value of an option, as written in a suite."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def words(variant: str) -> list[str]:

@@ -55,7 +55,7 @@ def cells(suite: Suite, changes: dict[str, object]) -> Sized:
                     dataset=dataset,
                     backbone=backbone,
                     timesteps=timesteps,
-                    recipe=matrix.recipe,
+                    recipe=matrix.recipes[0],
                     profile=profile,
                     measure=suite.measure,
                     seed=seed,

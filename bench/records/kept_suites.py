@@ -17,10 +17,11 @@ from bench.files import write_atomic
 from bench.records.record_files import reason
 from bench.records.store import Store
 from bench.suite import MethodSpec, Suite, Task, load_suite, suite_of_cells
+from bench.variants import value_text
 
 FILE = "suite.json"
-LISTS = ("methods", "seeds", "datasets", "backbones", "timesteps", "tasks")
-TABLES = ("recipe", "profile", "measure")
+LISTS = ("methods", "seeds", "datasets", "backbones", "timesteps", "tasks", "recipe_sweep")
+TABLES = ("recipe", "profile", "measure", "tune")
 
 
 def kept(store: Store) -> Suite | None:
@@ -67,7 +68,7 @@ def check(store: Store, suite: Suite) -> list[str]:
     return [
         f"{field} {', '.join(map(_text, more))}"
         for field in LISTS
-        if (more := [each for each in getattr(suite, field) if each not in getattr(before, field)])
+        if (more := [each for each in _listed(suite, field) if each not in _listed(before, field)])
     ]
 
 
@@ -102,15 +103,23 @@ def _differences(before: Suite, now: Suite) -> list[str]:
     gone = [
         f"its {field} had {', '.join(map(_text, lost))}"
         for field in LISTS
-        if (lost := [each for each in getattr(before, field) if each not in getattr(now, field)])
+        if (lost := [each for each in _listed(before, field) if each not in _listed(now, field)])
     ]
     changed = [
         f"{table}.{key} is {there!r} there and {here!r} here"
         for table in TABLES
-        for key, there in getattr(before, table)
-        if (here := getattr(getattr(now, table), key)) != there
+        for key, there in getattr(before, table) or ()
+        if (here := getattr(getattr(now, table), key, None)) != there
     ]
     return gone + changed
+
+
+def _listed(suite: Suite, field: str) -> list[Any]:
+    """The entries of a suite's list; of its swept keys, one entry per value."""
+    entries = getattr(suite, field)
+    if isinstance(entries, dict):
+        return [f"{key}={value_text(value)}" for key, values in entries.items() for value in values]
+    return list(entries)
 
 
 def _text(entry: Any) -> str:

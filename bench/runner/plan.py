@@ -21,7 +21,19 @@ from bench.records.record_files import Record
 from bench.records.store import FAILED, OK, Store
 from bench.registry import Registry, load, missing_packages
 from bench.runner.workload import Workloads, compile_mode
-from bench.suite import BackboneSpec, Cell, DatasetSpec, MethodSpec, Profile, Recipe, Suite, variant
+from bench.suite import (
+    BackboneSpec,
+    Cell,
+    DatasetSpec,
+    Matrix,
+    MethodEntry,
+    MethodSpec,
+    Profile,
+    Recipe,
+    Selection,
+    Suite,
+)
+from bench.variants import variant
 
 State = Literal["done", "failed", "missing", "stale"]
 
@@ -145,14 +157,15 @@ def make_plan(
         for spec, b, t in product(matrix.datasets, matrix.backbones, matrix.timesteps):
             dataset = registry.dataset(spec.name).item
             d = spec.model_copy(update={"params": dataset.settle(spec.params)})
-            _check_augment(dataset, matrix.recipe)
+            for recipe in matrix.recipes:
+                _check_augment(dataset, recipe)
             # Static data do not depend on T.
             key = (d, t if dataset.events else 0)
             fixed = {
                 "dataset": d,
                 "backbone": b,
                 "timesteps": t,
-                "recipe": matrix.recipe,
+                "recipe": matrix.recipes[0],
                 "profile": profile,
                 "measure": suite.measure,
             }
@@ -163,8 +176,9 @@ def make_plan(
                     _check_fit(first, loading.Facts("", dataset.shape, dataset.classes, ""), registry)
             if key not in known:
                 known[key] = facts(dataset, d, t, data_root)
-            for m in _methods(suite, registry):
-                first = Cell(method=_complete(registry, m, b), seed=suite.seeds[0], **fixed)
+            for m, recipe in product(_methods(suite, registry), matrix.recipes):
+                variation = {"recipe": recipe, "selection": _selection(m, matrix), "seed": suite.seeds[0]}
+                first = Cell(method=_complete(registry, m, b), **{**fixed, **variation})
                 first = _settled(first, known[key], registry, workloads)
                 cells = [first.model_copy(update={"seed": seed}) for seed in suite.seeds]
                 states = [_state(cell, known[key], store, registry, retry, again) for cell in cells]
@@ -178,7 +192,7 @@ def make_plan(
 
 
 def label(cell: Cell, registry: Registry) -> str:
-    """What of a cell differs from the defaults; see `bench.suite.variant`."""
+    """What of a cell differs from the defaults; see `bench.variants.variant`."""
     method = registry.method(cell.method.name).item
     dataset = registry.dataset(cell.dataset.name).item
     return variant(cell, method.defaults(cell.backbone.threshold), dataset.settle({}))
@@ -219,15 +233,20 @@ def reason(what: str, name: str, then: str, now: str) -> str:
     return f"the code of the {what} {name} has changed"
 
 
-def _methods(suite: Suite, registry: Registry) -> list[MethodSpec]:
-    chosen: list[MethodSpec] = []
+def _methods(suite: Suite, registry: Registry) -> list[MethodEntry]:
+    chosen: list[MethodEntry] = []
     for spec in suite.methods:
         if spec.name == "all":
             installed = (n for n, entry in registry.methods.items() if not missing_packages(entry.item))
-            chosen += [MethodSpec(name=name) for name in installed]
+            chosen += [MethodEntry(name=name) for name in installed]
         else:
             chosen.append(spec)
     return chosen
+
+
+def _selection(entry: MethodEntry, matrix: Matrix) -> Selection | None:
+    over = (*entry.swept, *matrix.swept)
+    return Selection(by="sweep", over=over) if over else None
 
 
 def _complete(registry: Registry, spec: MethodSpec, backbone: BackboneSpec) -> MethodSpec:

@@ -16,13 +16,13 @@ from bench.suite import (
     Cell,
     DatasetSpec,
     Measure,
-    MethodSpec,
+    MethodEntry,
     Profile,
     Recipe,
     Suite,
     load_suite,
-    variant,
 )
+from bench.variants import variant
 
 CELL = {
     "method": {"name": "rectangle", "params": {"width": 1.0, "height": None}},
@@ -50,6 +50,7 @@ OTHER = {
     ("backbone", "threshold"): 1.0,
     ("backbone", "decay"): 0.5,
     ("timesteps",): 4,
+    ("selection",): {"by": "sweep", "over": ["width"]},
     ("recipe", "epochs"): 3,
     ("recipe", "batch_size"): 16,
     ("recipe", "optimizer"): "sgd",
@@ -171,7 +172,7 @@ def test_the_same_parameters_spelt_in_another_order_are_the_same_entry(tiny):
 
 
 def test_one_method_may_be_written_without_a_list(tiny):
-    assert tiny(methods="all").methods == (MethodSpec(name="all"),)
+    assert tiny(methods="all").methods == (MethodEntry(name="all"),)
 
 
 def test_only_keeps_options_and_forgets_repeats_and_adds_where_it_is_told(tiny):
@@ -179,7 +180,7 @@ def test_only_keeps_options_and_forgets_repeats_and_adds_where_it_is_told(tiny):
     cut = whole.only(
         methods=["triangle", "rectangle", "triangle"], datasets=["digits"], seeds=[3, 1, 3], add=True
     )
-    assert cut.methods == (MethodSpec(name="triangle"), MethodSpec(name="rectangle", params={"width": 2}))
+    assert cut.methods == (MethodEntry(name="triangle"), MethodEntry(name="rectangle", params={"width": 2}))
     assert cut.datasets == (DatasetSpec(name="digits", subset=200),)
     assert cut.seeds == (3, 1)
     assert whole.only() == whole
@@ -202,7 +203,7 @@ def test_only_narrows_and_never_adds(tiny, cut, told):
 
 
 def test_every_method_may_be_picked_out_of_all(tiny):
-    assert tiny(methods="all").only(methods=["mpd-agl"]).methods == (MethodSpec(name="mpd-agl"),)
+    assert tiny(methods="all").only(methods=["mpd-agl"]).methods == (MethodEntry(name="mpd-agl"),)
 
 
 @pytest.mark.parametrize("cut", [{"seeds": [-1]}, {"seeds": []}, {"methods": []}, {"datasets": []}])
@@ -303,8 +304,8 @@ def test_tasks_have_products_and_recipes_of_their_own(tmp_path):
     first, second = load_suite(write(tmp_path, TASKS)).matrices
     assert [d.name for d in first.datasets] == ["digits", "yin-yang"]
     assert (first.timesteps, second.timesteps) == ((1, 2), (3,))
-    assert (first.recipe.weight_decay, second.recipe.weight_decay) == (1e-4, 5e-4)
-    assert second.recipe.epochs == 3
+    assert (first.recipes[0].weight_decay, second.recipes[0].weight_decay) == (1e-4, 5e-4)
+    assert second.recipes[0].epochs == 3
     assert second.datasets[0].subset == 300
 
 
@@ -327,14 +328,14 @@ def test_what_is_measured_is_at_its_defaults_where_a_suite_does_not_say(tiny):
 
 def test_a_suite_without_tasks_is_one_matrix():
     (only,) = load_suite("smoke").matrices
-    assert only.recipe == load_suite("smoke").recipe and only.timesteps == (2,)
+    assert only.recipes == (load_suite("smoke").recipe,) and only.timesteps == (2,)
 
 
 def test_tasks_are_cut_down_to_datasets(tmp_path):
     whole = load_suite(write(tmp_path, TASKS))
     cut = whole.only(datasets=["yin-yang", "digits-events"], seeds=[4], add=True)
     assert [[d.name for d in m.datasets] for m in cut.matrices] == [["yin-yang"], ["digits-events"]]
-    assert cut.matrices[1].recipe.weight_decay == 5e-4
+    assert cut.matrices[1].recipes[0].weight_decay == 5e-4
     assert len(whole.only(datasets=["digits"]).matrices) == 1
     with pytest.raises(BenchError, match="no task with the dataset 'mnist': it has digits, yin-yang, dig"):
         whole.only(datasets=["digits", "mnist"])
@@ -430,7 +431,7 @@ def test_a_suite_like_another_says_only_what_differs(tmp_path):
 def test_a_suite_without_tasks_can_be_like_one_with_them(tmp_path):
     product = 'tasks = []\ndatasets = ["digits"]\nbackbones = ["mlp"]\ntimesteps = [2]'
     (only,) = load_suite(write(tmp_path, f'name = "mine"\nlike = "paper"\n{product}')).matrices
-    assert only.datasets[0].name == "digits" and only.recipe.epochs == 150
+    assert only.datasets[0].name == "digits" and only.recipes[0].epochs == 150
 
 
 def test_a_shipped_suite_under_its_own_name_is_still_taken(tmp_path):

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ from bench.randomness import derive, drawing_from
 from bench.records.run_columns import run_columns
 from bench.suite import Cell
 
+Result = TypeVar("Result")
 SAMPLES = 256
 """Validation samples in one probe batch."""
 FEW = 2
@@ -110,12 +111,16 @@ class Looks:
         if last:
             self._step_along(self.network, "")
 
-    def at_cost(self, evaluate: Callable[[], object]) -> None:
-        """Count the network's operations while it evaluates the test set."""
-        with self._attempt("cost"):
-            with cost.counting(self.network) as counts:
-                evaluate()
+    def at_cost(self, evaluate: Callable[[], Result]) -> Result:
+        """The result of evaluating the test set; counts the network's operations at the same time.
+
+        If they cannot be counted, the network is evaluated without.
+        """
+        found: list[Result] = []
+        with self._attempt("cost"), cost.counting(self.network) as counts:
+            found.append(evaluate())
             self._found |= counts.per_sample()
+        return found[0] if found else evaluate()
 
     def metrics(self) -> dict[str, Any]:
         """The columns of the record."""

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -130,13 +131,13 @@ def train(cell: Cell, registry: Registry, data: Prepared, notify: Notify) -> Out
                 tested.append(trainer.accuracies(data.test)[-1])
         looks.after(epoch)
         notify(epoch, accuracy)
-    last = trainer.accuracies(data.test)
+    # Evaluation is repeatable: equal weights need one pass over the test data, not two.
+    last = None if best_epoch == len(history) - 1 else trainer.accuracies(data.test)
     network.load_state_dict(best_state)
-    best, predicted = trainer.evaluation(data.test)
-    looks.at_cost(lambda: trainer.accuracies(data.test))
+    best, predicted = looks.at_cost(partial(trainer.evaluation, data.test))
     metrics = {
         "test_accuracy": best[-1],
-        "test_accuracy_last": last[-1],
+        "test_accuracy_last": (last or best)[-1],
         "test_accuracy_best_epoch": max(tested, default=None),
         "val_accuracy": best_accuracy,
         "best_epoch": best_epoch,

@@ -273,11 +273,10 @@ def against(store: Store, chosen: Suite, baseline: str) -> Suite:
     Raises BenchError if no row has that name.
     """
     from bench.tables.rows import rows
-    from bench.variants import names
 
     if not store.records():
         raise BenchError(f"--baseline: there are no records of the suite {store.suite} in {store.results}")
-    there = set[str]().union(*(names(row.method, row.variant) for row in rows(store.records())))
+    there = set[str]().union(*(row.names for row in rows(store.records())))
     if baseline not in there:
         close = difflib.get_close_matches(baseline, sorted(there), n=4, cutoff=0.4) or sorted(there)
         raise BenchError(f"--baseline: no row {baseline} to compare with; there are {', '.join(close)}")

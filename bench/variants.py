@@ -45,8 +45,8 @@ def variant(
     for key, value in cell.method.params.items():
         if (not tuned) if key in over else defaults.get(key) != value:
             parts.append(f"{key}={value_text(value)}")
-    recipe = [] if tuned else [key.removeprefix(RECIPE) for key in over if key.startswith(RECIPE)]
-    parts += [f"{key}={value_text(getattr(cell.recipe, key))}" for key in recipe]
+    recipe = [] if tuned else [key for key in over if key.startswith(RECIPE)]
+    parts += [f"{key}={value_text(getattr(cell.recipe, key.removeprefix(RECIPE)))}" for key in recipe]
     plain = BackboneSpec(name=cell.backbone.name)
     for key, value in cell.backbone.model_dump().items():
         if value != getattr(plain, key):

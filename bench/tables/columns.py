@@ -14,6 +14,7 @@ KEY = (*TASK, "method", "variant")
 DECLARED = ("kind", "changes", "fidelity")
 COUNTS = ("n_seeds", "n_failed", "n_incomplete")
 EXTRA = "n_extra"
+SWEEP = ("sweep", "val_accuracy_mean")
 ACCURACIES = tuple(
     f"test_accuracy_{what}" for what in ("mean", "sd", "ci_low", "ci_high", "last_mean", "best_epoch_mean")
 )
@@ -33,7 +34,7 @@ SOURCE = ("source", "source_kind", "measure", "same_protocol", "differs", "note"
 VERDICT_TEXTS = ("indistinguishable_from_best", "equivalent_to_best", "equivalent", "pareto_optimal")
 OVERALL = ("iqm", "iqm_ci_low", "iqm_ci_high", "average_rank")
 
-_POINTS = (*ACCURACIES, *OF_IMAGES, *DELTAS, *TO_BEST, "detectable", *PAIRS)
+_POINTS = (*ACCURACIES, *OF_IMAGES, *DELTAS, *TO_BEST, "detectable", *PAIRS, "val_accuracy_mean")
 DECIMALS = dict.fromkeys((*_POINTS, *RUN_ACCURACIES, *ANYTIME, *OVERALL, *PUBLISHED), 4) | dict.fromkeys(
     P_VALUES, 6
 )
@@ -55,7 +56,7 @@ WHOLE = (
 )
 TEXTS = (
     *(*KEY, *DECLARED, *OTHER, *SOURCE, *VERDICT_TEXTS),
-    *("status", "error", "id", "hardware", "workers"),
+    *("status", "error", "id", "hardware", "workers", "sweep"),
 )
 
 

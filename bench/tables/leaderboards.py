@@ -34,6 +34,7 @@ from bench.tables.columns import (
     PAIRS,
     RANKS,
     RUN_ACCURACIES,
+    SWEEP,
     TO_BEST,
     Line,
     csv,
@@ -43,7 +44,7 @@ from bench.tables.columns import (
 from bench.tables.latency_table import LATENCY_COLUMNS, latency_of
 from bench.tables.overall_table import OVERALL_COLUMNS, overall_of
 from bench.tables.published_table import PUBLISHED_COLUMNS, published_of
-from bench.tables.rows import Record, Row, base, chance, judged, rows, settings
+from bench.tables.rows import OTHERS, Record, Row, base, chance, judged, rows, settings
 from bench.tables.statistics_of_images import (
     Answers,
     accuracy_interval,
@@ -56,7 +57,7 @@ from bench.variants import own_words
 VERDICTS = ("indistinguishable_from_best", "equivalent_to_best", *RANKS, "detectable")
 ACCURACY_COLUMNS = (
     *(*KEY, *DECLARED, *COUNTS, EXTRA, *ACCURACIES, *OF_IMAGES, *DELTAS, *P_VALUES),
-    *(*TO_BEST, *VERDICTS),
+    *(*TO_BEST, *VERDICTS, *SWEEP),
 )
 PAIRS_COLUMNS = (*KEY, *OTHER, *PAIRS, "p_adjusted", "equivalent", "agreement")
 RUN_EPOCHS = ("best_epoch", "epochs_to_target")
@@ -212,8 +213,8 @@ class _Task:
         self.pairs = AllPairs(np.array(scores, float).reshape(len(scores), len(self.seeds)))
 
     def _compared(self, row: Row) -> bool:
-        """Whether the row has a score for every seed that counts."""
-        if row.reference or row.incomplete or row.seeds != self.seeds:
+        """Whether the row has a score for every seed that counts, and stands for its method."""
+        if row.reference or row.incomplete or row.sweep == OTHERS or row.seeds != self.seeds:
             return False
         scores = row.scores(self.chance)
         return scores.size == len(self.seeds) and bool(np.isfinite(scores).all())
@@ -224,7 +225,6 @@ class _Task:
     def lines(self) -> list[Line]:
         """The rows of the table, in its order."""
         flips = self._sign_flips()
-        others = sorted((row for row in self.rows if row not in self.of), key=lambda r: (r.method, r.variant))
         return [
             row.identity()
             | _accuracies(row, self.chance)
@@ -234,8 +234,20 @@ class _Task:
             | {"p_adjusted": self._p(row), "p_permutation": flips.get(row, math.nan)}
             | (self._to(self.compared[0], row, TO_BEST) if row in self.of else {})
             | self._verdicts(row)
-            for row in (*self.compared, *others)
+            | named(SWEEP, (row.sweep, row.validation))
+            for row in self._in_order()
         ]
+
+    def _in_order(self) -> list[Row]:
+        """Compared rows, best first, each followed by the rest of its sweep; then those not compared."""
+        others = sorted((row for row in self.rows if row not in self.of), key=lambda r: (r.method, r.variant))
+        others.sort(key=lambda row: -row.validation if row.sweep else 0.0)
+        found = list[Row]()
+        for row in self.compared:
+            found.append(row)
+            if row.sweep:
+                found += [r for r in others if r.sweep and r.method == row.method and r not in found]
+        return [*found, *(row for row in others if row not in found)]
 
     def pair_lines(self) -> Iterator[Line]:
         """A line for each pair of compared rows, the better one first."""
@@ -284,8 +296,9 @@ class _Task:
             return f"{size}; the differences do not vary, so what this design detects is unknown.{lacking}"
         more = self.pairs.seeds_for(MARGIN)
         needed = f"{more} seeds" if more else f"more than {MOST_SEEDS} seeds"
+        pairs = f"{self.pairs.pairs} pair{'s' * (self.pairs.pairs > 1)}"
         return (
-            f"{size}, {self.pairs.pairs} pairs; with 80 % power this design detects a true difference of "
+            f"{size}, {pairs}; with 80 % power this design detects a true difference of "
             f"{least:.2f} percentage points or more; one of {MARGIN:g} would take {needed}.{lacking}"
         )
 

@@ -29,9 +29,9 @@ from bench.tables.all_pairs import AllPairs
 from bench.tables.columns import DECLARED, Line, frame, named
 from bench.tables.fronts import faster, front, lower
 from bench.tables.latency_table import training_steps
-from bench.tables.rows import Record, Row, base, chance, judged, rows, settings
+from bench.tables.rows import OTHERS, Record, Row, base, chance, judged, rows, settings
 from bench.tables.statistics import Values
-from bench.variants import full_name, own_words
+from bench.variants import full_name
 
 IQM = ("iqm", "iqm_ci_low", "iqm_ci_high")
 IMPROVEMENT = (
@@ -72,13 +72,19 @@ def overall_of(
     latency: the table of `bench.tables.latency_table`, for the time of a training step. seeds: the seeds
     that the suite asks for; others do not enter comparisons.
     """
-    compared = _compared(of, baseline, seeds)
+    lines = list[Line]()
+    for tuned in (False, True):
+        lines += _overall(_compared(of, baseline, seeds, tuned=tuned), baseline, latency)
+    return frame(sorted(lines, key=_place), OVERALL_COLUMNS)
+
+
+def _overall(compared: Sequence[Sequence[Row]], baseline: str, latency: pd.DataFrame) -> list[Line]:
     methods = _methods(compared, baseline)
     scores = [_run_scores(rows_) for rows_ in compared]
     ranked = [m for m in methods if m.complete(len(compared)) and not m.reference]
     ranks = dict(zip(map(id, ranked), _average_ranks(ranked, scores), strict=True))
     optimal = _pareto(ranked, scores, training_steps(latency))
-    lines = []
+    lines = list[Line]()
     for method in methods:
         against = [base(rows_, baseline) for rows_ in compared]
         lines.append(
@@ -89,7 +95,7 @@ def overall_of(
             | named(IMPROVEMENT, _improvement(method, against, scores))
             | {"pareto_optimal": optimal.get(id(method), "")}
         )
-    return frame(sorted(lines, key=_place), OVERALL_COLUMNS)
+    return lines
 
 
 def runs_by_method(
@@ -118,10 +124,16 @@ def critical_of(
     return [_name(m) for m in ranked], critical_difference(_means(ranked, scores)) if ranked else None
 
 
-def _compared(of: Sequence[Row], baseline: str, seeds: Iterable[int] | None) -> list[list[Row]]:
-    """The settings that have rows to rank, not only references, over the seeds that count."""
+def _compared(
+    of: Sequence[Row], baseline: str, seeds: Iterable[int] | None, *, tuned: bool = False
+) -> list[list[Row]]:
+    """The settings that have rows to rank, not only references, over the seeds that count.
+
+    Of a sweep, only the best row. tuned: the settings of tuned rows, instead of the others.
+    """
     asked = None if seeds is None else [*seeds]
-    found = [each for each in settings(of) if not all(row.reference for row in each)]
+    shown = settings(row for row in of if row.sweep != OTHERS and row.tuned == tuned)
+    found = [each for each in shown if not all(row.reference for row in each)]
     return [judged(each, baseline, asked)[0] for each in found]
 
 
@@ -131,7 +143,7 @@ def _methods(compared: Sequence[Sequence[Row]], baseline: str) -> list[_Method]:
     for number, rows_ in enumerate(compared):
         against = base(rows_, baseline)
         wanted = against.seeds if against else set[int]().union(*(row.seeds for row in rows_))
-        names = [(row.method, own_words(row.variant), _code(row)) for row in rows_]
+        names = [(row.method, row.own_words, _code(row)) for row in rows_]
         for row, name in zip(rows_, names, strict=True):
             identity = named(("method", "variant"), name[:2])
             declared = {column: row.records[0]["method"][column] for column in DECLARED}

@@ -15,17 +15,26 @@ from typing import Any
 import numpy as np
 
 from bench.errors import BenchError
+from bench.records import choosing
 from bench.records.store import FAILED, OK
 from bench.tables.columns import DECLARED, KEY, Line, named
 from bench.tables.statistics import Values
-from bench.variants import names, training_words, words
+from bench.variants import RECIPE, TUNED, names, own_words, training_words, words
 
 Record = Mapping[str, Any]
+BEST, OTHERS = "best", "other"
+"""Places of a row in its sweep."""
+SWEPT = "swept"
+"""Names the rows of sweeps in tables over several tasks, each with the values that are best in its task."""
 
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One configuration: its records, sorted by seed, one per seed."""
+    """One configuration: its records, sorted by seed, one per seed.
+
+    sweep: best if it is compared on behalf of its method's sweep, other for the rest of the sweep, "" if it
+        is in none.
+    """
 
     task: tuple[str, str, int]
     method: str
@@ -33,24 +42,52 @@ class Row:
     configuration: str
     records: Sequence[Record]
     checksum: str | None
+    sweep: str = ""
 
     @cached_property
     def setting(self) -> str:
         """Everything that a fair comparison of methods holds fixed: recipe, network, profile, and their code.
 
         Compilation is not part of it: it changes only the last bits, and some methods cannot be compiled.
+        Nor is what a sweep varies. Tuned rows are a setting of their own.
         """
         cell, digests = self.records[0]["cell"], self.records[0].get("digests", {})
-        fixed = {name: value for name, value in cell.items() if name not in ("method", "seed")}
+        fixed = {name: value for name, value in cell.items() if name not in ("method", "seed", "selection")}
         if "profile" in fixed:
             fixed["profile"] = {k: v for k, v in fixed["profile"].items() if k != "compile"}
+        if self.over:
+            fixed["recipe"] = {k: v for k, v in fixed["recipe"].items() if f"{RECIPE}{k}" not in self.over}
+        if self.tuned:
+            fixed["variant"] = TUNED
         code = {name: value for name, value in digests.items() if name != "method"}
         return json.dumps([fixed, code], sort_keys=True)
+
+    @property
+    def over(self) -> Sequence[str]:
+        """What the variants differ in of which this is one; see `bench.suite.Selection`."""
+        found: Sequence[str] = (self.records[0]["cell"].get("selection") or {}).get("over", ())
+        return found
+
+    @property
+    def tuned(self) -> bool:
+        """Whether it has the values that tuning chose."""
+        return bool(self.over) and self.records[0]["cell"]["selection"]["by"] == TUNED
 
     @property
     def words(self) -> list[str]:
         """The parts of the variant; none for the default."""
         return words(self.variant)
+
+    @property
+    def names(self) -> set[str]:
+        """What a baseline may be called that is this row: METHOD:VARIANT, and METHOD if it stands for it."""
+        found = names(self.method, self.variant)
+        return found | {self.method} if self.sweep == BEST or self.tuned else found
+
+    @property
+    def own_words(self) -> str:
+        """The words of its variant on the method, which name it in tables over several tasks."""
+        return SWEPT if self.sweep == BEST else own_words(self.variant)
 
     @property
     def seeds(self) -> set[int]:
@@ -100,6 +137,11 @@ class Row:
         # Rounded: the last bits depend on the order of summation, and would break ties.
         return round(float(np.mean(self.scores(chance))), 9)
 
+    @cached_property
+    def validation(self) -> float:
+        """Mean validation accuracy with failed runs at chance."""
+        return choosing.validation(self.records)
+
     def within(self, seeds: set[int]) -> Row:
         """The row restricted to these seeds; unchanged if it has none of them."""
         if self.seeds <= seeds or not self.seeds & seeds:
@@ -125,9 +167,11 @@ def settings(of: Iterable[Row]) -> Iterator[list[Row]]:
 def base(of: Sequence[Row], baseline: str) -> Row | None:
     """The row that the others of one setting are compared with; None if the setting lacks it.
 
-    baseline: METHOD, with its default parameters, or METHOD:VARIANT, as in rectangle:width=0.5.
+    baseline: METHOD, with its default parameters or the best of its sweep, or METHOD:VARIANT, as in
+        rectangle:width=0.5.
     """
-    return next((row for row in of if baseline in names(row.method, row.variant)), None)
+    plain = next((row for row in of if baseline in names(row.method, row.variant)), None)
+    return plain or next((row for row in of if baseline in row.names), None)
 
 
 def judged(
@@ -160,7 +204,28 @@ def rows(records: Iterable[Record]) -> list[Row]:
     for row in _in_words([_row(_configuration(found[0]), found) for found in by_code.values()]):
         by_key[(*row.task, row.method, row.variant)].append(row)
     apart = [row for same in by_key.values() for row in (_told_apart(same) if len(same) > 1 else same)]
-    return sorted(apart, key=lambda row: (*row.task, row.method, row.variant))
+    return _judged_sweeps(sorted(apart, key=lambda row: (*row.task, row.method, row.variant)))
+
+
+def _judged_sweeps(rows: Sequence[Row]) -> list[Row]:
+    """The same rows, with the best of each sweep marked, and the others.
+
+    Rows belong to one sweep if they share the code of their method and the parameters that it does not vary.
+    """
+    sweeps: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.over and not row.tuned:
+            code = row.records[0].get("digests", {}).get("method", "")
+            params = row.records[0]["cell"]["method"]["params"]
+            fixed = json.dumps({k: v for k, v in params.items() if k not in row.over}, sort_keys=True)
+            sweeps[(*row.task, row.setting, row.method, fixed, code)].append(row)
+    marks = dict.fromkeys(rows, "")
+    for sweep in sweeps.values():
+        marks |= dict.fromkeys(sweep, OTHERS)
+        chosen = choosing.best([row.records for row in sweep])
+        if chosen is not None:
+            marks[sweep[chosen]] = BEST
+    return [replace(row, sweep=mark) if mark else row for row, mark in marks.items()]
 
 
 def _configuration(record: Record) -> str:
@@ -196,9 +261,15 @@ def _in_words(rows: Sequence[Row]) -> Iterator[Row]:
     for same in by_task.values():
         trained = {row: _trained(row.records[0]) for row in same}
         keys = dict.fromkeys(key for words in trained.values() for key in words)
-        differ = [key for key in keys if len({words.get(key) for words in trained.values()}) > 1]
+        # A sweep says what it varies, and what tuning chose is in its own table.
+        free = {row: {key.removeprefix(RECIPE) for key in row.over} for row in same}
+        differ = [
+            key
+            for key in keys
+            if len({words.get(key) for row, words in trained.items() if key not in free[row]}) > 1
+        ]
         for row in same:
-            said = [trained[row][key] for key in differ if key in trained[row]]
+            said = [trained[row][key] for key in differ if key in trained[row] and key not in free[row]]
             yield replace(row, variant=" ".join([*row.words, *said])) if said else row
 
 

@@ -46,7 +46,7 @@ PERCENT = {
         for name in (*ACCURACIES, *RUN_ACCURACIES, *ANYTIME)
         if not name.endswith(("_low", "_high", "_sd"))
     ),
-    *("iqm", "iqm_ci_low", "iqm_ci_high", "published", "measured_mean"),
+    *("val_accuracy_mean", "iqm", "iqm_ci_low", "iqm_ci_high", "published", "measured_mean"),
 }
 """Columns between 0 and 100. The end of a t-interval can lie outside."""
 SHARES = {
@@ -69,6 +69,7 @@ SETS: Mapping[str, Sequence[str]] = {
     "indistinguishable_from_best": ("yes", "no", ""),
     "equivalent_to_best": ("yes", "no", ""),
     "equivalent": ("yes", "no", ""),
+    "sweep": ("best", "other", ""),
     "pareto_optimal": ("yes", "no", ""),
     "same_protocol": ("yes", "no", "unknown", ""),
     "source_kind": ("primary", "secondary"),

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.tables.columns import COUNTS, DECLARED, DELTAS, EXTRA, OF_IMAGES, RANKS, TASK, TO_BEST, text
 from bench.tables.leaderboards import VERDICTS
-from bench.variants import is_option, words
+from bench.variants import TUNED, is_option, words
 
 HEADINGS = {
     "rank": "rank",
@@ -98,7 +98,7 @@ def _options(table: pd.DataFrame) -> pd.Series[Any]:
     found, of_task = list[str](), dict[tuple[Any, ...], str]()
     places = [*table[[*TASK]].itertuples(index=False, name=None)]
     for place, variant in zip(places, table["variant"], strict=True):
-        found.append(" ".join(filter(is_option, words(variant))))
+        found.append(" ".join(word for word in words(variant) if is_option(word) or word == TUNED))
         if variant:
             of_task.setdefault(place, found[-1])
     there = zip(places, table["variant"], found, strict=True)

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench.data.frames import Kept
-from bench.data.loading import Request, Splits, dataset, with_ids
+from bench.data.loading import Request, Split, Splits, dataset, with_ids
 from bench.data.spike_hdf5 import PARAMS, held_out, late_note, load
 from bench.data.spike_hdf5 import verify as read_all
 
 UNITS = 700
-SHD_CLASSES, SSC_CLASSES = 20, 35
+CLASSES = {"shd": 20, "ssc": 35}
 VAL_FRACTION = 0.2
 SOURCE = (
     "Cramer, Stradmann, Schemmel and Zenke, The Heidelberg Spiking Data Sets for the Systematic Evaluation "
@@ -42,18 +42,18 @@ def fetch_ssc(root: Path) -> None:
 
 def verify_shd(request: Request) -> list[str]:
     """What is in both files; raises BenchError at the first fault."""
-    return read_all("shd", _files(request, "shd"), UNITS, SHD_CLASSES)
+    return read_all("shd", _files(request, "shd"), UNITS, CLASSES["shd"])
 
 
 def verify_ssc(request: Request) -> list[str]:
     """What is in the three files; raises BenchError at the first fault."""
-    return read_all("ssc", _files(request, "ssc"), UNITS, SSC_CLASSES)
+    return read_all("ssc", _files(request, "ssc"), UNITS, CLASSES["ssc"])
 
 
 @dataset(
     "shd",
     shape=None,
-    classes=SHD_CLASSES,
+    classes=CLASSES["shd"],
     licence="CC BY 4.0",
     source=SOURCE,
     events=True,
@@ -72,9 +72,14 @@ def shd(request: Request) -> Splits:
     two speakers of the test set are in no training recording, so that unknown voices are what it
     asks for. ids: training recordings in the order of their file, then those of the test.
     """
-    kept = load(request, "shd", _files(request, "shd"), UNITS, SHD_CLASSES, need_speakers=True)
+    kept = _kept(request, "shd", "train")
     train = with_ids(kept["train"].x, kept["train"].y, start=0)
-    test = with_ids(kept["test"].x, kept["test"].y, start=len(train))
+    total = len(train)
+
+    def test() -> Split:
+        kept.update(_kept(request, "shd", "test"))
+        return with_ids(kept["test"].x, kept["test"].y, start=total)
+
     chosen, speakers = held_out(kept["train"].extra["speaker"], train.y.numpy(), VAL_FRACTION, "shd")
     said = f"validation: training speakers {', '.join(map(str, speakers))}"
     return Splits(
@@ -82,14 +87,14 @@ def shd(request: Request) -> Splits:
         val=train.take(chosen.nonzero().flatten()),
         test=test,
         shape=tuple(train.x.shape[2:]),
-        note=_note(request, "shd", kept, said),
+        note=lambda: _note(request, "shd", kept, said),
     )
 
 
 @dataset(
     "ssc",
     shape=None,
-    classes=SSC_CLASSES,
+    classes=CLASSES["ssc"],
     licence="CC BY 4.0",
     source=SOURCE,
     events=True,
@@ -105,11 +110,15 @@ def ssc(request: Request) -> Splits:
     Read from <data root>/SSC, where tonic keeps it; the validation set is the authors'. ids count
     the recordings of the training, validation and test file, in this order.
     """
-    kept = load(request, "ssc", _files(request, "ssc"), UNITS, SSC_CLASSES)
+    kept = _kept(request, "ssc", "train", "valid")
     train = with_ids(kept["train"].x, kept["train"].y, start=0)
     val = with_ids(kept["valid"].x, kept["valid"].y, start=len(train))
-    test = with_ids(kept["test"].x, kept["test"].y, start=len(train) + len(val))
-    return Splits(train, test, val, tuple(train.x.shape[2:]), note=_note(request, "ssc", kept))
+
+    def test() -> Split:
+        kept.update(_kept(request, "ssc", "test"))
+        return with_ids(kept["test"].x, kept["test"].y, start=len(train) + len(val))
+
+    return Splits(train, test, val, tuple(train.x.shape[2:]), note=lambda: _note(request, "ssc", kept))
 
 
 def _files(request: Request, name: str) -> dict[str, Path]:
@@ -117,11 +126,18 @@ def _files(request: Request, name: str) -> dict[str, Path]:
     return {part: folder / f"{name}_{part}.h5" for part in OFFICIAL[name]}
 
 
+def _kept(request: Request, name: str, *parts: str) -> dict[str, Kept]:
+    """The frames of these parts; no other file is read."""
+    files = _files(request, name)
+    chosen = {part: files[part] for part in parts}
+    return load(request, name, chosen, UNITS, CLASSES[name], need_speakers=name == "shd")
+
+
 def _note(request: Request, name: str, kept: Mapping[str, Kept], *said: str) -> str:
     missing = [
-        f"{len(kept[part].y):,} of {whole:,} {part} recordings"
-        for part, whole in OFFICIAL[name].items()
-        if len(kept[part].y) < whole
+        f"{len(found.y):,} of {whole:,} {part} recordings"
+        for part, found in kept.items()
+        if len(found.y) < (whole := OFFICIAL[name][part])
     ]
     late = late_note(kept, float(request.params["duration"]))
     return "; ".join(filter(None, [*missing, *said, late]))

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from bench.data.augment import autoaugment, compose, crop, flip
-from bench.data.loading import Request, Splits, dataset, with_ids
+from bench.data.loading import Request, Split, Splits, dataset, with_ids
 from bench.data.pictures import how_to_get, normaliser, torchvision_for
 from bench.errors import BenchError
 
@@ -103,16 +103,19 @@ def cifar100(request: Request) -> Splits:
 
 def _load(name: str, kind: str, root: Path) -> Splits:
     cifar = getattr(torchvision_for(name), kind)
-    try:
+
+    def split(part: str, other: str, start: int) -> Split:
         # Each time it reads, torchvision compares the md5 of all batches before it opens one: they
-        # are pickles, which may run code.
-        train, test = (cifar(root, train=part, download=False) for part in (True, False))
-    except (RuntimeError, OSError) as problem:
-        raise _refusal(name, cifar, root, problem) from problem
-    return Splits(
-        train=with_ids(_pixels(train), train.targets, start=0),
-        test=with_ids(_pixels(test), test.targets, start=len(train)),
-    )
+        # are pickles, which may run code. Without those of the other part it leaves their files alone.
+        one = type(kind, (cifar,), {f"{other}_list": []})
+        try:
+            read = one(root, train=part == "train", download=False)
+        except (RuntimeError, OSError) as problem:
+            raise _refusal(name, cifar, root, problem) from problem
+        return with_ids(_pixels(read), read.targets, start)
+
+    train = split("train", "test", start=0)
+    return Splits(train=train, test=lambda: split("test", "train", start=len(train)))
 
 
 def _pixels(read: Any) -> torch.Tensor:

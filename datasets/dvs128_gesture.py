@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ import torch
 
 from bench.data.events import check_events, recordings, slices, to_frames, tonic
 from bench.data.frames import Part, frames, track
-from bench.data.loading import Request, Setting, Splits, dataset, with_ids
+from bench.data.loading import Request, Setting, Split, Splits, dataset, with_ids
 from bench.errors import BenchError
 
 NAME = "dvs128-gesture"
@@ -88,30 +87,27 @@ def dvs128_gesture(request: Request) -> Splits:
         raise BenchError(f"dataset {NAME}: side must be 32, 64 or 128, got {side}")
     parts = {part: _recordings(request.root, part) for part in FOLDERS}
     shape = (2, side, side)
+    settings = {"timesteps": request.timesteps, **request.params}
 
-    def make() -> dict[str, Part]:
-        how = str(request.params["slices"])
+    def split(part: str, start: int) -> Split:
+        found = parts[part]
 
-        def counted(found: list[Recording]) -> Callable[[int], Array]:
-            return lambda i: to_frames(
-                pool(read(found[i].file), CAMERA // side), request.timesteps, shape, how
-            )
+        def make() -> dict[str, Part]:
+            how = str(request.params["slices"])
 
-        return {
-            part: Part(len(found), counted(found), [r.label for r in found]) for part, found in parts.items()
-        }
+            def counted(i: int) -> Array:
+                return to_frames(pool(read(found[i].file), CAMERA // side), request.timesteps, shape, how)
 
-    kept = frames(
-        request,
-        NAME,
-        {"timesteps": request.timesteps, **request.params},
-        [r.file for found in parts.values() for r in found],
-        (request.timesteps, *shape),
-        "int16",
-        make,
-    )
-    train = with_ids(kept["training"].x, kept["training"].y, start=0)
-    test = with_ids(kept["test"].x, kept["test"].y, start=len(train))
+            return {part: Part(len(found), counted, [r.label for r in found])}
+
+        files = [r.file for r in found]
+        kept = frames(request, NAME, settings, files, (request.timesteps, *shape), "int16", make)[part]
+        return with_ids(kept.x, kept.y, start)
+
+    def test() -> Split:
+        return split("test", start=len(parts["training"]))
+
+    train = split("training", start=0)
     # How many there are depends on who cut them; that of tonic's archives could not be looked up.
     note = " and ".join(f"{len(found):,} {part}" for part, found in parts.items()) + " recordings"
     held_out = torch.tensor([r.user in VALIDATION_USERS for r in parts["training"]])

@@ -6,6 +6,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from bench.data import spike_hdf5
 from bench.data.frames import Kept, Part, frames, track
-from bench.data.loading import Request, Setting, Splits, dataset, with_ids
+from bench.data.loading import Request, Setting, Split, Splits, dataset, with_ids
 from bench.errors import BenchError
 
 Array = npt.NDArray[Any]
@@ -48,7 +49,7 @@ class Source(NamedTuple):
 
 def verify_folder(request: Request) -> list[str]:
     """What is in a folder of static samples; raises BenchError at the first fault."""
-    return _read_all(_still(request))
+    return _read_all(_still(request, _still_files(request)))
 
 
 def verify_folder_events(request: Request) -> list[str]:
@@ -80,10 +81,11 @@ def folder(request: Request) -> Splits:
     train's folders, sorted. Or it holds train.npz and test.npz (and val.npz) with the samples x [N, ...]
     and the labels y [N]. ids count the samples of train, val and test, in this order.
     """
-    source = _still(request)
+    files = _still_files(request)
     settings = {"side": request.params["side"]}
-    kept = frames(request, "folder", settings, source.files, source.shape, source.dtype, source.parts)
-    return _splits(kept, source.shape)
+    source = _still(request, _untested(files))
+    kept = _frames(request, "folder", settings, source)
+    return _splits(kept, source.shape, lambda: _tested(request, "folder", settings, _still(request, files)))
 
 
 @dataset(
@@ -110,36 +112,65 @@ def folder_events(request: Request) -> Splits:
     """
     files = _event_files(request)
     if files["train"].suffix == ".npz":
-        source = _moving(request, files)
-        kept = frames(request, "folder-events", {}, source.files, source.shape, source.dtype, source.parts)
-        return _splits(kept, source.shape[1:])
-    kept = spike_hdf5.load(request, "folder-events", files, int(request.params["units"]), None)
-    splits = _splits(kept, tuple(kept["train"].x.shape[2:]))
-    late = spike_hdf5.late_note(kept, float(request.params["duration"]))
+        source = _moving(request, _untested(files))
+        kept = _frames(request, "folder-events", {}, source)
+        return _splits(
+            kept,
+            source.shape[1:],
+            lambda: _tested(request, "folder-events", {}, _moving(request, files)),
+        )
+    units = int(request.params["units"])
+    kept = spike_hdf5.load(request, "folder-events", _untested(files), units, None)
+
+    def test() -> Kept:
+        alone = {"test": files["test"]}
+        kept.update(spike_hdf5.load(request, "folder-events", alone, units, splits.classes))
+        return kept["test"]
+
+    splits = _splits(kept, tuple(kept["train"].x.shape[2:]), test)
+    said = ""
     speakers = kept["train"].extra.get("speaker")
-    if splits.val is not None or speakers is None or len(np.unique(speakers)) == 1:
-        return Splits(splits.train, splits.test, splits.val, splits.shape, splits.classes, late)
-    train = splits.train
-    chosen, names = spike_hdf5.held_out(speakers, train.y.numpy(), VAL_FRACTION, "folder-events")
-    said = f"validation: training speakers {', '.join(map(str, names))}"
-    return Splits(
-        train=train.take((~chosen).nonzero().flatten()),
-        val=train.take(chosen.nonzero().flatten()),
-        test=splits.test,
-        shape=splits.shape,
-        classes=splits.classes,
-        note="; ".join(filter(None, [said, late])),
-    )
+    if splits.val is None and speakers is not None and len(np.unique(speakers)) > 1:
+        train = splits.train
+        chosen, names = spike_hdf5.held_out(speakers, train.y.numpy(), VAL_FRACTION, "folder-events")
+        said = f"validation: training speakers {', '.join(map(str, names))}"
+        splits = replace(
+            splits,
+            train=train.take((~chosen).nonzero().flatten()),
+            val=train.take(chosen.nonzero().flatten()),
+        )
+
+    def note() -> str:
+        late = spike_hdf5.late_note(kept, float(request.params["duration"]))
+        return "; ".join(filter(None, [said, late]))
+
+    return replace(splits, note=note)
 
 
-def _splits(kept: Mapping[str, Kept], shape: tuple[int, ...]) -> Splits:
-    made, start = {}, 0
-    for each in SPLITS:
-        if each in kept:
-            made[each] = with_ids(kept[each].x, kept[each].y, start)
-            start += len(made[each])
-    classes = int(made["train"].y.max()) + 1
-    return Splits(made["train"], made["test"], made.get("val"), shape, classes)
+def _splits(kept: Mapping[str, Kept], shape: tuple[int, ...], test: Callable[[], Kept]) -> Splits:
+    train = with_ids(kept["train"].x, kept["train"].y, start=0)
+    val = with_ids(kept["val"].x, kept["val"].y, start=len(train)) if "val" in kept else None
+    start = len(train) + (0 if val is None else len(val))
+
+    def tested() -> Split:
+        found = test()
+        return with_ids(found.x, found.y, start)
+
+    return Splits(train, tested, val, shape, classes=int(train.y.max()) + 1)
+
+
+def _frames(request: Request, name: str, settings: Mapping[str, Any], source: Source) -> dict[str, Kept]:
+    return frames(request, name, settings, source.files, source.shape, source.dtype, source.parts)
+
+
+def _tested(request: Request, name: str, settings: Mapping[str, Any], whole: Source) -> Kept:
+    """The test frames alone; that the test samples are like those of train is checked in the whole source."""
+    alone = whole._replace(parts=lambda: {"test": whole.parts()["test"]})
+    return _frames(request, name, settings, alone)["test"]
+
+
+def _untested(files: Mapping[str, Path]) -> dict[str, Path]:
+    return {each: file for each, file in files.items() if each != "test"}
 
 
 # --- finding the files ---
@@ -197,17 +228,22 @@ def _check_unused(request: Request, name: str, file: Path, declared: Mapping[str
             )
 
 
-def _still(request: Request) -> Source:
+def _still_files(request: Request) -> dict[str, Path]:
     where = _where(request, "folder")
     forms = {"pictures": _named(where, "{}"), "arrays": _named(where, "{}.npz")}
     chosen, paths = _choose("folder", where, forms)
-    if chosen == "pictures":
+    if chosen == "arrays":
+        _check_unused(request, "folder", paths["train"], PICTURES)
+    return paths
+
+
+def _still(request: Request, paths: Mapping[str, Path]) -> Source:
+    if paths["train"].suffix != ".npz":
         return _pictures(paths, int(request.params["side"]))
-    _check_unused(request, "folder", paths["train"], PICTURES)
     return _arrays(paths, (2, 4), "[N, C, H, W] or [N, units]; frames over time are for folder-events")
 
 
-def _moving(request: Request, files: dict[str, Path]) -> Source:
+def _moving(request: Request, files: Mapping[str, Path]) -> Source:
     source = _arrays(files, (3, 5), "[N, T, C, H, W] or [N, T, units]; single pictures are for folder")
     if source.shape[0] != request.timesteps:
         raise BenchError(

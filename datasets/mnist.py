@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.data.augment import compose, crop, flip
-from bench.data.loading import Request, Splits, dataset, with_ids
+from bench.data.loading import Request, Split, Splits, dataset, with_ids
 from bench.data.pictures import how_to_get, normaliser, torchvision_for
 from bench.errors import BenchError
 
@@ -89,27 +89,29 @@ def fashion_mnist(request: Request) -> Splits:
 
 def _load(name: str, root: Path) -> Splits:
     folder = _folder(name, root)
-    counts = {file: _check_size(name, root, folder / file) for file in FILES}
+    train = _read(name, root, folder, "train", start=0)
+    return Splits(train=train, test=lambda: _read(name, root, folder, "t10k", start=len(train)))
+
+
+def _read(name: str, root: Path, folder: Path, part: str, start: int) -> Split:
+    """One part, after checking the sizes of its files and its labels."""
+    images, labels = (folder / file for file in FILES if file.startswith(part))
+    counts = [_check_size(name, root, file) for file in (images, labels)]
+    if counts[0] != counts[1]:
+        raise BenchError(
+            f"dataset {name}: {images} has {counts[0]:,} images and {labels} has {counts[1]:,} labels; "
+            f"{_again(name, root)}"
+        )
     # torchvision's class would read a folder "processed" instead, where an old version of it left one.
     read = torchvision_for(name, "torchvision.datasets.mnist")
-    splits, start = [], 0
-    for part in ("train", "t10k"):
-        images, labels = (folder / file for file in FILES if file.startswith(part))
-        if counts[images.name] != counts[labels.name]:
-            raise BenchError(
-                f"dataset {name}: {images} has {counts[images.name]:,} images and {labels} has "
-                f"{counts[labels.name]:,} labels; {_again(name, root)}"
-            )
-        y = read.read_label_file(str(labels))
-        wrong = (y >= CLASSES).nonzero().flatten().tolist()
-        if wrong:
-            raise BenchError(
-                f"dataset {name}: {labels}, record {wrong[0]} (byte {8 + wrong[0]}): label {y[wrong[0]]} is "
-                f"not one of the {CLASSES} classes from 0; {_again(name, root)}"
-            )
-        splits.append(with_ids(read.read_image_file(str(images))[:, None], y, start))
-        start += len(y)
-    return Splits(train=splits[0], test=splits[1])
+    y = read.read_label_file(str(labels))
+    wrong = (y >= CLASSES).nonzero().flatten().tolist()
+    if wrong:
+        raise BenchError(
+            f"dataset {name}: {labels}, record {wrong[0]} (byte {8 + wrong[0]}): label {y[wrong[0]]} is "
+            f"not one of the {CLASSES} classes from 0; {_again(name, root)}"
+        )
+    return with_ids(read.read_image_file(str(images))[:, None], y, start)
 
 
 def _folder(name: str, root: Path) -> Path:
@@ -177,14 +179,14 @@ def _again(name: str, root: Path) -> str:
 
 def _verify(name: str, root: Path) -> list[str]:
     """Read every file: sizes and labels, and the contents where their archives lie beside them."""
-    splits = _load(name, root)
     folder = _folder(name, root)
+    train, test = (_read(name, root, folder, part, start=0) for part in ("train", "t10k"))
     published = dict(getattr(torchvision_for(name), KINDS[name]).resources)
     compared = [file for file in FILES if (folder / f"{file}.gz").is_file()]
     for file in compared:
         _compare(name, root, folder / file, published[f"{file}.gz"])
     return [
-        f"{len(splits.train):,} training and {len(splits.test):,} test images of {SIDE} x {SIDE}",
+        f"{len(train):,} training and {len(test):,} test images of {SIDE} x {SIDE}",
         f"labels are from 0 to {CLASSES - 1}",
         f"{len(compared)} of {len(FILES)} files compared with their archives, which have the published md5",
     ]

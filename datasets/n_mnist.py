@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from bench.data.events import check_events, recordings, slices, to_frames, tonic
-from bench.data.frames import Kept, Part, frames, track
+from bench.data.frames import Part, frames, track
 from bench.data.loading import Request, Split, Splits, dataset
 from bench.errors import BenchError
 
@@ -68,31 +68,27 @@ def n_mnist(request: Request) -> Splits:
     of test files plus 60,000.
     """
     parts = {part: _files(request.root, part) for part in FOLDERS}
+    settings = {"timesteps": request.timesteps, **request.params}
+    shape = (request.timesteps, *SENSOR)
 
-    def make() -> dict[str, Part]:
-        read = _reader()
-        how = str(request.params["slices"])
+    def split(part: str, start: int) -> Split:
+        found = parts[part]
 
-        def counted(found: list[Path]) -> Callable[[int], Array]:
-            return lambda i: to_frames(read(found[i]), request.timesteps, SENSOR, how)
+        def make() -> dict[str, Part]:
+            read = _reader()
+            how = str(request.params["slices"])
 
-        return {
-            part: Part(len(found), counted(found), [int(file.parent.name) for file in found])
-            for part, found in parts.items()
-        }
+            def counted(i: int) -> Array:
+                return to_frames(read(found[i]), request.timesteps, SENSOR, how)
 
-    kept = frames(
-        request,
-        NAME,
-        {"timesteps": request.timesteps, **request.params},
-        [file for found in parts.values() for file in found],
-        (request.timesteps, *SENSOR),
-        "uint8",
-        make,
-    )
+            return {part: Part(len(found), counted, [int(file.parent.name) for file in found])}
+
+        kept = frames(request, NAME, settings, found, shape, "uint8", make)[part]
+        return Split(kept.x, kept.y, torch.tensor([start + int(file.stem) for file in found]))
+
     return Splits(
-        train=_split(kept["training"], parts["training"], 0),
-        test=_split(kept["test"], parts["test"], FOLDERS["training"][1]),
+        train=split("training", 0),
+        test=lambda: split("test", FOLDERS["training"][1]),
         note=_note(parts),
     )
 
@@ -142,7 +138,3 @@ def _reader() -> Callable[[Path], Array]:
         return events
 
     return read
-
-
-def _split(kept: Kept, found: list[Path], start: int) -> Split:
-    return Split(kept.x, kept.y, torch.tensor([start + int(file.stem) for file in found]))

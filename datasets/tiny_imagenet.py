@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from bench.data.augment import compose, crop, flip
 from bench.data.frames import Part, frames, track
-from bench.data.loading import Request, Splits, dataset, with_ids
+from bench.data.loading import Request, Split, Splits, dataset, with_ids
 from bench.data.pictures import normaliser, torchvision_for
 from bench.errors import BenchError
 
@@ -37,7 +37,7 @@ Sample = tuple[Path, int]
 
 def verify(request: Request) -> list[str]:
     """Decode every file. Raises BenchError at the first that is damaged, missing or unexpected."""
-    samples = _samples(request.root / FOLDER)
+    samples = {part: _samples(request.root / FOLDER, part) for part in TOTALS}
     read = _decoder()
     for file, _ in track([sample for part in samples.values() for sample in part], "reading pictures"):
         read(file)
@@ -69,34 +69,33 @@ def tiny_imagenet(request: Request) -> Splits:
     pictures first.
     """
     folder = request.root / FOLDER
-    samples = _samples(folder)
-    sources = [folder / "wnids.txt", *(file for part in samples.values() for file, _ in part)]
-    if (folder / "val" / ANNOTATIONS).is_file():
-        sources.append(folder / "val" / ANNOTATIONS)
+    counts: dict[str, int] = {}
 
-    def parts() -> Mapping[str, Part]:
-        read = _decoder()
-        return {name: _part(part, read) for name, part in samples.items()}
+    def split(part: str, start: int) -> Split:
+        samples = _samples(folder, part)
+        counts[part] = len(samples)
+        sources = [folder / "wnids.txt", *(file for file, _ in samples)]
+        if part == "test" and (folder / "val" / ANNOTATIONS).is_file():
+            sources.append(folder / "val" / ANNOTATIONS)
 
-    found = frames(request, "tiny-imagenet", {}, sources, (3, SIDE, SIDE), "uint8", parts)
-    train, test = found["train"], found["test"]
-    return Splits(
-        train=with_ids(train.x, train.y, 0),
-        test=with_ids(test.x, test.y, len(train.y)),
-        note=_note(samples),
-    )
+        def parts() -> dict[str, Part]:
+            read = _decoder()
+            labels = [label for _, label in samples]
+            return {part: Part(len(samples), lambda i: read(samples[i][0]), labels)}
+
+        kept = frames(request, "tiny-imagenet", {}, sources, (3, SIDE, SIDE), "uint8", parts)[part]
+        return with_ids(kept.x, kept.y, start)
+
+    train = split("train", 0)
+    return Splits(train=train, test=lambda: split("test", len(train)), note=lambda: _note(counts))
 
 
-def _note(samples: Mapping[str, list[Sample]]) -> str:
+def _note(counts: Mapping[str, int]) -> str:
     """What is missing, if anything is."""
-    if all(len(samples[part]) == total for part, total in TOTALS.items()):
+    if all(count == TOTALS[part] for part, count in counts.items()):
         return ""
-    counts = (f"{len(samples[part]):,} of {total:,} {part}" for part, total in TOTALS.items())
-    return " and ".join(counts) + " pictures"
-
-
-def _part(samples: list[Sample], read: Callable[[Path], npt.NDArray[np.uint8]]) -> Part:
-    return Part(len(samples), lambda i: read(samples[i][0]), [label for _, label in samples])
+    said = (f"{count:,} of {TOTALS[part]:,} {part}" for part, count in counts.items())
+    return " and ".join(said) + " pictures"
 
 
 def _decoder() -> Callable[[Path], npt.NDArray[np.uint8]]:
@@ -121,8 +120,8 @@ def _decoder() -> Callable[[Path], npt.NDArray[np.uint8]]:
     return read
 
 
-def _samples(folder: Path) -> dict[str, list[Sample]]:
-    """All files and their labels, by class and then by name. Raises BenchError."""
+def _samples(folder: Path, part: str) -> list[Sample]:
+    """The files of a part and their labels, by class and then by name. Raises BenchError."""
     if not folder.is_dir():
         raise BenchError(
             f"dataset tiny-imagenet: {folder} is not there; let --data-root or SPIKEGRAD_DATA name the "
@@ -130,17 +129,14 @@ def _samples(folder: Path) -> dict[str, list[Sample]]:
         )
     try:
         label = _labels(folder / "wnids.txt")
-        train = _sorted_in_folders(folder / "train", label)
-        if _pictures(folder / "val" / "images"):
-            test = _annotated(folder / "val", label)
-        else:
-            test = _sorted_in_folders(folder / "val", label)
+        if part == "test" and _pictures(folder / "val" / "images"):
+            return _annotated(folder / "val", label)
+        return _sorted_in_folders(folder / {"train": "train", "test": "val"}[part], label)
     except OSError as problem:
         raise BenchError(
             f"dataset tiny-imagenet: {problem.filename} cannot be read ({problem.strerror}); unpack the "
             "archive again"
         ) from problem
-    return {"train": train, "test": test}
 
 
 def _labels(file: Path) -> dict[str, int]:

@@ -91,17 +91,20 @@ class Split:
 class Splits:
     """Training, validation and test samples.
 
+    test: the samples, or a function that returns them. It is called only if the test data is wanted, which
+        tuning never does. Read the files of the test set in this function only.
     val: if a loader leaves it empty, it is split off from the training set, stratified and with a fixed seed.
     shape, classes: set them if the declaration leaves them to the data.
     note: what readers of the results should know about these samples, for example that some are missing.
+        It can be a function, called after `test`, to describe what was loaded.
     """
 
     train: Split
-    test: Split
+    test: Split | Callable[[], Split]
     val: Split | None = None
     shape: tuple[int, ...] | None = None
     classes: int | None = None
-    note: str = ""
+    note: str | Callable[[], str] = ""
 
 
 Augment = Callable[[Tensor, Tensor, int, int], Tensor]
@@ -243,12 +246,23 @@ class Facts:
 
 @dataclass(frozen=True)
 class Prepared(Facts):
-    """Data ready for training: three checked splits."""
+    """Data ready for training: three checked splits, or two in a tuning trial.
+
+    test: raises RuntimeError if the test data was not loaded.
+    """
 
     dataset: Dataset
     train: Split
     val: Split
-    test: Split
+    _test: Split | None
+
+    @property
+    def test(self) -> Split:
+        """The test split."""
+        if self._test is None:
+            name = self.dataset.name
+            raise RuntimeError(f"the test data of {name} was not loaded: this is a tuning trial")
+        return self._test
 
     @property
     def facts(self) -> Facts:
@@ -256,14 +270,21 @@ class Prepared(Facts):
         return Facts(self.checksum, self.shape, self.classes, self.note, train_samples=len(self.train))
 
 
-def prepare(found: Dataset, request: Request, subset: int | None = None) -> Prepared:
+def prepare(found: Dataset, request: Request, subset: int | None = None, *, test: bool = True) -> Prepared:
     """Load, check, split, and reduce to `subset` training and validation samples in total.
 
-    The test set is never reduced. Raises BenchError, with the numbers, if the data is missing, or does not
-    match the dataset's declaration: wrong shape, labels out of range, overlapping splits.
+    The test set is never reduced. With `test=False` it is neither loaded nor checked, and the checksum covers
+    only training and validation samples.
+
+    Raises BenchError, with the numbers, if the data is missing, or does not match the dataset's declaration:
+    wrong shape, labels out of range, overlapping splits.
     """
     splits = found.load(request)
     train, val = splits.train, splits.val
+    tested = None
+    if test:
+        tested = splits.test if isinstance(splits.test, Split) else splits.test()
+    note = splits.note if isinstance(splits.note, str) else splits.note()
     shape = splits.shape if found.shape is None else found.shape
     classes = splits.classes if found.classes is None else found.classes
     if shape is None or classes is None:
@@ -272,7 +293,7 @@ def prepare(found: Dataset, request: Request, subset: int | None = None) -> Prep
     if classes < 2:
         raise BenchError(f"dataset {found.name}: it has {classes} class; with fewer than 2 all are right")
     expected = (request.timesteps, *shape) if found.events else shape
-    for name, split in (("train", train), ("val", val), ("test", splits.test)):
+    for name, split in (("train", train), ("val", val), ("test", tested)):
         if split is not None:
             _check(f"dataset {found.name}, {name} split", split, expected, classes)
     if val is None:
@@ -289,9 +310,10 @@ def prepare(found: Dataset, request: Request, subset: int | None = None) -> Prep
         kept_val = round(_wanted(found, subset, total) * len(val) / total)
         train = train.take(stratified(train.y, subset - kept_val, f"{found.name}, train split", train.ids))
         val = val.take(stratified(val.y, kept_val, f"{found.name}, val split", val.ids))
-    _check_disjoint(found.name, {"train": train, "val": val, "test": splits.test})
-    checksum = _checksum(train, val, splits.test)
-    return Prepared(checksum, shape, classes, splits.note, found, train, val, splits.test)
+    parts = {"train": train, "val": val} | ({} if tested is None else {"test": tested})
+    _check_disjoint(found.name, parts)
+    checksum = _checksum(*parts.values())
+    return Prepared(checksum, shape, classes, note, found, train, val, tested)
 
 
 def stratified(labels: Tensor, count: int, name: str, ids: Tensor | None = None) -> Tensor:

@@ -1,5 +1,6 @@
 """SHD and SSC from tiny files in the real layout, beside tonic's reader of the same files."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def request(root: Path, found, timesteps=10, **params) -> Request:
 
 def refusal(found, asked) -> str:
     with pytest.raises(BenchError) as caught:
-        found.load(asked)
+        prepare(found, asked)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -113,24 +114,43 @@ def test_shd_validates_with_the_last_training_speakers(tmp_path, declared):
     assert {content[i][3] for i in splits.val.ids.tolist()} == {7}
     assert {content[i][3] for i in splits.train.ids.tolist()} == {0, 2, 3}
     assert len(splits.val) == 20 and len(splits.train) == 60
-    assert "validation: training speakers 7" in splits.note
-    assert "80 of 8,156 train recordings" in splits.note and "40 of 2,264 test recordings" in splits.note
+    assert prepare(declared["shd"], request(tmp_path, declared["shd"])).note == (
+        "80 of 8,156 train recordings; 40 of 2,264 test recordings; validation: training speakers 7"
+    )
 
 
 def test_ssc_validates_with_its_own_file(tmp_path, declared):
     write(tmp_path, "ssc")
     splits = declared["ssc"].load(request(tmp_path, declared["ssc"]))
-    assert [len(s) for s in (splits.train, splits.val, splits.test)] == [70, 70, 70]
+    assert [len(s) for s in (splits.train, splits.val, splits.test())] == [70, 70, 70]
     assert splits.val.ids.tolist() == list(range(70, 140))
-    assert "70 of 9,981 valid recordings" in splits.note and "speaker" not in splits.note
+    assert splits.test().ids.tolist() == list(range(140, 210))
+    note = prepare(declared["ssc"], request(tmp_path, declared["ssc"])).note
+    assert "70 of 9,981 valid recordings" in note and "speaker" not in note
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_tuning_does_not_read_the_test_file(tmp_path, declared, name):
+    write(tmp_path, name)
+    (tmp_path / name.upper() / f"{name}_test.h5").unlink()
+    asked = request(tmp_path, declared[name], pool=5, duration=1.0)
+    tuned = prepare(declared[name], asked, test=False)
+    assert (len(tuned.train), len(tuned.val)) == ((60, 20) if name == "shd" else (70, 70))
+    assert "train recordings" in tuned.note and "test" not in tuned.note
+    assert f"{name}_test.h5 is not there" in refusal(declared[name], asked)
 
 
 def test_complete_sets_have_nothing_to_note(tmp_path, module, monkeypatch):
     write(tmp_path, "ssc")
     monkeypatch.setitem(module.OFFICIAL, "ssc", {"train": 70, "valid": 70, "test": 70})
     found = module.ssc.declared[0]
-    assert found.load(request(tmp_path, found)).note == ""
-    assert "events after 0.5 s are left out" in found.load(request(tmp_path, found, duration=0.5)).note
+    assert prepare(found, request(tmp_path, found)).note == ""
+    note = prepare(found, request(tmp_path, found, duration=0.5)).note
+    assert re.fullmatch(
+        r"events after 0\.5 s are left out: \d+ in \d+ train recordings, \d+ in \d+ valid recordings, "
+        r"\d+ in \d+ test recordings",
+        note,
+    )
 
 
 def test_shd_without_speakers_is_refused(tmp_path, declared):
@@ -185,10 +205,10 @@ def test_download_is_tonics_for_every_split(tmp_path, declared, name, monkeypatc
 
 def test_second_load_does_without_h5py_and_tonic(tmp_path, declared, monkeypatch):
     write(tmp_path, "shd")
-    first = declared["shd"].load(request(tmp_path, declared["shd"]))
+    first = prepare(declared["shd"], request(tmp_path, declared["shd"]))
     for absent in ("h5py", "tonic"):
         monkeypatch.setitem(sys.modules, absent, None)
-    again = declared["shd"].load(request(tmp_path, declared["shd"]))
+    again = prepare(declared["shd"], request(tmp_path, declared["shd"]))
     for split in ("train", "val", "test"):
         assert getattr(again, split).x.checksum == getattr(first, split).x.checksum
         assert torch.equal(getattr(again, split).y, getattr(first, split).y)

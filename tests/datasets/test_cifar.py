@@ -70,7 +70,7 @@ def test_reads_the_official_layout(sets, name, tmp_path, monkeypatch):
     assert splits.val is None
     *training, test = (content[batch]["data"] for batch in BATCHES[name])
     expected = np.concatenate(training)
-    for split, pixels, start in ((splits.train, expected, 0), (splits.test, test, len(expected))):
+    for split, pixels, start in ((splits.train, expected, 0), (splits.test(), test, len(expected))):
         assert split.x.dtype == torch.uint8 and split.x.is_contiguous()
         np.testing.assert_array_equal(split.x, pixels.reshape(-1, 3, 32, 32))
         assert split.y.tolist() == [i % CLASSES[name] for i in range(len(pixels))]
@@ -108,7 +108,18 @@ def test_download_is_torchvisions(sets, name, tmp_path, monkeypatch):
     monkeypatch.setattr(kind, "download", fetch)
     sets[name].download(tmp_path)
     assert fetched == [str(tmp_path)]
-    assert len(sets[name].load(Request(tmp_path, timesteps=1)).test) == PER_BATCH[name]
+    assert len(sets[name].load(Request(tmp_path, timesteps=1)).test()) == PER_BATCH[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tuning_does_not_read_the_test_file(sets, name, tmp_path, monkeypatch):
+    write_batches(tmp_path, name, monkeypatch)
+    request = Request(tmp_path, timesteps=4)
+    whole = prepare(sets[name], request)
+    (tmp_path / FOLDER[name] / BATCHES[name][-1]).unlink()
+    tuned = prepare(sets[name], request, test=False)
+    assert torch.equal(tuned.train.x, whole.train.x) and torch.equal(tuned.val.ids, whole.val.ids)
+    assert f"{BATCHES[name][-1]} is missing" in refused(prepare, sets[name], request)
 
 
 # --- refusals ---

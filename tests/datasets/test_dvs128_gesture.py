@@ -144,6 +144,16 @@ def test_validation_is_stratified_where_a_gesture_is_missing(declared, tmp_path)
     assert "; validation stratified" in prepared.note
 
 
+def test_tuning_does_not_read_test_recordings(declared, tmp_path):
+    write_all(tmp_path)
+    for file in (tmp_path / "DVSGesture" / "ibmGestureTest").glob("*/*"):
+        file.write_bytes(b"")
+    tuned = prepare(declared, request(declared, tmp_path, side=32), test=False)
+    assert (len(tuned.train), len(tuned.val)) == (66, 44)
+    with pytest.raises(BenchError, match=r"ibmGestureTest/.*\.npy cannot be read"):
+        prepare(declared, request(declared, tmp_path, side=32))
+
+
 def test_order_of_the_listing_does_not_matter(declared, data, monkeypatch, tmp_path):
     before = prepare(declared, request(declared, data[0], side=32)).checksum
     plain = Path.glob

@@ -42,14 +42,15 @@ def request(mine: Path, found, timesteps=4, **params) -> Request:
 
 
 def refusal(mine: Path, found, timesteps=4, **params) -> str:
-    """What both the loader and its verification say: one sentence, and no frames are left."""
+    """What both the loader and its verification say: one sentence, and no frames of the fault are left."""
     asked = request(mine, found, timesteps, **params)
     with pytest.raises(BenchError) as caught:
-        found.load(asked)
+        prepare(found, asked)
     with pytest.raises(BenchError) as verified:
         found.verify(asked)
     assert str(caught.value) == str(verified.value) and "\n" not in str(caught.value)
-    assert not list((mine.parent / "cache").rglob("meta.json"))
+    left = {file.stem for file in (mine.parent / "cache").rglob("*.npy")}
+    assert left <= {"train", "train.labels", "train.late", "train.speaker"}
     return str(caught.value)
 
 
@@ -101,7 +102,7 @@ def test_pictures_equal_torchvisions(mine, still):
     splits = still.load(request(mine, still, side=8))
     for name in ("train", "test"):
         theirs = ImageFolder(mine / name)
-        ours = getattr(splits, name)
+        ours = splits.train if name == "train" else splits.test()
         assert [label for _, label in theirs] == ours.y.tolist()
         expected = torch.stack([pil_to_tensor(resize(picture, [8, 8])) for picture, _ in theirs])
         assert torch.equal(rows(ours.x), expected)
@@ -174,7 +175,7 @@ def test_test_may_lack_a_class(mine, still):
     for file in (mine / "test" / "cat").iterdir():
         file.unlink()
     (mine / "test" / "cat").rmdir()
-    assert still.load(request(mine, still)).test.y.tolist() == [1, 1, 2, 2]
+    assert still.load(request(mine, still)).test().y.tolist() == [1, 1, 2, 2]
 
 
 def test_missing_folders_tell_what_was_looked_for(mine, still, events):
@@ -258,7 +259,7 @@ def test_compressed_arrays_are_read_too(mine, still):
     for split in ("train", "test"):
         x = np.arange(30, dtype=np.uint8).reshape(10, 3)
         np.savez_compressed(mine / f"{split}.npz", x=x, y=np.arange(10) % 2)
-    assert rows(still.load(request(mine, still)).test.x).tolist() == x.tolist()
+    assert rows(still.load(request(mine, still)).test().x).tolist() == x.tolist()
 
 
 def test_frames_need_the_time_steps_asked_for(mine, events):
@@ -380,8 +381,9 @@ def test_recordings_are_binned_and_the_last_speaker_held_out(mine, events, prefi
 def test_own_val_file_goes_before_speakers(mine, events):
     write_recordings(mine, splits=("train", "val", "test"))
     splits = events.load(request(mine, events))
-    assert len(splits.train) == len(splits.val) == len(splits.test) == 30 and splits.note == ""
-    assert splits.test.ids.tolist() == list(range(60, 90))
+    test = splits.test()
+    assert len(splits.train) == len(splits.val) == len(test) == 30 and splits.note() == ""
+    assert test.ids.tolist() == list(range(60, 90))
 
 
 @pytest.mark.parametrize("speakers", [(), (3,)])
@@ -389,6 +391,26 @@ def test_without_several_speakers_a_fifth_is_cut_out(mine, events, speakers):
     write_recordings(mine, speakers=speakers)
     splits = events.load(request(mine, events))
     assert splits.val is None and len(splits.train) == 6
+
+
+@pytest.mark.parametrize("form", ["pictures", "arrays", "frames", "recordings"])
+def test_tuning_does_not_read_test_files(mine, still, events, form):
+    found = still if form in ("pictures", "arrays") else events
+    if form == "pictures":
+        write_pictures(mine)
+    elif form == "recordings":
+        write_recordings(mine)
+    else:
+        write_arrays(mine, (7,) if form == "arrays" else (4, 7))
+    whole = prepare(found, request(mine, found))
+    for file in mine.rglob("*"):
+        if file.is_file() and "test" in str(file.relative_to(mine)):
+            file.write_bytes(b"no data")
+    tuned = prepare(found, request(mine, found), test=False)
+    assert tuned.train.x.checksum == whole.train.x.checksum
+    assert torch.equal(tuned.val.ids, whole.val.ids)
+    with pytest.raises(BenchError, match=r"/test.*(cannot be read|no whole HDF5 file)"):
+        prepare(found, request(mine, found))
 
 
 def test_faults_of_recordings_are_told(mine, events):
@@ -412,7 +434,7 @@ def test_real_spoken_digits(events, tmp_path):
     from sklearn.linear_model import LogisticRegression
 
     asked = Request(root, 5, events.settle({"path": "fsdd", "pool": 20, "duration": 0.7}), tmp_path)
-    splits = events.load(asked)
+    splits = prepare(events, asked)
     assert (len(splits.train), len(splits.val), len(splits.test)) == (2250, 450, 300)
     train, val, test = (
         (rows(split.x).flatten(1).double().sqrt().numpy(), split.y.numpy())

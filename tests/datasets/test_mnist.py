@@ -58,7 +58,7 @@ def refused(call, root: Path) -> str:
 def test_reads_what_torchvision_reads(sets, name, tmp_path):
     content = write_files(tmp_path, name)
     splits = sets[name].load(Request(tmp_path, timesteps=4))
-    for split, part, start in ((splits.train, "train", 0), (splits.test, "t10k", 240)):
+    for split, part, start in ((splits.train, "train", 0), (splits.test(), "t10k", 240)):
         theirs = getattr(torchvision.datasets, KINDS[name])(tmp_path, train=part == "train")
         assert split.x.dtype == torch.uint8 and split.x.shape[1:] == (1, 28, 28)
         assert torch.equal(split.x[:, 0], theirs.data) and torch.equal(split.y, theirs.targets)
@@ -75,6 +75,18 @@ def test_prepares_a_twelfth_for_validation(sets, name, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_tuning_does_not_read_the_test_files(sets, name, tmp_path):
+    write_files(tmp_path, name)
+    whole = prepare(sets[name], Request(tmp_path, timesteps=4))
+    for file in (tmp_path / KINDS[name] / "raw").glob("t10k*"):
+        file.write_bytes(b"")
+    tuned = prepare(sets[name], Request(tmp_path, timesteps=4), test=False)
+    assert torch.equal(tuned.train.x, whole.train.x) and torch.equal(tuned.val.ids, whole.val.ids)
+    with pytest.raises(BenchError, match="t10k-images-idx3-ubyte ends at byte 0"):
+        prepare(sets[name], Request(tmp_path, timesteps=4))
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_files_are_torchvisions(sets, name):
     kind = getattr(torchvision.datasets, KINDS[name])
     expected = {f"{KINDS[name]}/raw/{file.removesuffix('.gz')}" for file, _ in kind.resources}
@@ -88,7 +100,7 @@ def test_remains_of_an_old_torchvision_are_not_read(sets, tmp_path):
         other = (torch.zeros(5, 28, 28, dtype=torch.uint8), torch.zeros(5, dtype=torch.int64))
         torch.save(other, tmp_path / "MNIST" / "processed" / file)
     splits = sets["mnist"].load(Request(tmp_path, timesteps=4))
-    np.testing.assert_array_equal(splits.test.x[:, 0], content["t10k-images-idx3-ubyte"])
+    np.testing.assert_array_equal(splits.test().x[:, 0], content["t10k-images-idx3-ubyte"])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -89,7 +89,7 @@ def test_reads_the_official_layout(declared, data, how):
     root, events = data
     splits = declared.load(request(declared, root, slices=how))
     assert splits.val is None
-    for split, part, start, count in ((splits.train, "Train", 0, 200), (splits.test, "Test", 60_000, 20)):
+    for split, part, start, count in ((splits.train, "Train", 0, 200), (splits.test(), "Test", 60_000, 20)):
         assert split.x.shape == (count, T, 2, 34, 34) and split.x.dtype == torch.uint8
         assert split.ids.tolist() == list(range(start + 1, start + count + 1))
         assert split.y.tolist() == [number % 10 for number in range(1, count + 1)]
@@ -122,6 +122,16 @@ def test_prepares_a_tenth_for_validation(declared, data):
     assert prepared.shape == (2, 34, 34) and prepared.classes == 10
     assert prepared.note == "200 of 60,000 training and 20 of 10,000 test recordings"
     assert prepare(declared, request(declared, data[0])).checksum == prepared.checksum
+
+
+def test_tuning_does_not_read_test_recordings(declared, tmp_path):
+    write(tmp_path)
+    for file in (tmp_path / "NMNIST" / "Test").glob("*/*"):
+        file.write_bytes(b"")
+    tuned = prepare(declared, request(declared, tmp_path), test=False)
+    assert (len(tuned.train), len(tuned.val)) == (180, 20)
+    with pytest.raises(BenchError, match=r"NMNIST/Test/1/00001\.bin has no events"):
+        prepare(declared, request(declared, tmp_path))
 
 
 def test_order_of_the_listing_does_not_matter(declared, data, monkeypatch, tmp_path):

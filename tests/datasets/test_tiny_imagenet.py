@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -88,9 +89,10 @@ def test_reads_the_distributed_layout_as_imagefolder_does(declared, published, t
     equals(splits.train, reference.samples, 0)
     label = reference.class_to_idx
     val = sorted((label[wnid], f"val_{i}.JPEG") for i, wnid in enumerate(WNIDS))
-    equals(splits.test, [(str(folder / "val" / "images" / name), number) for number, name in val], 201)
-    assert splits.note == "201 of 100,000 train and 200 of 10,000 test pictures"
-    grey = splits.test.x[torch.arange(200)]
+    test = splits.test()
+    equals(test, [(str(folder / "val" / "images" / name), number) for number, name in val], 201)
+    assert splits.note() == "201 of 100,000 train and 200 of 10,000 test pictures"
+    grey = test.x[torch.arange(200)]
     assert (grey == grey[:, :1]).flatten(1).all(1).sum() == 40
 
 
@@ -103,22 +105,25 @@ def test_val_sorted_into_folders_is_the_same_data(declared, published, copy, tmp
     if not remains:
         (val / "images").rmdir()
         (val / "val_annotations.txt").unlink()
-    before, after = (declared.load(request(root, tmp_path)) for root in (published, copy))
-    assert before.test.x.checksum == after.test.x.checksum
+    before, after = (declared.load(request(root, tmp_path)).test() for root in (published, copy))
+    assert before.x.checksum == after.x.checksum
     reference = ImageFolder(val, allow_empty=True)
     files = [(file, reference.classes[label]) for file, label in reference.samples]
-    equals(after.test, [(file, sorted(WNIDS).index(wnid)) for file, wnid in files], 201)
+    equals(after, [(file, sorted(WNIDS).index(wnid)) for file, wnid in files], 201)
 
 
 def test_pictures_are_decoded_once(declared, copy, tmp_path, monkeypatch):
-    first = declared.load(request(copy, tmp_path))
+    def checksums() -> tuple[str, str]:
+        splits = declared.load(request(copy, tmp_path))
+        return splits.train.x.checksum, splits.test().x.checksum
+
+    first = checksums()
     monkeypatch.setattr(Image, "open", None)
-    again = declared.load(request(copy, tmp_path))
-    assert (again.train.x.checksum, again.test.x.checksum) == (first.train.x.checksum, first.test.x.checksum)
+    assert checksums() == first
     monkeypatch.undo()
     file = copy / "tiny-imagenet-200" / "train" / A_CLASS / "images" / f"{A_CLASS}_2.JPEG"
     picture(2000).save(own(file))
-    assert declared.load(request(copy, tmp_path)).train.x.checksum != first.train.x.checksum
+    assert checksums()[0] != first[0]
 
 
 def test_prepares_a_tenth_for_validation(declared, published, tmp_path):
@@ -129,12 +134,20 @@ def test_prepares_a_tenth_for_validation(declared, published, tmp_path):
 
 
 def test_a_label_moved_in_the_annotations_is_seen(declared, copy, tmp_path):
-    first = declared.load(request(copy, tmp_path)).test
+    first = declared.load(request(copy, tmp_path)).test()
     annotations = own(copy / "tiny-imagenet-200" / "val" / "val_annotations.txt")
     lines = annotations.read_text().splitlines()
     lines[0] = lines[0].replace(WNIDS[0], WNIDS[1])
     annotations.write_text("\n".join(lines))
-    assert declared.load(request(copy, tmp_path)).test.y.tolist() != first.y.tolist()
+    assert declared.load(request(copy, tmp_path)).test().y.tolist() != first.y.tolist()
+
+
+def test_tuning_does_not_read_val(declared, copy, tmp_path):
+    shutil.rmtree(copy / "tiny-imagenet-200" / "val")
+    splits = declared.load(request(copy, tmp_path))
+    assert len(splits.train) == 201 and splits.note() == "201 of 100,000 train pictures"
+    with pytest.raises(BenchError, match="val cannot be read"):
+        splits.test()
 
 
 def test_verify_decodes_everything(declared, published, tmp_path):
@@ -194,13 +207,14 @@ DAMAGE = [
     ("path", "damage", "told"), DAMAGE, ids=[f"{path.split('/')[0]}-{told[:20]}" for path, _, told in DAMAGE]
 )
 def test_damage_is_named(declared, copy, tmp_path, path, damage, told):
+    split = "test" if path.startswith("val") else "train"
     path = copy / "tiny-imagenet-200" / path
     damage(own(path) if path.is_file() else path)
-    for call in (declared.load, declared.verify):
+    for call in (partial(prepare, declared), declared.verify):
         with pytest.raises(BenchError, match=told) as caught:
             call(request(copy, tmp_path))
         assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-    assert not list((tmp_path / "cache").glob("**/*.npy"))
+    assert not list((tmp_path / "cache").glob(f"**/{split}.npy"))
 
 
 def test_missing_folder_is_one_sentence(declared, tmp_path):

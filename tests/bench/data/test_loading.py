@@ -1,5 +1,6 @@
 """Splits, subsets and the checks on what a loader returns."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -155,6 +156,59 @@ def test_checksum_names_the_content():
     changed = split(100)
     changed.x[3, 0, 1, 1] += 1
     assert prepare(declared(lambda: Splits(changed, split(20, 10_000))), REQUEST).checksum != checksum
+
+
+def test_tuning_never_loads_the_test_set():
+    def refuse() -> Split:
+        raise BenchError("the test set was read")
+
+    toy = declared(lambda: Splits(split(100), refuse))
+    tuned, whole = prepare(toy, REQUEST, 40, test=False), prepare(simple(), REQUEST, 40)
+    assert torch.equal(tuned.train.ids, whole.train.ids) and torch.equal(tuned.val.ids, whole.val.ids)
+    with pytest.raises(RuntimeError, match=r"^the test data of toy was not loaded: this is a tuning trial$"):
+        _ = tuned.test
+    assert tuned.facts.train_samples == 32
+    with pytest.raises(BenchError, match=r"^the test set was read$"):
+        prepare(toy, REQUEST)
+
+
+def test_tuning_drops_a_test_set_that_was_loaded():
+    """Nothing of it counts: neither what is wrong with it, nor its content."""
+    good, wrong = simple(), declared(lambda: Splits(split(100), split(20, start=0, classes=9)))
+    checksum = prepare(good, REQUEST, test=False).checksum
+    assert prepare(wrong, REQUEST, test=False).checksum == checksum != prepare(good, REQUEST).checksum
+    with pytest.raises(RuntimeError, match="not loaded"):
+        _ = prepare(good, REQUEST, test=False).test
+
+
+def test_a_test_set_from_a_function_is_like_any_other():
+    late, plain = declared(lambda: Splits(split(100), lambda: split(20, 10_000))), simple()
+    assert prepare(late, REQUEST).checksum == prepare(plain, REQUEST).checksum
+    assert torch.equal(prepare(late, REQUEST).test.x, prepare(plain, REQUEST).test.x)
+    overlapping = declared(lambda: Splits(split(100), lambda: split(20, 90)))
+    with pytest.raises(BenchError, match=r"dataset toy: \d+ samples are both in train and in test"):
+        prepare(overlapping, REQUEST)
+
+
+def test_prepared_data_can_be_changed():
+    whole = prepare(simple(), REQUEST)
+    changed = dataclasses.replace(whole, note="changed")
+    assert changed.test is whole.test and changed.note == "changed"
+    tuned = dataclasses.replace(prepare(simple(), REQUEST, test=False), note="changed")
+    with pytest.raises(RuntimeError, match="not loaded"):
+        _ = tuned.test
+
+
+def test_a_note_may_tell_what_was_loaded():
+    loaded = ["train"]
+
+    def test() -> Split:
+        loaded.append("test")
+        return split(20, 10_000)
+
+    toy = declared(lambda: Splits(split(100), test, note=lambda: " and ".join(loaded)))
+    assert prepare(toy, REQUEST, test=False).note == "train"
+    assert prepare(toy, REQUEST).note == "train and test"
 
 
 def test_events_have_the_requested_time_steps():

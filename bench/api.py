@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from bench.errors import BenchError, Stopped, warn
 from bench.measures import kept_derivatives
@@ -14,7 +14,7 @@ from bench.paths import data_root as find_data_root
 from bench.paths import default_results
 from bench.records import kept_suites, reading
 from bench.records.record_files import Record
-from bench.records.store import OK, Store, writable
+from bench.records.store import OK, Store, trial_store, writable
 from bench.records.timings import Timing
 from bench.suite import Suite, load_suite
 
@@ -114,6 +114,79 @@ def make_plan(
 
     Raises BenchError at the first error.
     """
+    asked = _asked(suite, results, data_root, methods, datasets, seeds, add, plugins, times)
+    from bench.runner import plan, trials
+
+    options: dict[str, Any] = {
+        "plugins": asked.plugins,
+        "data_root": asked.data_root,
+        "device": device,
+        "again": again,
+        "elsewhere": elsewhere,
+    }
+    variations: plan.Variations = plan.as_listed
+    untuned = 0
+    if asked.suite.tune:
+        chosen, untuned = trials.picks(trials.trial_plan(asked.suite, asked.store, **options))
+        variations = trials.tuned(chosen)
+    made = plan.make_plan(asked.suite, asked.store, retry=retry, variations=variations, **options)
+    return replace(made, whole=asked.whole, untuned=untuned)
+
+
+def make_trial_plan(
+    suite: str,
+    *,
+    results: Path | str | None = None,
+    data_root: Path | str | None = None,
+    methods: Sequence[str] | None = None,
+    datasets: Sequence[str] | None = None,
+    plugins: Iterable[Path | str] = (),
+    device: str | None = None,
+    retry: bool = False,
+    again: bool = False,
+) -> Plan:
+    """The trials of a suite with `[tune]`, as far as they are known; starts and writes nothing.
+
+    The arguments are those of `spikegrad tune`. Raises BenchError at the first error.
+    """
+    asked = _asked(suite, results, data_root, methods, datasets, None, False, plugins, None)
+    if asked.suite.tune is None:
+        raise BenchError(f"the suite {asked.suite.name} is not tuned: it has no table [tune]")
+    from bench.runner import trials
+
+    made = trials.trial_plan(
+        asked.suite,
+        asked.store,
+        plugins=asked.plugins,
+        data_root=asked.data_root,
+        device=device,
+        retry=retry,
+        again=again,
+    )
+    return replace(made, whole=asked.whole)
+
+
+class _Asked(NamedTuple):
+    """A suite as the user asks for it; whole: as its file defines it."""
+
+    suite: Suite
+    whole: Suite
+    store: Store
+    plugins: tuple[Path, ...]
+    data_root: Path
+
+
+def _asked(
+    suite: str,
+    results: Path | str | None,
+    data_root: Path | str | None,
+    methods: Sequence[str] | None,
+    datasets: Sequence[str] | None,
+    seeds: Sequence[int] | None,
+    add: bool,
+    plugins: Iterable[Path | str],
+    times: bool | None,
+) -> _Asked:
     files = tuple(Path(p) for p in plugins)
     chosen = load_suite(suite)
     if times is not None:
@@ -127,21 +200,11 @@ def make_plan(
         raise BenchError(f"the data root {root} is not a folder: give the folder that holds the datasets")
     # Only now, after the cheap checks: this imports torch.
     from bench.registry import load
-    from bench.runner import plan
 
     # A method given on the command line is there to be compared, so it joins the suite's own.
     given = [name for name, entry in load(files).methods.items() if entry.given] if files else []
-    made = plan.make_plan(
-        chosen.joined(given).only(methods=methods, datasets=datasets, seeds=seeds, add=add),
-        store,
-        plugins=files,
-        data_root=root,
-        device=device,
-        retry=retry,
-        again=again,
-        elsewhere=elsewhere,
-    )
-    return replace(made, whole=chosen)
+    cut = chosen.joined(given).only(methods=methods, datasets=datasets, seeds=seeds, add=add)
+    return _Asked(cut, chosen, store, files, root)
 
 
 def execute(
@@ -183,6 +246,36 @@ def execute(
                 write_tables(plan.store, plan.whole or plan.suite)
             raise
         return write_tables(plan.store, plan.whole or plan.suite)
+
+
+def tune(
+    plan: Plan,
+    *,
+    jobs: int | None = None,
+    timeout: float | None = None,
+    listener: RunListener,
+    again: Callable[[], Plan] | None = None,
+) -> Plan:
+    """Run the pending trials of `make_trial_plan`, write the tables of tuning, and return the final plan.
+
+    again: plans once more, for a sampler that chooses its next trials by the last; ends when nothing is
+    pending, or when circumstances stop every trial of a round.
+
+    Raises BenchError if the results folder is locked or not writable, Stopped if writing fails.
+    """
+    from bench.runner.engines import local
+
+    with plan.store.lock():
+        _keep_suite(plan)
+        while plan.pending:
+            before = {planned.id for planned in plan.pending}
+            local.run(plan, jobs=jobs, timeout=timeout or plan.suite.timeout, listener=listener)
+            if again is None:
+                break
+            plan = again()
+            if before <= {planned.id for planned in plan.pending}:
+                break
+    return plan
 
 
 def _keep_suite(plan: Plan) -> None:
@@ -331,10 +424,48 @@ def write_tables(
     if tell:
         found.warn()
     made = leaderboards.tables(
-        found.records, suite.baseline, found.timings, found.layer_times, suite.seeds, store
+        found.records,
+        suite.baseline,
+        found.timings,
+        found.layer_times,
+        suite.seeds,
+        store,
+        trial_store(store).records(),
     )
-    if not save:
-        return made
+    if save:
+        _save(made, store)
+    return made
+
+
+def write_tuning_tables(plan: Plan) -> dict[str, pd.DataFrame]:
+    """Write the tables of tuning, and return them by name.
+
+    Raises BenchError if there are no trials, Stopped if the files cannot be written.
+    """
+    from bench.tables import leaderboards
+
+    store = _own_store(plan)
+    trials, left_out = plan.store.survey()
+    reading.tell(left_out)
+    if not trials:
+        raise BenchError(f"there are no trials of the suite {plan.suite.name} in {plan.store.results}")
+    made = leaderboards.tuning(trials, store.records())
+    _save(made, store)
+    return made
+
+
+def tables_of(plan: Plan) -> Path:
+    """The folder of a suite's tables, given the plan of its runs or of its trials."""
+    return _own_store(plan).leaderboards
+
+
+def _own_store(plan: Plan) -> Store:
+    return Store(plan.store.results, plan.suite.name)
+
+
+def _save(made: dict[str, pd.DataFrame], store: Store) -> None:
+    from bench.tables import leaderboards
+
     try:
         leaderboards.save(made, store.leaderboards)
     except Stopped:
@@ -345,4 +476,3 @@ def write_tables(
     except OSError as problem:
         why = problem.strerror or problem
         raise Stopped(f"cannot write the tables to {store.leaderboards}: {why}") from None
-    return made

@@ -200,6 +200,11 @@ class Cell(Spec):
     seed: Seed
     selection: Selection | None = None
 
+    @property
+    def trial(self) -> bool:
+        """Whether it is a trial of tuning, for which no test data is loaded."""
+        return self.selection is not None and self.selection.by == "tuning"
+
     @model_serializer(mode="wrap")
     def _short(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # Cells without a selection keep the ids that they had before there were any.

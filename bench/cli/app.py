@@ -21,6 +21,7 @@ from bench.show.terminal import STOPPED_BY_USER
 COMMANDS = {
     "run": "run:run",
     "plan": "run:plan",
+    "tune": "tune:tune",
     "leaderboard": "leaderboard:leaderboard",
     "report": "leaderboard:report",
     "show": "show:show",

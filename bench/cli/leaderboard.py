@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from bench.records.store import Store
 
 Table = Literal[
-    "accuracy", "pairs", "overall", "gradients", "latency", "cost", "anytime", "runs", "published"
+    "accuracy",
+    "pairs",
+    "overall",
+    "gradients",
+    "latency",
+    "cost",
+    "anytime",
+    "runs",
+    "published",
+    "tuning",
+    "tuned",
 ]
 
 
@@ -58,6 +68,10 @@ def leaderboard(
     compared = [api.against(store, chosen, each) for each in baseline or ()] or [chosen]
     for each in compared:
         made = api.write_tables(store, each, save=not baseline, tell=each is compared[0])
+        if which not in made:
+            raise BenchError(
+                f"--table {which}: the suite {suite} has no tuning trials; `spikegrad tune` runs them"
+            )
         table = made[which]
         if form in ("markdown", "latex"):
             sys.stdout.write(api.paste(store, each, suite, form, which, table, results=results))

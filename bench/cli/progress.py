@@ -74,7 +74,10 @@ def title(planned: Planned) -> str:
 def outcome(record: Record) -> str:
     """How a cell ended, in a few words."""
     if record["status"] == OK:
-        return f"{record['metrics']['test_accuracy']:.2f} % test accuracy in {record['seconds']:.1f} s"
+        found = record["metrics"]
+        what = "test" if "test_accuracy" in found else "validation"
+        accuracy = found["test_accuracy" if what == "test" else "val_accuracy"]
+        return f"{accuracy:.2f} % {what} accuracy in {record['seconds']:.1f} s"
     why = " ".join(str(record["error"]).split())
     return f"{record['status'].upper()}: {why} (see {record['id']}/record.json)"
 

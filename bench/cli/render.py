@@ -225,7 +225,17 @@ def announcement(plan: Plan, timings: int) -> str:
         f"{plan.suite.name}: {len(plan.cells)} cells, {len(plan.cells) - to_run} finished before, {todo}; "
         f"results in {plan.store.results}"
     )
-    return "\n".join([line, *plan.why_apart()])
+    return "\n".join([line, *_untuned(plan), *plan.why_apart()])
+
+
+def _untuned(plan: Plan) -> list[str]:
+    """A sentence if tuned variants wait for their trials."""
+    if not plan.untuned:
+        return []
+    return [
+        f"{plan.untuned} cells of the tuning are not finished: `spikegrad tune {plan.suite.name}` runs them; "
+        "until then, methods that lack some of theirs run at their defaults alone"
+    ]
 
 
 def plan_as_json(plan: Plan, *, retry: bool = False) -> dict[str, Any]:
@@ -287,7 +297,7 @@ def show_plan(plan: Plan, console: Console, *, retry: bool = False) -> None:
         console.print(f"{timings} to time after the trainings, one at a time", highlight=False)
     for why in plan.why_stale():
         console.print(f"stale: {why}; run repeats what was", markup=False, highlight=False)
-    for apart in plan.why_apart():
+    for apart in (*_untuned(plan), *plan.why_apart()):
         console.print(apart, markup=False, highlight=False)
 
 

@@ -142,8 +142,8 @@ def _plan(
         suite,
         results=results,
         data_root=data_root,
-        methods=_names(methods),
-        datasets=_names(datasets),
+        methods=names(methods),
+        datasets=names(datasets),
         seeds=_numbers(seeds),
         add=add,
         plugins=plugin or (),
@@ -155,15 +155,16 @@ def _plan(
     )
 
 
-def _names(text: str | None) -> list[str] | None:
+def names(text: str | None) -> list[str] | None:
+    """The names in an option, which commas separate."""
     return None if text is None else names_in(text)
 
 
 def _numbers(text: str | None) -> list[int] | None:
-    names = _names(text)
-    if names is None:
+    found = names(text)
+    if found is None:
         return None
-    wrong = [name for name in names if not name.isdecimal()]
+    wrong = [name for name in found if not name.isdecimal()]
     if wrong:
         raise BenchError(f"--seeds: {wrong[0]!r} is not a seed; give whole numbers from 0, as in 0,1,2")
-    return [int(name) for name in names]
+    return [int(name) for name in found]

@@ -24,8 +24,8 @@ from bench.records.ranges import out_of_range
 from bench.suite import RECORD_SCHEMA, Cell
 
 Record = dict[str, Any]
-ALWAYS = ("test_accuracy", "test_accuracy_last", "val_accuracy")
-"""Metrics of every training run that ended well."""
+ALWAYS = ("val_accuracy", "test_accuracy", "test_accuracy_last")
+"""Metrics of every training run that ended well; a tuning trial has the first alone."""
 SEAL = "outcome_sha256"
 """The key of the record's own hash."""
 REMEDY = "remove its folder and run the suite again"
@@ -213,7 +213,11 @@ class _Form(_Open):
             raise ValueError(f"anytime_accuracy has {len(curve)} steps, not {self.cell['timesteps']}")
         if wrong := out_of_range(self.metrics):
             raise ValueError(wrong)
-        if self.status == "ok" and (lacks := [name for name in ALWAYS if self.metrics.get(name) is None]):
+        trial = (self.cell.get("selection") or {}).get("by") == "tuning"
+        if trial and (seen := [name for name in self.metrics if name.startswith(("test_", "anytime_"))]):
+            raise ValueError(f"{seen[0]} is there, and a tuning trial has no test data")
+        always = ALWAYS[:1] if trial else ALWAYS
+        if self.status == "ok" and (lacks := [name for name in always if self.metrics.get(name) is None]):
             raise ValueError(f"{lacks[0]} is missing, though the run ended well")
         return self
 

@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 
 from bench.errors import BenchError
 from bench.files import write_together
+from bench.paths import TRIALS
 from bench.records import checked
 from bench.records.conflicts import without_conflicts
 from bench.records.evidence import BESIDE
@@ -198,6 +199,11 @@ class Store:
             yield
         finally:
             lock.release()
+
+
+def trial_store(store: Store) -> Store:
+    """Where the tuning trials of a suite are kept, given the store of its own runs."""
+    return Store(store.results, store.suite + TRIALS)
 
 
 def apart(cell: str, environment: Mapping[str, Any]) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from bench.data import loading
 from bench.data.holdings import holding
@@ -26,6 +26,7 @@ from bench.suite import (
     Cell,
     DatasetSpec,
     Matrix,
+    Measure,
     MethodEntry,
     MethodSpec,
     Profile,
@@ -74,11 +75,33 @@ class Planned:
         return self.state in ("missing", "stale")
 
 
+class Place(NamedTuple):
+    """A task: what the methods of a suite are compared on."""
+
+    dataset: DatasetSpec
+    backbone: BackboneSpec
+    timesteps: int
+
+
+class Variation(NamedTuple):
+    """A method with parameters, how it is trained, and why there are others of it."""
+
+    method: MethodSpec
+    recipe: Recipe
+    selection: Selection | None = None
+
+
+Variations = Callable[[Place, MethodEntry, Matrix, Registry], Sequence[Variation]]
+"""The variations of a listed method in one task."""
+KnownData = dict[tuple[DatasetSpec, int], loading.Facts]
+
+
 @dataclass(frozen=True)
 class Plan:
     """All cells of a suite; cells of one configuration are adjacent.
 
-    whole: the suite before `suite` was restricted or extended; None if unknown.
+    whole: the suite before `suite` was restricted or extended; None if unknown. untuned: the number of tuning
+    trials that are not finished, for which tuned cells wait.
     """
 
     suite: Suite
@@ -89,6 +112,7 @@ class Plan:
     data_root: Path
     workloads: Workloads
     whole: Suite | None = None
+    untuned: int = 0
 
     @property
     def pending(self) -> list[Planned]:
@@ -126,6 +150,13 @@ class Plan:
         return sum(known) / len(known) if known else None
 
 
+def as_listed(place: Place, entry: MethodEntry, matrix: Matrix, registry: Registry) -> Sequence[Variation]:
+    """The variations of a suite that is run: as it lists them."""
+    over = (*entry.swept, *matrix.swept)
+    selection = Selection(by="sweep", over=over) if over else None
+    return [Variation(entry, recipe, selection) for recipe in matrix.recipes]
+
+
 def make_plan(
     suite: Suite,
     store: Store,
@@ -136,13 +167,18 @@ def make_plan(
     retry: bool = False,
     again: bool = False,
     elsewhere: bool = False,
+    variations: Variations = as_listed,
+    trials: bool = False,
+    known: KnownData | None = None,
 ) -> Plan:
     """The plan of a suite for a results folder.
 
     Methods from plugin files are added to the suite's. device: overrides the suite's. retry: failed cells
     count as missing. again: cells of another minor version of torch are stale. elsewhere: the plan is only
-    for display, so a GPU that it asks for need not be on this machine. Checks every name, parameter, dataset
-    and network. Raises BenchError at the first that is wrong.
+    for display, so a GPU that it asks for need not be on this machine. trials: on the tuning seeds, without
+    test data, probes and measures. known: the facts of data that an earlier plan of this kind has read;
+    completed here. Checks every name, parameter, dataset and network. Raises BenchError at the first that is
+    wrong.
     """
     registry = load(tuple(plugins))
     profile = _resolve(suite.profile, device, elsewhere)
@@ -151,7 +187,10 @@ def make_plan(
     _check_there(suite, registry, data_root)
     planned: list[Planned] = []
     workloads = Workloads(registry)
-    known: dict[tuple[DatasetSpec, int], loading.Facts] = {}
+    known = {} if known is None else known
+    seeds, measure = suite.seeds, suite.measure
+    if trials and suite.tune:
+        seeds, measure = suite.tune.seeds, UNMEASURED
     built = {_fit(r["cell"]) for r in store.records() if r["status"] == OK}
     for matrix in suite.matrices:
         for spec, b, t in product(matrix.datasets, matrix.backbones, matrix.timesteps):
@@ -161,26 +200,25 @@ def make_plan(
                 _check_augment(dataset, recipe)
             # Static data do not depend on T.
             key = (d, t if dataset.events else 0)
-            fixed = {
-                "dataset": d,
-                "backbone": b,
-                "timesteps": t,
-                "recipe": matrix.recipes[0],
-                "profile": profile,
-                "measure": suite.measure,
-            }
+            fixed = {"dataset": d, "backbone": b, "timesteps": t, "profile": profile, "measure": measure}
+            varied = [
+                fixed
+                | {"method": complete(registry, v.method, b), "recipe": v.recipe, "selection": v.selection}
+                for entry in _methods(suite, registry)
+                for v in variations(Place(d, b, t), entry, matrix, registry)
+            ]
+            if not varied:
+                continue
             if key not in known and dataset.shape is not None and dataset.classes is not None:
                 # Check before reading: data that cannot fit the network need not be loaded.
-                first = Cell(method=_complete(registry, _methods(suite, registry)[0], b), seed=0, **fixed)
+                first = Cell(seed=0, **varied[0])
                 if _fit(first.model_dump(mode="json")) not in built:
                     _check_fit(first, loading.Facts("", dataset.shape, dataset.classes, ""), registry)
             if key not in known:
-                known[key] = facts(dataset, d, t, data_root)
-            for m, recipe in product(_methods(suite, registry), matrix.recipes):
-                variation = {"recipe": recipe, "selection": _selection(m, matrix), "seed": suite.seeds[0]}
-                first = Cell(method=_complete(registry, m, b), **{**fixed, **variation})
-                first = _settled(first, known[key], registry, workloads)
-                cells = [first.model_copy(update={"seed": seed}) for seed in suite.seeds]
+                known[key] = facts(dataset, d, t, data_root, test=not trials)
+            for each in varied:
+                first = _settled(Cell(seed=seeds[0], **each), known[key], registry, workloads)
+                cells = [first.model_copy(update={"seed": seed}) for seed in seeds]
                 states = [_state(cell, known[key], store, registry, retry, again) for cell in cells]
                 if any(each.pending for each in states):
                     # If all cells are final, this code has built the network before.
@@ -198,6 +236,8 @@ def label(cell: Cell, registry: Registry) -> str:
     return variant(cell, method.defaults(cell.backbone.threshold), dataset.settle({}))
 
 
+UNMEASURED = Measure(probe="off", descent=False)
+"""What is measured in a tuning trial."""
 LIBRARIES = "libraries"
 """A key of digests; results with different values are kept apart, but do not become stale."""
 
@@ -244,12 +284,7 @@ def _methods(suite: Suite, registry: Registry) -> list[MethodEntry]:
     return chosen
 
 
-def _selection(entry: MethodEntry, matrix: Matrix) -> Selection | None:
-    over = (*entry.swept, *matrix.swept)
-    return Selection(by="sweep", over=over) if over else None
-
-
-def _complete(registry: Registry, spec: MethodSpec, backbone: BackboneSpec) -> MethodSpec:
+def complete(registry: Registry, spec: MethodSpec, backbone: BackboneSpec) -> MethodSpec:
     """The spec with every parameter of the method filled in."""
     method = registry.method(spec.name).item
     for name in spec.params:
@@ -259,10 +294,16 @@ def _complete(registry: Registry, spec: MethodSpec, backbone: BackboneSpec) -> M
     return MethodSpec(name=spec.name, params={**method.defaults(backbone.threshold), **spec.params})
 
 
-def facts(dataset: loading.Dataset, spec: DatasetSpec, timesteps: int, root: Path) -> loading.Facts:
-    """The facts of a dataset as a cell asks for it. Raises BenchError if it is missing or damaged."""
+def facts(
+    dataset: loading.Dataset, spec: DatasetSpec, timesteps: int, root: Path, *, test: bool = True
+) -> loading.Facts:
+    """The facts of a dataset as a cell asks for it. test: whether its test data is loaded too.
+
+    Raises BenchError if it is missing or damaged.
+    """
     with redirect_stdout(sys.stderr):
-        return loading.prepare(dataset, loading.Request(root, timesteps, spec.params), spec.subset).facts
+        request = loading.Request(root, timesteps, spec.params)
+        return loading.prepare(dataset, request, spec.subset, test=test).facts
 
 
 def _check_there(suite: Suite, registry: Registry, root: Path) -> None:

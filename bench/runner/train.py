@@ -2,7 +2,8 @@
 
 Accuracies are in percent. The test data is used once, after training has ended: for the weights after the
 last epoch, and for those of the best validation epoch (the first on ties). A recipe that asks for the best
-test epoch also evaluates it earlier; the result is one more metric and has no other effect.
+test epoch also evaluates it earlier; the result is one more metric and has no other effect. A tuning trial
+has no test data.
 """
 
 from __future__ import annotations
@@ -60,14 +61,14 @@ class Outcome:
 
     epochs: a row per epoch. layers: a row per probe of the gradients, spiking layer and time step; see
     `bench.measures.gradients`. unmeasured: what could not be measured, with the reason. predictions: on the
-    test set, with the weights of `test_accuracy`.
+    test set, with the weights of `test_accuracy`; None for a tuning trial.
     """
 
     metrics: dict[str, Any]
     epochs: list[dict[str, Any]]
     layers: list[dict[str, Any]]
     unmeasured: dict[str, str]
-    predictions: Predictions
+    predictions: Predictions | None
 
 
 def build(cell: Cell, registry: Registry, known: Facts, instead: Method | None = None) -> Network:
@@ -125,24 +126,21 @@ def train(cell: Cell, registry: Registry, data: Prepared, notify: Notify) -> Out
         accuracy = history[-1]["val_accuracy"]
         if accuracy > best_accuracy:
             best_accuracy, best_epoch, best_state = accuracy, epoch, copy.deepcopy(network.state_dict())
-        if cell.recipe.best_test_epoch:
+        if cell.recipe.best_test_epoch and not cell.trial:
             # The test data must influence nothing: a NaN output only means that there is no accuracy.
             with suppress(Diverged):
                 tested.append(trainer.accuracies(data.test)[-1])
         looks.after(epoch)
         notify(epoch, accuracy)
-    # Evaluation is repeatable: equal weights need one pass over the test data, not two.
-    last = None if best_epoch == len(history) - 1 else trainer.accuracies(data.test)
-    network.load_state_dict(best_state)
-    best, predicted = looks.at_cost(partial(trainer.evaluation, data.test))
+    tests: dict[str, Any] = {}
+    predicted = None
+    if not cell.trial:
+        tests, predicted = _tests(trainer, looks, best_state, best_is_last=best_epoch == len(history) - 1)
+        tests["test_accuracy_best_epoch"] = max(tested, default=None)
     metrics = {
-        "test_accuracy": best[-1],
-        "test_accuracy_last": (last or best)[-1],
-        "test_accuracy_best_epoch": max(tested, default=None),
+        **tests,
         "val_accuracy": best_accuracy,
         "best_epoch": best_epoch,
-        "anytime_accuracy": best,
-        "timesteps_to_99": timesteps_to_99(best),
         "train_loss": history[-1]["train_loss"],
         "train_seconds": round(sum(row["train_seconds"] for row in history), 3),
         "search_seconds": round(sum(row["search_seconds"] for row in history), 3),
@@ -151,11 +149,29 @@ def train(cell: Cell, registry: Registry, data: Prepared, notify: Notify) -> Out
         "spiking_layers": len(network.sites),
         "train_samples": len(data.train),
         "val_samples": len(data.val),
-        "test_samples": len(data.test),
         **looks.metrics(),
     }
     unmeasured = looks.unmeasured | ({COMPILING: trainer.not_compiled} if trainer.not_compiled else {})
     return Outcome(metrics, history, looks.layers, unmeasured, predicted)
+
+
+def _tests(
+    trainer: _Trainer, looks: Looks, best_state: dict[str, Any], *, best_is_last: bool
+) -> tuple[dict[str, Any], Predictions]:
+    """The metrics on the test data, and the predictions; loads the weights of the best epoch."""
+    split = trainer.data.test
+    # Evaluation is repeatable: equal weights need one pass over the test data, not two.
+    last = None if best_is_last else trainer.accuracies(split)
+    trainer.network.load_state_dict(best_state)
+    best, predicted = looks.at_cost(partial(trainer.evaluation, split))
+    metrics = {
+        "test_accuracy": best[-1],
+        "test_accuracy_last": (last or best)[-1],
+        "anytime_accuracy": best,
+        "timesteps_to_99": timesteps_to_99(best),
+        "test_samples": len(split),
+    }
+    return metrics, predicted
 
 
 class _Trainer:
@@ -170,7 +186,8 @@ class _Trainer:
         self.data = data
         self.network = network
         self.device = torch.device(cell.profile.device)
-        self.batches = {id(s): Batches(s, self.device) for s in (data.train, data.val, data.test)}
+        splits = [data.train, data.val, *([] if cell.trial else [data.test])]
+        self.batches = {id(split): Batches(split, self.device) for split in splits}
         self.kind: type[Surrogate] = type(network.surrogates[0])
         self.steps = len(_chunks(torch.arange(len(data.train)), cell.recipe.batch_size))
         self.precision = Precision(cell.profile)

@@ -166,7 +166,8 @@ def _planned(record: Record, registry: Registry, data_root: Path) -> Planned:
         names = {"method": cell.method.name, "dataset": cell.dataset.name, "backbone": cell.backbone.name}
         why = [reason(what, names.get(what, ""), then.get(what, ""), here[what]) for what in changed]
         raise BenchError("; ".join(why))
-    known = facts(registry.dataset(cell.dataset.name).item, cell.dataset, cell.timesteps, data_root)
+    dataset = registry.dataset(cell.dataset.name).item
+    known = facts(dataset, cell.dataset, cell.timesteps, data_root, test=not cell.trial)
     expected = (record.get("data") or {}).get("checksum")
     if known.checksum != expected:
         raise BenchError(

@@ -165,14 +165,17 @@ def now(ago: float = 0.0) -> str:
 
 
 @cache
-def _prepared(dataset: loading.Dataset, spec: DatasetSpec, root: Path, timesteps: int) -> loading.Prepared:
+def _prepared(
+    dataset: loading.Dataset, spec: DatasetSpec, root: Path, timesteps: int, trial: bool
+) -> loading.Prepared:
     # All cells of a job share one dataset.
-    return loading.prepare(dataset, loading.Request(root, timesteps, spec.params), spec.subset)
+    request = loading.Request(root, timesteps, spec.params)
+    return loading.prepare(dataset, request, spec.subset, test=not trial)
 
 
 def _data(job: Job, registry: Registry, cell: Cell) -> loading.Prepared:
     dataset = registry.dataset(cell.dataset.name).item
-    prepared = _prepared(dataset, cell.dataset, job.data_root, cell.timesteps)
+    prepared = _prepared(dataset, cell.dataset, job.data_root, cell.timesteps, cell.trial)
     if prepared.checksum != job.known.checksum:
         raise BenchError(
             f"dataset {dataset.name} has checksum {prepared.checksum} in the worker and had "

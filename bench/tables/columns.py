@@ -15,6 +15,11 @@ DECLARED = ("kind", "changes", "fidelity")
 COUNTS = ("n_seeds", "n_failed", "n_incomplete")
 EXTRA = "n_extra"
 SWEEP = ("sweep", "val_accuracy_mean")
+CHOICE = ("learning_rate", "parameter", "value")
+TRIALS_SPREAD = tuple(f"val_accuracy_{what}" for what in ("best", "median", "sd", "worst"))
+BEST_OF = tuple(f"best_of_{k}" for k in (1, 2, 4, 8, 16))
+TUNED_ACCURACIES = ("default_accuracy_mean", "tuned_accuracy_mean")
+GAIN = ("gain", "gain_ci_low", "gain_ci_high")
 ACCURACIES = tuple(
     f"test_accuracy_{what}" for what in ("mean", "sd", "ci_low", "ci_high", "last_mean", "best_epoch_mean")
 )
@@ -35,9 +40,9 @@ VERDICT_TEXTS = ("indistinguishable_from_best", "equivalent_to_best", "equivalen
 OVERALL = ("iqm", "iqm_ci_low", "iqm_ci_high", "average_rank")
 
 _POINTS = (*ACCURACIES, *OF_IMAGES, *DELTAS, *TO_BEST, "detectable", *PAIRS, "val_accuracy_mean")
-DECIMALS = dict.fromkeys((*_POINTS, *RUN_ACCURACIES, *ANYTIME, *OVERALL, *PUBLISHED), 4) | dict.fromkeys(
-    P_VALUES, 6
-)
+_TUNING = (*TRIALS_SPREAD, *BEST_OF, *TUNED_ACCURACIES, *GAIN)
+_ACCURACIES = (*_POINTS, *_TUNING, *RUN_ACCURACIES, *ANYTIME, *OVERALL, *PUBLISHED)
+DECIMALS = dict.fromkeys(_ACCURACIES, 4) | dict.fromkeys(P_VALUES, 6)
 """Digits after the point on disk. Other numbers have six significant digits, or one after the point."""
 WHOLE = (
     "timesteps",
@@ -49,6 +54,7 @@ WHOLE = (
     "n_unmeasured",
     "year",
     "runs",
+    *("n_trials", "n_cells"),
     *TASK_COUNTS,
     *COUNTS,
     EXTRA,
@@ -56,7 +62,7 @@ WHOLE = (
 )
 TEXTS = (
     *(*KEY, *DECLARED, *OTHER, *SOURCE, *VERDICT_TEXTS),
-    *("status", "error", "id", "hardware", "workers", "sweep"),
+    *("status", "error", "id", "hardware", "workers", "sweep", "parameter", "chosen"),
 )
 
 

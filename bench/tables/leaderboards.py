@@ -19,7 +19,7 @@ import pandas as pd
 from bench.files import write_atomic
 from bench.records.store import FAILED, OK, Store
 from bench.records.timings import Timing
-from bench.tables import measured_tables, statistics, table_schemas
+from bench.tables import measured_tables, statistics, table_schemas, tuning_tables
 from bench.tables.all_pairs import FEWEST, MARGIN, MOST_SEEDS, AllPairs
 from bench.tables.columns import (
     ACCURACIES,
@@ -73,8 +73,10 @@ COLUMNS = {
     "anytime": measured_tables.ANYTIME_COLUMNS,
     "latency": LATENCY_COLUMNS,
     "published": PUBLISHED_COLUMNS,
+    "tuning": tuning_tables.TUNING_COLUMNS,
+    "tuned": tuning_tables.TUNED_COLUMNS,
 }
-"""The columns of every table."""
+"""The columns of every table. The last two exist only for suites that have been tuned."""
 
 YES_OR_NO = {True: "yes", False: "no"}
 
@@ -127,11 +129,12 @@ def tables(
     layer_times: Iterable[Mapping[str, Any]] = (),
     seeds: Iterable[int] | None = None,
     store: Store | None = None,
+    trials: Iterable[Record] = (),
 ) -> dict[str, pd.DataFrame]:
     """Every table by name.
 
     timings, layer_times: of networks and of layers, measured separately from training. seeds, store: see
-    `accuracy_table`.
+    `accuracy_table`. trials: the records of the suite's tuning.
     """
     of = rows(records)
     tasks = [*_tasks(of, baseline, seeds, store)]
@@ -146,7 +149,19 @@ def tables(
         "anytime": measured_tables.anytime_of(of),
         "latency": latency,
         "published": published_of(of),
+        **_tuning(tuning_tables.trial_rows(trials), of),
     }
+
+
+def _tuning(trials: Sequence[Row], of: Sequence[Row]) -> dict[str, pd.DataFrame]:
+    if not trials:
+        return {}
+    return {"tuning": tuning_tables.tuning_of(trials), "tuned": tuning_tables.tuned_of(trials, of)}
+
+
+def tuning(trials: Iterable[Record], records: Iterable[Record]) -> dict[str, pd.DataFrame]:
+    """The tables of tuning by name; none without trials. records: those of the suite's own runs."""
+    return _tuning(tuning_tables.trial_rows(trials), rows(records))
 
 
 def write(

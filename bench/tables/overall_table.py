@@ -74,8 +74,8 @@ def overall_of(
     """
     lines = list[Line]()
     for tuned in (False, True):
-        lines += _overall(_compared(of, baseline, seeds, tuned=tuned), baseline, latency)
-    return frame(sorted(lines, key=_place), OVERALL_COLUMNS)
+        lines += sorted(_overall(_compared(of, baseline, seeds, tuned=tuned), baseline, latency), key=_place)
+    return frame(lines, OVERALL_COLUMNS)
 
 
 def _overall(compared: Sequence[Sequence[Row]], baseline: str, latency: pd.DataFrame) -> list[Line]:

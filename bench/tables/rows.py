@@ -126,11 +126,14 @@ class Row:
         seeds = sorted(mine.keys() & theirs.keys()) if self.checksum == other.checksum else []
         return np.array([mine[s] for s in seeds], float), np.array([theirs[s] for s in seeds], float)
 
-    def scores(self, chance: float) -> Values:
-        """Test accuracy by seed, failed runs at chance; without runs that circumstances stopped."""
+    def by_seed(self, chance: float) -> dict[int, float]:
+        """Seed to test accuracy, failed runs at chance; without runs that circumstances stopped."""
         of = {record["cell"]["seed"]: chance for record in self.records if record["status"] in FAILED}
-        of |= self.measured("test_accuracy")
-        return np.array([of[seed] for seed in sorted(of)], float)
+        return of | self.measured("test_accuracy")
+
+    def scores(self, chance: float) -> Values:
+        """The values of `by_seed`, in the order of seeds."""
+        return np.array([value for _, value in sorted(self.by_seed(chance).items())], float)
 
     def score(self, chance: float) -> float:
         """Mean test accuracy with failed runs at chance."""

@@ -15,12 +15,15 @@ from bench.records import ranges
 from bench.tables.columns import (
     ACCURACIES,
     ANYTIME,
+    BEST_OF,
     KEY,
     OTHER,
     P_VALUES,
     RANKS,
     RUN_ACCURACIES,
     TEXTS,
+    TRIALS_SPREAD,
+    TUNED_ACCURACIES,
     WHOLE,
 )
 
@@ -38,6 +41,8 @@ KEYS: Mapping[str, Sequence[str]] = {
     "anytime": (*KEY, "t"),
     "latency": (*KEY, "hardware"),
     "published": (*KEY, "source", "published"),
+    "tuning": (*KEY, "learning_rate", "value"),
+    "tuned": KEY,
 }
 """The columns that identify a row of each table; no two rows share their values."""
 PERCENT = {
@@ -46,6 +51,7 @@ PERCENT = {
         for name in (*ACCURACIES, *RUN_ACCURACIES, *ANYTIME)
         if not name.endswith(("_low", "_high", "_sd"))
     ),
+    *(name for name in (*TRIALS_SPREAD, *BEST_OF, *TUNED_ACCURACIES) if not name.endswith("_sd")),
     *("val_accuracy_mean", "iqm", "iqm_ci_low", "iqm_ci_high", "published", "measured_mean"),
 }
 """Columns between 0 and 100. The end of a t-interval can lie outside."""
@@ -70,12 +76,15 @@ SETS: Mapping[str, Sequence[str]] = {
     "equivalent_to_best": ("yes", "no", ""),
     "equivalent": ("yes", "no", ""),
     "sweep": ("best", "other", ""),
+    "chosen": ("yes", "no"),
     "pareto_optimal": ("yes", "no", ""),
     "same_protocol": ("yes", "no", "unknown", ""),
     "source_kind": ("primary", "secondary"),
 }
 MAY_LACK = ("kind", "changes", "fidelity")
 """Columns that are empty in published.csv if a published method was not run here."""
+NULLABLE = {("tuning", "value")}
+"""Columns of a key that can be unknown: a method without a parameter of its own has no value."""
 INTERVALS = (
     ("test_accuracy_ci_low", "test_accuracy_mean", "test_accuracy_ci_high"),
     ("test_accuracy_images_ci_low", "test_accuracy_mean", "test_accuracy_images_ci_high"),
@@ -83,6 +92,7 @@ INTERVALS = (
     ("ci_low", "difference", "ci_high"),
     ("delta_to_best_ci_low", "delta_to_best", "delta_to_best_ci_high"),
     ("rank_low", "rank", "rank_high"),
+    ("gain_ci_low", "gain", "gain_ci_high"),
 )
 
 
@@ -140,7 +150,7 @@ def _column(name: str, table: str) -> Column:
         checks.append(Check.ge(0, error="be 0 or more"))
     kind = None if words else "Int64" if name in WHOLE else "float64"
     # With unknown values in the key, two rows could coincide.
-    return Column(kind, checks, nullable=name not in KEYS[table])
+    return Column(kind, checks, nullable=name not in KEYS[table] or (table, name) in NULLABLE)
 
 
 def _are_texts(values: pd.Series[Any]) -> bool:

@@ -212,7 +212,7 @@ class _Local:
             first.cell,
             first.known,
             self.plan.store.results.resolve(),
-            self.plan.suite.name,
+            self.plan.store.suite,
             tuple(path.resolve() for path in self.plan.plugins),
             self.plan.data_root,
             self.slots.most(group.need),
@@ -320,7 +320,7 @@ class _Local:
             return
         seconds = time.monotonic() - worker.began if worker.began is not None else 0.0
         record = make_record(planned.cell, planned.known, self.plan.registry, self._gpu(worker.slot)) | {
-            "suite": self.plan.suite.name,
+            "suite": self.plan.store.suite,
             "workers": self.slots.most(worker.group.need),
             "status": status,
             "error": error,

@@ -37,7 +37,7 @@ PAPER_HEADINGS = {
 WORDS = frozenset(
     (
         *("method", "other_method", "other_variant", "kind", "changes", "fidelity", "best", "equivalent"),
-        *("status", "id", "error"),
+        *("status", "id", "error", "parameter", "chosen"),
         *("source", "source_kind", "same_protocol", "differs", "note"),
     )
 )

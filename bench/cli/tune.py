@@ -55,6 +55,7 @@ def tune(
             listener=listener,
             again=lambda: api.make_trial_plan(suite, **options),
         )
+    from bench.tables import tuning_tables
     from bench.tables.text import render_tables
 
     made = api.write_tuning_tables(plan)
@@ -63,7 +64,8 @@ def tune(
     else:
         out = console()
         render_tables.show("tuned", made["tuned"], out)
-        say(out, _next(plan))
+        for sentence in (*tuning_tables.at_the_edge(made["tuning"]), _next(plan)):
+            say(out, sentence)
         for name in made:
             say(out, f"wrote {api.tables_of(plan) / name}.csv")
     if plan.pending:

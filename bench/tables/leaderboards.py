@@ -76,7 +76,9 @@ COLUMNS = {
     "tuning": tuning_tables.TUNING_COLUMNS,
     "tuned": tuning_tables.TUNED_COLUMNS,
 }
-"""The columns of every table. The last two exist only for suites that have been tuned."""
+"""The columns of every table."""
+OF_TUNING = ("tuning", "tuned")
+"""The tables that only suites with tuning trials have."""
 
 YES_OR_NO = {True: "yes", False: "no"}
 

@@ -20,6 +20,7 @@ from bench.tables.columns import (
     CHOICE,
     GAIN,
     KEY,
+    TASK,
     TRIALS_SPREAD,
     TUNED_ACCURACIES,
     Line,
@@ -75,6 +76,28 @@ def best_of(scores: Iterable[float], k: int) -> float:
     # The i-th smallest is the best of k if the others are among the i - 1 below it.
     ways = [math.comb(i, k - 1) for i in range(n)]
     return math.fsum(way * score for way, score in zip(ways, ordered, strict=True)) / math.comb(n, k)
+
+
+def at_the_edge(tuning: pd.DataFrame) -> list[str]:
+    """A sentence per task whose methods chose the lowest or the highest learning rate that they tried."""
+    found = []
+    for task, of_task in tuning.groupby([*TASK], sort=False):
+        at: dict[str, list[str]] = {"lowest": [], "highest": []}
+        for _, trials in of_task.groupby(["method", "variant"]):
+            for line in trials[trials["chosen"] == "yes"].to_dict("records"):
+                for word, end in (
+                    ("lowest", trials["learning_rate"].min()),
+                    ("highest", trials["learning_rate"].max()),
+                ):
+                    if line["learning_rate"] == end:
+                        at[word].append(line["method"])
+        found += [
+            f"{'{} on {}, T = {}'.format(*task)}: {', '.join(names)} chose the {word} learning rate that was "
+            "tried; a wider range might be better"
+            for word, names in at.items()
+            if names
+        ]
+    return found
 
 
 def trial_rows(records: Iterable[Record]) -> list[Row]:

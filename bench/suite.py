@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -48,6 +48,19 @@ class Spec(BaseModel):
     """A frozen part of a suite; rejects unknown keys, nan and inf."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class GrownSpec(Spec):
+    """A spec with fields that earlier versions lacked; left out of dumps at their defaults, so ids stay."""
+
+    added: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _short(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        fields = type(self).model_fields
+        plain = {key for key in self.added if getattr(self, key) == fields[key].default}
+        return {key: value for key, value in content.items() if key not in plain}
 
 
 class NamedSpec(Spec):
@@ -113,10 +126,11 @@ class BackboneSpec(NamedSpec):
     decay: float = Field(0.2, gt=0, lt=1)
 
 
-class Recipe(Spec):
+class Recipe(GrownSpec):
     """How a network is trained; the same for every method of a suite.
 
-    weight_decay: acts on all parameters, norms included, as in the code of MPD-AGL.
+    decayed: what weight decay acts on. all: norms too, as in the code of MPD-AGL; synapses: kernels and
+        matrices alone.
     schedule: one-cycle and cosine change the rate after every batch, cosine-epochs after every epoch; both
         cosines fall to 0. No schedule changes the momentum.
     augment: "standard" is the usual augmentation for the dataset, which can be none; "auto" adds AutoAugment,
@@ -134,6 +148,9 @@ class Recipe(Spec):
     schedule: Literal["one-cycle", "cosine", "cosine-epochs", "constant"] = "one-cycle"
     augment: Literal["none", "standard", "auto"] = "standard"
     best_test_epoch: bool = False
+    decayed: Literal["all", "synapses"] = "all"
+
+    added = frozenset({"decayed"})
 
 
 class Profile(Spec):
@@ -187,7 +204,7 @@ class Selection(Spec):
     over: tuple[str, ...] = Field(min_length=1)
 
 
-class Cell(Spec):
+class Cell(GrownSpec):
     """One training run. method.params and dataset.params hold every parameter, with defaults filled in."""
 
     method: MethodSpec
@@ -200,16 +217,12 @@ class Cell(Spec):
     seed: Seed
     selection: Selection | None = None
 
+    added = frozenset({"selection"})
+
     @property
     def trial(self) -> bool:
         """Whether it is a trial of tuning, for which no test data is loaded."""
         return self.selection is not None and self.selection.by == "tuning"
-
-    @model_serializer(mode="wrap")
-    def _short(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Cells without a selection keep the ids that they had before there were any.
-        content: dict[str, Any] = handler(self)
-        return {key: value for key, value in content.items() if key != "selection" or value is not None}
 
     def configuration(self, checksum: str) -> str:
         """A hash of everything but the seed; checksum: that of the data."""

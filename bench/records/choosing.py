@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -47,6 +46,9 @@ def chance(records: Sequence[Record]) -> float:
     return 100 / classes if classes else 0.0
 
 
-def _values(record: Record) -> tuple[float, str]:
+def _values(record: Record) -> list[float]:
+    """The numbers that variants of one method can differ in, learning rate first."""
     cell = record["cell"]
-    return float(cell["recipe"]["learning_rate"]), json.dumps(cell["method"]["params"], sort_keys=True)
+    said: dict[str, Any] = {**cell["recipe"], **cell["method"]["params"]}
+    numbers = [value for _, value in sorted(said.items()) if not isinstance(value, str)]
+    return [float(-math.inf if value is None else value) for value in (said["learning_rate"], *numbers)]

@@ -9,14 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from bench import variants
 from bench.measures import kept_derivatives
 from bench.records import reading
-from bench.records.store import OK, Store
+from bench.records.store import OK, Store, trial_store
 from bench.report import figure_rows, layer_maps, over_tasks
 from bench.report.grid import Cell, Grid, grids, number
 from bench.report.provenance import Facts, facts
 from bench.report.tasks import Key, Line, Task, by_key, page_tasks, seeds
+from bench.report.tuning import Tuning, tunings
 from bench.show.layer_grids import size_scale
 from bench.suite import Suite
 from bench.tables import failures, leaderboards
@@ -68,6 +68,7 @@ class Contents:
     notes: Sequence[str]
     overall: Sequence[Grid]
     critical: Mapping[str, Any] | None
+    tuning: Sequence[Tuning]
     published: Sequence[Grid]
     sources: Sequence[str]
     failures: Grid | None
@@ -79,10 +80,11 @@ class Contents:
 
 def contents(suite: Suite, store: Store, found: reading.Reading) -> Contents:
     """The contents of a suite's report, from its results folder."""
-    left_out = [*found.left_out]
+    trials, damaged = trial_store(store).survey()
+    left_out = [*found.left_out, *damaged]
     records = found.records
     tables = leaderboards.tables(
-        records, suite.baseline, found.timings, found.layer_times, suite.seeds, store
+        records, suite.baseline, found.timings, found.layer_times, suite.seeds, store, trials
     )
     tasks = page_tasks(tables["accuracy"])
     of = {(*row.task, row.method, row.variant): row for row in rows(records)}
@@ -91,14 +93,17 @@ def contents(suite: Suite, store: Store, found: reading.Reading) -> Contents:
     told = _told(tables["pairs"])
     maps = _maps(tasks, of, store, left_out)
     critical = over_tasks.critical(records, suite.baseline, suite.seeds)
+    several = (tables["overall"][["n_tasks", "n_tasks_missing"]].sum(axis=1) > 1).any()
+    tuning = tunings(tables["tuning"], tables["tuned"]) if "tuning" in tables else []
     return Contents(
         suite=suite,
         records=len(records),
         statuses={s: sum(r["status"] == s for r in records) for s in sorted({r["status"] for r in records})},
         blocks=_blocks(tasks, tables["accuracy"], lines, steps),
         notes=leaderboards.design_note(records, suite.baseline, suite.seeds),
-        overall=grids("overall", tables["overall"]) if len(tasks) > 1 else [],
+        overall=grids("overall", tables["overall"]) if several else [],
         critical=critical,
+        tuning=tuning,
         published=grids("published", tables["published"]),
         sources=_sources(tables["published"]),
         failures=_failures(records),
@@ -108,12 +113,18 @@ def contents(suite: Suite, store: Store, found: reading.Reading) -> Contents:
         data={
             "suite": suite.name,
             "tasks": [
-                {"id": task.id, "title": task.title, "methods": [entry.name for entry in task.entries]}
+                {
+                    "id": task.id,
+                    "title": task.title,
+                    "methods": [entry.name for entry in task.entries],
+                    "others": [entry.name for entry in task.entries if entry.other],
+                    "compared": _compared(task, suite.baseline),
+                }
                 | _figures(task, lines, steps, of, told)
                 | {"maps": maps.get(task.id, {})}
                 for task in tasks
             ],
-            "compared": _compared(tasks, suite.baseline),
+            "tuning": [{"trials": t.trials, "scale": t.scale, "curves": t.curves} for t in tuning],
             "seeds": {
                 f"{task.id}-{number}": seeds(lines["runs"].get(entry.key, ()))
                 for task in tasks
@@ -135,13 +146,14 @@ def _blocks(
     found = []
     for task, block in zip(tasks, blocks(accuracy), strict=True):
         rows = []
-        for entry, said in zip(task.entries, block.lines, strict=True):
+        for place, (entry, said) in enumerate(zip(task.entries, block.lines, strict=True)):
             cost, gradients = (
                 next(iter(lines[name].get(entry.key, ())), {}) for name in ("cost", "gradients")
             )
             rows.append(
                 [
-                    Cell(said["rank"], number(entry.line["rank"]).value or "1e9"),
+                    # Sorted by rank, the table is in its own order: other rows of a sweep follow its best.
+                    Cell(said["rank"], str(place)),
                     Cell(entry.name),
                     Cell(said["accuracy"], number(entry.line["test_accuracy_mean"]).value),
                     Cell(said["delta"], number(entry.line["delta_vs_baseline"]).value),
@@ -223,13 +235,13 @@ def _short(value: float | None) -> float | None:
     return None if value is None else round(value, DIGITS)
 
 
-def _compared(tasks: Sequence[Task], baseline: str) -> list[str]:
+def _compared(task: Task, baseline: str) -> list[str]:
     """The two methods selected at first: MPD-AGL, or the best if it is absent, and the baseline."""
-    names = [entry.name for entry in tasks[0].entries]
-    first = next((name for name in names if name == "mpd-agl"), names[0])
-    base = (e.name for e in tasks[0].entries if baseline in variants.names(*e.key[-2:]) and e.name != first)
-    second = next(base, "")
-    return [first, second or next((name for name in names if name != first), first)]
+    entries = task.compared or task.entries
+    first = next((entry for entry in entries if "mpd-agl" in entry.names), entries[0])
+    rest = [entry for entry in entries if entry is not first]
+    second = next((entry for entry in rest if baseline in entry.names), rest[0] if rest else first)
+    return [first.name, second.name]
 
 
 def _shapes(store: Store, records: Sequence[Any]) -> list[Line]:

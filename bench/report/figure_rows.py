@@ -13,6 +13,7 @@ from bench.tables import statistics
 from bench.tables.fronts import faster, front, lower
 from bench.tables.rows import Row
 from bench.tables.statistics import Values
+from bench.variants import DEFAULT, RECIPE, full_name
 
 Lines = Mapping[Key, Sequence[Line]]
 STEP = "train_step_ms_p50"
@@ -37,7 +38,7 @@ def accuracy(task: Task) -> list[Line]:
             "seeds": int(entry.line["n_seeds"]),
             "failed": int(entry.line["n_failed"]),
         }
-        for entry in task.entries
+        for entry in task.compared
         if known(entry.line["test_accuracy_mean"]) is not None
     ]
 
@@ -91,7 +92,7 @@ def _priced(
 ) -> list[Line]:
     """The rows of `costs` for one kind of cost, cheapest first."""
     rows: dict[Key, Line] = {}
-    for entry in task.entries:
+    for entry in task.compared:
         price = rounded(prices.get(entry.key, math.nan))
         accuracy = rounded(entry.line["test_accuracy_mean"])
         # A network without spikes has no synaptic operations, so it has no such cost.
@@ -111,7 +112,7 @@ def _priced(
 def slopes(task: Task, gradients: Lines) -> list[Line]:
     """Vanishing slope, in the order of the table."""
     found: list[Line] = []
-    for entry in task.entries:
+    for entry in task.compared:
         line = _one(gradients, entry)
         mean = rounded(line.get("vanishing_slope_mean", math.nan))
         if mean is None:
@@ -135,13 +136,15 @@ def slopes(task: Task, gradients: Lines) -> list[Line]:
 def swept(task: Task, of: Mapping[Key, Row]) -> list[Line]:
     """Accuracy over the parameter that most methods vary in this task, for these methods alone.
 
-    The parameter is not part of their names. Methods that vary several parameters at once are left out: they
-    do not fit on one axis.
+    The parameter is not part of their names, but what a sweep varies in the recipe is. Methods that vary
+    several parameters at once are left out: they do not fit on one axis.
     """
     by_method: dict[str, list[tuple[Entry, Mapping[str, Any]]]] = defaultdict(list)
     for entry in task.entries:
         if row := of.get(entry.key):
-            by_method[row.method].append((entry, row.records[0]["cell"]["method"]["params"]))
+            recipe = " ".join(w.removeprefix(RECIPE) for w in row.words if w.startswith(RECIPE))
+            name = full_name(row.method, recipe or DEFAULT)
+            by_method[name].append((entry, row.records[0]["cell"]["method"]["params"]))
     found: dict[str, list[Line]] = defaultdict(list)
     for method, entries in by_method.items():
         names = {name for _, params in entries for name in params}
@@ -152,6 +155,7 @@ def swept(task: Task, of: Mapping[Key, Row]) -> list[Line]:
             value, mean = params.get(varied[0]), rounded(entry.line["test_accuracy_mean"])
             if value is not None and value > 0 and mean is not None:
                 point = {"method": method, "parameter": varied[0], "value": value, "accuracy": mean}
+                point["entry"] = entry.name
                 low, high = (rounded(entry.line[f"test_accuracy_ci_{end}"]) for end in ("low", "high"))
                 found[varied[0]].append(point | {"low": low, "high": high})
     chosen = max(sorted(found), key=lambda name: len({row["method"] for row in found[name]}), default="")

@@ -32,6 +32,7 @@ ROW_OF = {
     "critical": "method",
     "available": "layer",
     "sizes": "layer",
+    "trials": "value",
 }
 """The column whose values the page counts, to give each value STEP pixels of height."""
 DASHED: dict[str, Any] = {"color": "#8d8d8d", "strokeDash": [4, 3]}
@@ -48,6 +49,8 @@ def all_figures() -> dict[str, dict[str, Any]]:
         "slope": slope(),
         "shape": shape(),
         "swept": swept(),
+        "trials": trials(),
+        "best-of": best_of(),
         "profile": profile(),
         "critical": critical(),
     }
@@ -196,7 +199,7 @@ def shape() -> alt.Chart:
 def swept() -> Layered:
     """Accuracy over a parameter, a line per method; the page puts the parameter's name on the axis.
 
-    Rows: method, role, parameter, value, accuracy, low, high.
+    Rows: method, role, parameter, value, accuracy, low, high, entry.
     """
     base = _chart()
     x = alt.X("value:Q", title="value of the parameter", scale=alt.Scale(type="log", nice=False, padding=12))
@@ -211,6 +214,43 @@ def swept() -> Layered:
         tooltip=_tips("method", "parameter", value=".4~g", accuracy=".2f"),
     )
     return alt.layer(bars, lines).properties(height=260)
+
+
+def trials() -> Layered:
+    """The trials of one method; the page puts the parameter's name on the axis, and the scale of the task.
+
+    Rows: method, learning_rate, parameter, value, accuracy, failed, chosen.
+    """
+    axis = alt.Axis(grid=False, ticks=False, labelAngle=0, labelOverlap="greedy")
+    scale = alt.Scale(paddingInner=0, paddingOuter=0)
+    base = _chart().encode(
+        x=alt.X("learning_rate:O", title="learning rate", scale=scale, axis=axis),
+        y=alt.Y("value:O", sort="descending", title=None, scale=scale, axis=axis),
+    )
+    known = base.transform_filter("datum.accuracy !== null").mark_rect()
+    cells = known.encode(
+        color=alt.Color("accuracy:Q", scale=alt.Scale(scheme="viridis"), legend=None),
+        tooltip=_tips("method", "learning_rate", "value", accuracy=".2f", failed="d"),
+    )
+    chosen = base.transform_filter("datum.chosen === 'yes'").mark_point(
+        filled=True, size=60, opacity=1, color="black", stroke="white", strokeWidth=1.5, tooltip=None
+    )
+    # An invisible layer with all cells keeps a place for those without an accuracy.
+    return alt.layer(base.mark_rect(opacity=0), cells, chosen)
+
+
+def best_of() -> Layered:
+    """The best accuracy to expect of k trials, a line per method. Rows: method, role, k, best."""
+    lines = _chart().mark_line(point=alt.OverlayMarkDef(size=30, filled=True), strokeWidth=2)
+    return alt.layer(
+        lines.encode(
+            x=alt.X("k:O", title="k, number of trials", axis=alt.Axis(labelAngle=0)),
+            y=_number_y("best", "best validation accuracy, %"),
+            detail="method:N",
+            **_roles(),
+            tooltip=_tips("method", "k", best=".2f"),
+        )
+    ).properties(height=260)
 
 
 def profile() -> Layered:
@@ -255,7 +295,7 @@ def _method() -> alt.Y:
         "method:N",
         sort=None,
         title=None,
-        axis=alt.Axis(labelLimit=190, ticks=False, grid=True),
+        axis=alt.Axis(labelLimit=alt.ExprRef("max(190, 0.3 * (containerSize()[0] || 0))"), ticks=False, grid=True),
     )
 
 

@@ -147,8 +147,10 @@
       view.background("transparent");
       save(`${name}.${form}`, url);
     };
-    tool(place, "SVG", name, () => picture("svg"));
-    tool(place, "PNG", name, () => picture("png"));
+    if (figure.querySelector(".chart")) {
+      tool(place, "SVG", name, () => picture("svg"));
+      tool(place, "PNG", name, () => picture("png"));
+    }
     tool(place, "CSV", name, () => saveText(`${name}.csv`, csvOfRows(drawn.get(figure).rows), "text/csv"));
     const numbers = tool(place, "Numbers", name, () => {
       const there = figure.querySelector(".numbers");
@@ -214,6 +216,7 @@
       const { color } = layer.encoding ?? {};
       for (const channel of [color, layer.encoding?.strokeDash]) {
         if (channel?.field !== "role") continue;
+        if (Math.max(a.length, b.length) > 20) Object.assign(channel.legend, { columns: 1, labelLimit: 300 });
         channel.legend = { ...channel.legend, labelExpr: `datum.label == 'A' ? names[0] : datum.label == 'B' ? names[1] : 'others'` };
       }
     }
@@ -225,9 +228,10 @@
   const show = () => {
     const task = data.tasks.find((each) => each.id === $("task").value);
     const [a, b] = [$("a").value, $("b").value];
-    const compared = (name, rows) => draw($(`figure-${name}`), name, withRoles(rows, a, b), (spec) => named(spec, a, b));
+    const compared = (name, rows, figure = name) =>
+      draw($(`figure-${figure}`), name, withRoles(rows, a, b), (spec) => named(spec, a, b));
     draw($("figure-accuracy"), "accuracy", task.accuracy);
-    compared("anytime", task.anytime);
+    compared("anytime", task.anytime.filter(({ method }) => [a, b].includes(method) || !task.others.includes(method)));
     const prices = Object.keys(task.cost);
     const price = prices.includes($("price").value) ? $("price").value : prices[0];
     choices($("price"), prices, price);
@@ -245,7 +249,8 @@
         if (type === "log") delete layer.encoding.x.scale.zero;
       }
     });
-    draw($("figure-swept"), "swept", withRoles(task.swept, a, b), (spec) => {
+    const line = (name) => task.swept.find((row) => row.entry === name)?.method ?? name;
+    draw($("figure-swept"), "swept", withRoles(task.swept, line(a), line(b)), (spec) => {
       named(spec, a, b);
       for (const layer of spec.layer) layer.encoding.x.title = task.swept[0].parameter;
     });
@@ -262,6 +267,7 @@
       }
     }
     draw($("figure-slope"), "slope", task.slope);
+    data.tuning.forEach(({ curves }, i) => compared("best-of", curves, `best-of-${i}`));
     if ($("figure-profile")) compared("profile", data.profiles);
     if ($("figure-critical")) draw($("figure-critical"), "critical", data.critical?.rows ?? []);
   };
@@ -271,23 +277,43 @@
   };
 
   const chooseTask = () => {
-    const { methods } = data.tasks.find((each) => each.id === $("task").value);
-    const [a, b] = [$("a").value || data.compared[0], $("b").value || data.compared[1]];
-    choices($("a"), methods, methods.includes(a) ? a : methods[0]);
-    choices($("b"), methods, methods.includes(b) ? b : methods[Math.min(1, methods.length - 1)]);
+    const { methods, compared } = data.tasks.find((each) => each.id === $("task").value);
+    for (const [i, id] of ["a", "b"].entries()) {
+      choices($(id), methods, methods.includes($(id).value) ? $(id).value : compared[i]);
+    }
     show();
   };
 
+  const panelIn = (place, title, label) => {
+    const panel = make("figure");
+    panel.append(make("h3", title));
+    place.append(panel);
+    if (!label) return panel;
+    panel.append(make("div", "", { className: "chart" }));
+    panel.querySelector(".chart").setAttribute("role", "img");
+    panel.querySelector(".chart").setAttribute("aria-label", label);
+    return panel;
+  };
+
+  const showTrials = () => data.tuning.forEach(({ trials, scale }, i) => {
+    const whole = $(`figure-trials-${i}`);
+    drawn.set(whole, { rows: trials });
+    for (const method of new Set(trials.map((row) => row.method))) {
+      const rows = trials.filter((row) => row.method === method);
+      draw(panelIn(whole.querySelector(".trials"), method, `Trials of ${method}`), "trials", rows, (spec) => {
+        for (const { encoding } of spec.layer) {
+          encoding.y.title = rows[0].parameter || null;
+          if (encoding.color) encoding.color.scale.domain = scale;
+        }
+      });
+    }
+  });
+
   const showShapes = () => {
     for (const shape of data.shapes) {
-      const panel = make("figure");
-      panel.append(make("h3", shape.method));
+      const panel = panelIn($("shape-panels"), shape.method, shape.x.length && `Derivative of ${shape.method}`);
       if (shape.problem) panel.append(make("p", shape.problem));
-      $("shape-panels").append(panel);
       if (!shape.x.length) continue;
-      panel.append(make("div", "", { className: "chart" }));
-      panel.querySelector(".chart").setAttribute("role", "img");
-      panel.querySelector(".chart").setAttribute("aria-label", `Derivative of ${shape.method}`);
       const rows = shape.x.map((x, i) => ({ x, h: shape.h[i] }));
       draw(panel, "shape", rows);
     }
@@ -314,6 +340,7 @@
   for (const figure of all("[data-figure]")) toolsOf(figure, figure.dataset.figure);
   filter();
   chooseTask();
+  showTrials();
   showShapes();
   queue.then(() => { document.documentElement.dataset.drawn = "yes"; });
 })();

@@ -69,6 +69,7 @@ def html(shown: Contents) -> str:
         words=WORDS,
         style=(FOLDER / "page.css").read_text(encoding="utf-8"),
         data=_json({**shown.data, "figures": figures.all_figures()}),
+        sweeps=any(entry.other for block in shown.blocks for entry in block.task.entries),
         hashes=" ".join(_hash(script) for script in scripts.values()),
         kinds=_values(shown, "kind"),
         fidelities=_values(shown, "fidelity"),

@@ -9,7 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from bench import variants
 from bench.tables.columns import KEY, text
+from bench.tables.rows import BEST, OTHERS
 from bench.tables.text.readable import tasks
 
 Line = dict[str, Any]
@@ -31,6 +33,18 @@ class Entry:
         """The kind that its method declares."""
         return str(self.line["kind"])
 
+    @property
+    def other(self) -> bool:
+        """Whether it is one of the rows of a sweep that are not compared with other methods."""
+        return bool(self.line["sweep"] == OTHERS)
+
+    @property
+    def names(self) -> set[str]:
+        """What a baseline may be called that is this row, as in `bench.tables.rows.Row.names`."""
+        method, variant = self.key[-2:]
+        stands = self.line["sweep"] == BEST or variants.TUNED in variants.words(variant)
+        return variants.names(method, variant) | ({method} if stands else set())
+
 
 @dataclass(frozen=True)
 class Task:
@@ -41,6 +55,11 @@ class Task:
     dataset: str
     entries: Sequence[Entry]
 
+    @property
+    def compared(self) -> list[Entry]:
+        """The entries without those of sweeps that do not stand for their method."""
+        return [entry for entry in self.entries if not entry.other]
+
 
 def page_tasks(accuracy: pd.DataFrame) -> list[Task]:
     """The tasks of an accuracy table, in its order."""
@@ -50,7 +69,7 @@ def page_tasks(accuracy: pd.DataFrame) -> list[Task]:
         originals = accuracy.loc[rows.index].to_dict("records")
         entries = [
             Entry(_key(line), name, {str(k): v for k, v in line.items()})
-            for line, name in zip(originals, _distinct(rows["method"].tolist()), strict=True)
+            for line, name in zip(originals, distinct(map(_short, rows["method"])), strict=True)
         ]
         found.append(Task(f"t{number}", title, str(originals[0]["dataset"]), entries))
     return found
@@ -94,7 +113,12 @@ def _key(line: Mapping[Any, Any]) -> Key:
     return tuple(line[name] for name in KEY)
 
 
-def _distinct(names: Sequence[str]) -> list[str]:
+def _short(name: str) -> str:
+    """The name without the prefix of what a sweep varies in the recipe."""
+    return name.replace(f" {variants.RECIPE}", " ").replace(f"({variants.RECIPE}", "(")
+
+
+def distinct(names: Iterable[str]) -> list[str]:
     """Unique names: a repeated name gets a number."""
     seen: dict[str, int] = defaultdict(int)
     found = []

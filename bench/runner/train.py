@@ -30,7 +30,7 @@ from bench.measures import training_gradients
 from bench.measures.gradients import RELU
 from bench.measures.looks import Looks
 from bench.model import compiling
-from bench.model.backbone import Network, build_network
+from bench.model.backbone import Network, build_network, synapses
 from bench.model.layers import NeuronOptions
 from bench.model.precision import FULL, Precision
 from bench.randomness import derive, drawing_from
@@ -349,7 +349,15 @@ def optimizers(network: Network, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """The recipe's optimizer, then the method's own optimizers for the parameters that it claims."""
     own = type(network.surrogates[0]).optimizers(network.surrogates)
     taken = {id(p) for o in own for group in o.param_groups for p in group["params"]}
-    return [_optimizer(recipe, [p for p in network.parameters() if id(p) not in taken]), *own]
+    free = [p for p in network.parameters() if id(p) not in taken]
+    if recipe.decayed == "all":
+        return [_optimizer(recipe, free), *own]
+    decayed = {id(p) for p in synapses(network)}
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in free if id(p) in decayed]},
+        {"params": [p for p in free if id(p) not in decayed], "weight_decay": 0.0},
+    ]
+    return [_optimizer(recipe, [group for group in groups if group["params"]]), *own]
 
 
 def step(
@@ -417,7 +425,9 @@ def set_profile(profile: Profile) -> None:
     torch.backends.cudnn.allow_tf32 = profile.tf32
 
 
-def _optimizer(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+def _optimizer(
+    recipe: Recipe, parameters: list[nn.Parameter] | list[dict[str, Any]]
+) -> torch.optim.Optimizer:
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(
             parameters,

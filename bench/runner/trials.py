@@ -27,6 +27,8 @@ from bench.surrogate import Method, Param
 RATE = "recipe.learning_rate"
 DIGITS = 4
 """Significant digits of the values that are tried."""
+MOST_REPEATS = 100
+"""After so many proposals that have been tried before, a search range counts as exhausted."""
 
 
 class Key(NamedTuple):
@@ -59,10 +61,15 @@ def values(param: Param, count: int, threshold: float) -> list[float]:
 
     The default takes the place of the nearest value.
     """
+    return spaced(*_range(param, threshold), count, _at(param, param.default, threshold), log=param.log)
+
+
+def _range(param: Param, threshold: float) -> tuple[float, float]:
+    """The search range at this threshold."""
     assert param.search is not None
-    low, high, default = (_at(param, value, threshold) for value in (*param.search, param.default))
+    low, high = (_at(param, value, threshold) for value in param.search)
     assert low is not None and high is not None
-    return spaced(min(low, high), max(low, high), count, default, log=param.log)
+    return min(low, high), max(low, high)
 
 
 def rates(tune: Tune, learning_rate: float, count: int) -> list[float]:
@@ -74,7 +81,10 @@ def rates(tune: Tune, learning_rate: float, count: int) -> list[float]:
 
 
 def spaced(low: float, high: float, count: int, keep: float | None, *, log: bool) -> list[float]:
-    """Evenly spaced values from low to high; `keep` takes the place of the nearest, if it lies between."""
+    """Evenly spaced values from low to high; `keep` takes the place of the nearest, if it lies between.
+
+    With three or more, both ends stay.
+    """
     if count == 1:
         return [_round(keep if keep is not None else math.sqrt(low * high) if log else (low + high) / 2)]
 
@@ -83,8 +93,9 @@ def spaced(low: float, high: float, count: int, keep: float | None, *, log: bool
 
     start, step = on_axis(low), (on_axis(high) - on_axis(low)) / (count - 1)
     found = [start + i * step for i in range(count)]
-    if keep is not None and low <= keep <= high:
-        nearest = min(range(count), key=lambda i: abs(found[i] - on_axis(keep)))
+    if keep is not None and low <= keep <= high and keep not in (low, high):
+        inner = range(1, count - 1) if count > 2 else range(count)
+        nearest = min(inner, key=lambda i: abs(found[i] - on_axis(keep)))
         found[nearest] = on_axis(keep)
     return [_round(math.exp(value) if log else value) for value in found]
 
@@ -142,7 +153,7 @@ def grid(
 
     A method without one gets as many learning rates.
     """
-    own = own_parameter(registry.method(entry.name).item)
+    own = _own(entry, registry)
     if own is None:
         return [
             _variation(entry, recipe, rate, {}) for rate in rates(tune, recipe.learning_rate, tune.trials)
@@ -162,8 +173,10 @@ def picks(trials: Plan) -> tuple[dict[Key, Cell], int]:
     found, unfinished = dict[Key, Cell](), 0
     for key, cells in _by_key(trials).items():
         by_trial = [list(group) for group in _by_configuration(cells).values()]
-        missing = trials.suite.tune.trials - len(by_trial)
-        left = sum(not _final(planned) for planned in cells) + missing * len(trials.suite.tune.seeds)
+        left = sum(not _final(planned) for planned in cells)
+        if left and trials.suite.tune.sampler == "tpe":
+            # Of those that are not chosen yet, the plan has none.
+            left += (trials.suite.tune.trials - len(by_trial)) * len(trials.suite.tune.seeds)
         unfinished += left
         chosen = (
             choosing.best([[p.record for p in group if p.record] for group in by_trial]) if not left else None
@@ -246,14 +259,14 @@ class _Study:
         self.own = _own(entry, registry)
         listed = [multiple * recipe.learning_rate for multiple in tune.rates]
         self.rates = (min(listed), max(listed))
-        self.ends = values(self.own[1], 2, key.place.backbone.threshold) if self.own else []
+        self.ends = _range(self.own[1], key.place.backbone.threshold) if self.own else ()
         self.scores: dict[tuple[float, ...], float] = {}
         self.asked: list[Variation] = []
-        self.ask()
+        self.exhausted = not self.ask()
 
-    def ask(self) -> None:
-        """Choose the next trial; what has been tried before is not tried again."""
-        while True:
+    def ask(self) -> bool:
+        """Choose the next trial; what has been tried before is not tried again. Returns whether there is one."""
+        for _ in range(MOST_REPEATS):
             self.trial = self.study.ask()
             self.values: tuple[float, ...] = (
                 _round(self.trial.suggest_float("rate", *self.rates, log=True)),
@@ -264,9 +277,10 @@ class _Study:
                 own = {name: _round(self.trial.suggest_float("own", *self.ends, log=param.log))}
                 self.values = (*self.values, own[name])
             if self.values not in self.scores:
-                break
+                self.asked.append(_variation(self.entry, self.recipe, self.values[0], own))
+                return True
             self.study.tell(self.trial, self.scores[self.values])
-        self.asked.append(_variation(self.entry, self.recipe, self.values[0], own))
+        return False
 
     def tell(self, score: float) -> None:
         """The result of the last trial: a mean validation accuracy."""
@@ -284,10 +298,10 @@ def _asked_more(made: Plan, studies: Mapping[Key, _Study], most: int) -> bool:
     cells = _by_key(made) if studies else {}
     for key, study in studies.items():
         last = study.of_last(cells[key])
-        if len(study.asked) < most and all(map(_final, last)):
+        if len(study.asked) < most and not study.exhausted and all(map(_final, last)):
             study.tell(choosing.validation([planned.record for planned in last if planned.record]))
-            study.ask()
-            more = True
+            study.exhausted = not study.ask()
+            more = more or not study.exhausted
     return more
 
 

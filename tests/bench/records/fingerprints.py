@@ -105,6 +105,7 @@ CASES: dict[str, dict[str, Any]] = {
     "sgd, another momentum": {"recipe": {**SGD, "momentum": 0.5}},
     "sgd, weight decay": {"recipe": {**SGD, "weight_decay": 0.1}},
     "adamw, weight decay": {"recipe": {"weight_decay": 0.5}},
+    "weight decay of synapses": {"recipe": {"weight_decay": 0.5, "decayed": "synapses"}},
     "cosine": {"recipe": {"schedule": "cosine"}},
     "cosine by epochs": {"recipe": {"schedule": "cosine-epochs"}},
     "constant": {"recipe": {"schedule": "constant"}},

@@ -234,7 +234,7 @@ def _settled(where: str, setting: Setting, value: Value) -> Value:
 class Facts:
     """Facts about data that do not require the data itself: its checksum, and the fields of `Splits`.
 
-    train_samples: the number of training samples; 0 if not known yet.
+    train_samples, test_samples: the numbers of samples; 0 if not known yet, or not loaded.
     """
 
     checksum: str
@@ -242,6 +242,7 @@ class Facts:
     classes: int
     note: str
     train_samples: int = field(default=0, kw_only=True)
+    test_samples: int = field(default=0, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -267,7 +268,14 @@ class Prepared(Facts):
     @property
     def facts(self) -> Facts:
         """The facts alone."""
-        return Facts(self.checksum, self.shape, self.classes, self.note, train_samples=len(self.train))
+        return Facts(
+            self.checksum,
+            self.shape,
+            self.classes,
+            self.note,
+            train_samples=len(self.train),
+            test_samples=0 if self._test is None else len(self._test),
+        )
 
 
 def prepare(found: Dataset, request: Request, subset: int | None = None, *, test: bool = True) -> Prepared:

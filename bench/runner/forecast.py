@@ -31,6 +31,9 @@ SIZES = {
 """The basis of an estimate, by device."""
 VALIDATED, TESTED = 0.11, 0.2
 """Samples evaluated after an epoch, per training sample; the test samples only if a recipe asks for them."""
+AT_THE_END = 2.5
+"""Forward passes that the test data takes after training: one, in which counting operations takes as long again,
+and often another one for the weights of the last epoch."""
 FORWARD = 1 / 3
 """The share of a training step that is its forward pass."""
 LOOK = 1.5
@@ -70,7 +73,8 @@ def forecast(plan: Plan) -> Forecast | None:
         if each is not None:
             seconds = each
         elif load is not None:
-            seconds = training_seconds(cell, load, beside=math.ceil(at_once / max(gpus, 1)) - 1)
+            tested = planned.known.test_samples
+            seconds = training_seconds(cell, load, math.ceil(at_once / max(gpus, 1)) - 1, tested)
         else:
             return None
         total += seconds
@@ -93,8 +97,11 @@ def _gpus() -> list[Gpu]:
         return []
 
 
-def training_seconds(cell: Cell, load: Workload, beside: int = 0) -> float:
-    """Seconds of one cell from start to end. beside: the number of other runs on the same GPU."""
+def training_seconds(cell: Cell, load: Workload, beside: int = 0, tested: int = 0) -> float:
+    """Seconds of one cell from start to end.
+
+    beside: the number of other runs on the same GPU. tested: the number of test samples.
+    """
     measure, recipe, mode = cell.measure, cell.recipe, cell.profile.compile
     if mode == "auto":
         raise ValueError('compile = "auto" stands for another mode, which a plan chooses')
@@ -103,7 +110,8 @@ def training_seconds(cell: Cell, load: Workload, beside: int = 0) -> float:
     looks = {"all": recipe.epochs + 1, "ends": 2, "off": 0}[measure.probe]
     steps = load.steps * (_step(cell, load, mode, beside) + evaluated * FORWARD * eager)
     looked = looks * LOOK * eager * SAMPLES / recipe.batch_size
-    return _compiling(cell, load, mode) + steps + looked + _on_cpu(cell, load)
+    at_the_end = AT_THE_END * tested * FORWARD * eager / recipe.batch_size
+    return _compiling(cell, load, mode) + steps + looked + at_the_end + _on_cpu(cell, load)
 
 
 def _step(cell: Cell, load: Workload, mode: CompileMode, beside: int) -> float:

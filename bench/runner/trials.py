@@ -265,7 +265,7 @@ class _Study:
         self.exhausted = not self.ask()
 
     def ask(self) -> bool:
-        """Choose the next trial; what has been tried before is not tried again. Returns whether there is one."""
+        """Choose the next trial, none that has been tried before. Returns whether there is one."""
         for _ in range(MOST_REPEATS):
             self.trial = self.study.ask()
             self.values: tuple[float, ...] = (

@@ -53,6 +53,9 @@ def test_what_costs_more_is_said_to(device):
     assert 1.05 * small < tested < 1.1 * small
     ends, every = (seconds(cell(measure=QUIET | {"probe": p}, device=device)) for p in ("ends", "all"))
     assert small < ends < every < 1.05 * small
+    # The test data: two or three forward passes of 10,000 beside 6 x 45,000 samples forward and back.
+    load = Workloads(FOUND).of(plain, PICTURES)
+    assert 1.02 * small < training_seconds(plain, load, tested=10_000) < 1.05 * small
     # In float64, on one thread of the CPU.
     assert seconds(cell(measure=QUIET | {"descent": True}, device=device)) > small + 600
 

@@ -1,0 +1,456 @@
+"""Writes docs/findings.md and its figures from the tables in results/: `python docs/findings.py`.
+
+Every number on the page comes from a table or a record there; nothing is typed by hand. Another results
+folder can be named: `python docs/findings.py results/local`.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import pandas as pd
+from scipy.stats import spearmanr
+
+from bench.records.record_files import Record
+from bench.records.store import OK, Store
+from bench.suite import load_suite
+from bench.tables import leaderboards
+from bench.variants import TUNED
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "findings.md"
+FAIR, DEPTH, DECAY = "fair-small", "scale-and-depth", "weight-decay"
+SHAPES = ("rectangle", "triangle", "arctan", "fast-sigmoid", "sigmoid", "gaussian")
+FEW = 3
+"""The fewest rows for which a correlation is stated."""
+COMMANDS = {
+    FAIR: f"spikegrad tune {FAIR} --data-root DIR --results results\n"
+    f"spikegrad run {FAIR} --data-root DIR --results results",
+    DEPTH: f"spikegrad run {DEPTH} --data-root DIR --results results",
+    DECAY: f"spikegrad run {DECAY} --results results",
+}
+
+
+class Results:
+    """The tables of one suite, and its records. Raises FileNotFoundError if there are none."""
+
+    def __init__(self, results: Path, suite: str) -> None:
+        self.suite, self.store = suite, Store(results, suite)
+        self.accuracy = self.table("accuracy")
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table by name, with a column `task` and whether a row is tuned."""
+        found = pd.read_csv(self.store.leaderboards / f"{name}.csv", keep_default_na=False, na_values=[""])
+        found["variant"] = found["variant"].fillna("")
+        words = found["variant"].str.split()
+        if "timesteps" in found:
+            found["task"] = [
+                f"{d} on {b}, T = {t}"
+                for d, b, t in zip(found["dataset"], found["backbone"], found["timesteps"], strict=True)
+            ]
+        found["tuned"] = [TUNED in of for of in words]
+        return found
+
+    def records(self) -> list[Record]:
+        """The records of its runs that went well."""
+        return [record for record in self.store.records() if record["status"] == OK]
+
+
+def pair(found: Results, method: str, other: str, *, tuned: bool) -> Iterator[dict[str, Any]]:
+    """By task, the first method minus the other with its simultaneous interval."""
+    pairs = found.table("pairs")
+    pairs = pairs[pairs["tuned"] == tuned]
+    for task, rows in pairs.groupby("task", sort=False):
+        for first, second, sign in ((method, other, 1.0), (other, method, -1.0)):
+            for row in rows[(rows["method"] == first) & (rows["other_method"] == second)].to_dict("records"):
+                ends = sorted((sign * row["ci_low"], sign * row["ci_high"]))
+                yield {
+                    "task": task,
+                    "difference": sign * row["difference"],
+                    "low": ends[0],
+                    "high": ends[1],
+                    "p": row["p_adjusted"],
+                    "equivalent": row["equivalent"],
+                }
+
+
+def said(of: dict[str, Any]) -> str:
+    """`+0.28 [-0.10, +0.66]`."""
+    return f"{of['difference']:+.2f} [{of['low']:+.2f}, {of['high']:+.2f}]"
+
+
+def verdict(of: dict[str, Any]) -> str:
+    """What an interval says of a difference."""
+    if of["low"] > 0:
+        return "better"
+    if of["high"] < 0:
+        return "worse"
+    return "within 1 point" if of["equivalent"] == "yes" else "cannot be told apart"
+
+
+def tally(rows: Sequence[dict[str, Any]]) -> str:
+    """`better in 1 task, cannot be told apart in 2`."""
+    verdicts = [verdict(row) for row in rows]
+    counts = {word: verdicts.count(word) for word in dict.fromkeys(verdicts)}
+    return ", ".join(f"{word} in {n} of {len(rows)} tasks" for word, n in counts.items())
+
+
+def comparison(found: Results, method: str, other: str) -> list[str]:
+    """Sentences and a table: a method against another, at the defaults and tuned."""
+    lines, table = [], ["| | task | difference | p | verdict |", "|---|---|---|---|---|"]
+    for tuned, words in ((False, "at the defaults"), (True, "tuned")):
+        rows = list(pair(found, method, other, tuned=tuned))
+        if not rows:
+            continue
+        lines.append(f"`{method}` against `{other}`, {words}: {tally(rows)}.")
+        for row in rows:
+            p = "–" if math.isnan(row["p"]) else f"{row['p']:.3f}"
+            table.append(f"| {words} | {row['task']} | {said(row)} | {p} | {verdict(row)} |")
+    return [*lines, "", *table, ""]
+
+
+def designs(found: Results) -> list[str]:
+    """What the suite can detect, a line per task."""
+    suite = load_suite(found.suite)
+    notes = leaderboards.design_note(found.store.records(), suite.baseline, suite.seeds)
+    return ["What this design can detect:", "", *(f"- {note}" for note in notes), ""]
+
+
+def layer_rows(found: Results, method: str) -> pd.DataFrame:
+    """The probes of a method at its defaults: a row per run, probe, layer and time step."""
+    tables = []
+    for record in found.records():
+        cell, file = record["cell"], found.store.folder(record["id"]) / "layers.parquet"
+        if cell["method"]["name"] != method or cell.get("selection") or not file.is_file():
+            continue
+        recipe = cell["recipe"]
+        threshold = cell["backbone"]["threshold"]
+        task = f"{cell['dataset']['name']} on {cell['backbone']['name']}, T = {cell['timesteps']}"
+        tables.append(
+            pd.read_parquet(file).assign(
+                task=task,
+                seed=cell["seed"],
+                relative_width=lambda of, v=threshold: of["width"] / (2 * v),
+                decay=f"{recipe['weight_decay']:g}, {recipe.get('decayed', 'all')}",
+            )
+        )
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def available(found: Results) -> list[str]:
+    """Does MPD-AGL raise the available fraction, and what were gamma and kappa?"""
+    gradients = found.table("gradients")
+    mine = gradients[(gradients["method"] == "mpd-agl") & ~gradients["tuned"]]
+    lines = ["| task | mpd-agl − rectangle | 95 % interval |", "|---|---|---|"]
+    signs = []
+    for row in mine.to_dict("records"):
+        low, high = row["available_fraction_delta_ci_low"], row["available_fraction_delta_ci_high"]
+        signs.append("raises it" if low > 0 else "lowers it" if high < 0 else "cannot be told apart")
+        lines.append(
+            f"| {row['task']} | {row['available_fraction_delta']:+.4f} | {low:+.4f} to {high:+.4f} |"
+        )
+    counts = {word: signs.count(word) for word in dict.fromkeys(signs)}
+    answer = ", ".join(f"{word} in {n} of {len(signs)} tasks" for word, n in counts.items())
+    layers = layer_rows(found, "mpd-agl")
+    table = [
+        "| task | layer | γ̄ after training | κ / 2 v_th, t = 0 | later | available fraction before | after |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    last = layers.groupby("task")["epoch"].transform("max")
+    for (task, layer), of in layers[layers["epoch"] == last].groupby(["task", "layer"], sort=False):
+        before = layers[(layers["task"] == task) & (layers["layer"] == layer) & (layers["epoch"] == 0)]
+        first, later = of[of["t"] == 0], of[of["t"] > 0]
+        table.append(
+            f"| {task} | {layer + 1} | {of['gamma_mean'].mean():.3f} | {first['relative_width'].mean():.3f} "
+            f"| {later['relative_width'].mean():.3f} | {before['available_fraction'].mean():.3f} "
+            f"| {of['available_fraction'].mean():.3f} |"
+        )
+    wider = layers[layers["epoch"] == last].groupby(["task", "layer"])["gamma_mean"].mean()
+    above = int((wider > 1).sum())
+    return [
+        f"The available fraction after training, MPD-AGL against the fixed rectangle: MPD-AGL {answer}. "
+        f"γ̄ exceeded 1 in {above} of {len(wider)} layers. The window is as wide as the fixed one where "
+        "κ / 2 v_th is 1.",
+        "",
+        *lines,
+        "",
+        *table,
+        "",
+    ]
+
+
+def weight_decay(found: Results) -> list[str]:
+    """What if weight decay leaves gamma alone?"""
+    mine, base = (layer_rows(found, name) for name in ("mpd-agl", "rectangle"))
+    words = {"0, all": "none", "0.003, all": "0.003 on all", "0.003, synapses": "0.003 on synapses"}
+    lines = [
+        "| task | weight decay | γ̄ | κ / 2 v_th | available fraction, mpd-agl | rectangle "
+        "| accuracy, mpd-agl − rectangle |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    effects: dict[tuple[str, str], float] = {}
+    accuracy = found.accuracy
+    for (task, decay), of in mine.groupby(["task", "decay"], sort=True):
+        end = of[of["epoch"] == of["epoch"].max()]
+        other = base[(base["task"] == task) & (base["decay"] == decay)]
+        other = other[other["epoch"] == other["epoch"].max()]
+        amount, where = decay.split(", ")
+        label = [f"weight_decay={amount}", f"decayed={where}"]
+        rows = accuracy[
+            (accuracy["task"] == task)
+            & (accuracy["method"] == "mpd-agl")
+            & [all(word in variant.split() for word in label) for variant in accuracy["variant"]]
+        ]
+        row = rows.iloc[0]
+        difference = {
+            "difference": row["delta_vs_baseline"],
+            "low": row["delta_ci_low"],
+            "high": row["delta_ci_high"],
+        }
+        shares = [of["available_fraction"].mean() for of in (end, other)]
+        effects[str(task), str(decay)] = shares[0] - shares[1]
+        numbers = [end["gamma_mean"].mean(), end["relative_width"].mean(), *shares]
+        cells = " | ".join(f"{number:.3f}" for number in numbers)
+        lines.append(f"| {task} | {words[str(decay)]} | {cells} | {said(difference)} |")
+    sentences = []
+    for task in dict.fromkeys(task for task, _ in effects):
+        gaps = ", ".join(
+            f"{gap:+.3f} with {'no decay' if words[decay] == 'none' else f'a decay of {words[decay]}'}"
+            for (of, decay), gap in effects.items()
+            if of == task
+        )
+        sentences.append(f"On {task}, MPD-AGL's available fraction minus the rectangle's is {gaps}.")
+    return [" ".join(sentences), "", *lines, ""]
+
+
+def spread(found: Results) -> list[str]:
+    """How much of the spread between shapes is left once scale is tuned?"""
+    table = found.accuracy[found.accuracy["method"].isin(SHAPES)]
+    lines = ["| task | at the defaults | tuned |", "|---|---|---|"]
+    shares = []
+    for task, rows in table.groupby("task", sort=False):
+        ends = {}
+        for tuned in (False, True):
+            of = rows[rows["tuned"] == tuned]["test_accuracy_mean"]
+            ends[tuned] = of.max() - of.min()
+        shares.append(ends[True] / ends[False])
+        lines.append(f"| {task} | {ends[False]:.2f} | {ends[True]:.2f} |")
+    lists = ", ".join(f"{share:.0%}" for share in shares)
+    return [
+        f"The best of the six fixed shapes minus the worst, in points of test accuracy: tuned, {lists} of "
+        "the spread at the defaults are left (one figure per task).",
+        "",
+        *lines,
+        "",
+    ]
+
+
+def robustness(found: Results) -> list[str]:
+    """Which methods are robust over learning rate and width?"""
+    tuned = found.table("tuned")
+    tuned["loss"] = tuned["val_accuracy_best"] - tuned["val_accuracy_median"]
+    by_method = tuned.groupby("method")["loss"].mean().sort_values()
+    tasks = list(dict.fromkeys(tuned["task"]))
+    lines = [
+        f"| method | own parameter | {' | '.join(tasks)} | mean |",
+        f"|---|---|{'---|' * len(tasks)}---|",
+    ]
+    for method, mean in by_method.items():
+        of = tuned[tuned["method"] == method].set_index("task")
+        own = of["parameter"].fillna("").iloc[0] or "–"
+        losses = " | ".join(f"{of.loc[task, 'loss']:.1f}" for task in tasks)
+        lines.append(f"| `{method}` | {own} | {losses} | {mean:.1f} |")
+    rates = {"mpd-agl", "mpd-agl:window", "mpd-agl:height", "mpd-agl:measured", "mpd-agl:frozen"}
+    shapes = [name for name in by_method.index if name not in rates]
+    return [
+        "The best trial's validation accuracy minus the median trial's, in points: what is lost by an "
+        f"average choice of values. Of the methods with a parameter of their own, `{shapes[0]}` loses least "
+        f"({by_method[shapes[0]]:.1f} points) and `{shapes[-1]}` most ({by_method[shapes[-1]]:.1f}). Methods "
+        "without one vary only the learning rate, so their figures compare with each other alone.",
+        "",
+        *lines,
+        "",
+    ]
+
+
+def prediction(found: Results) -> list[str]:
+    """Does the available fraction predict accuracy?"""
+    gradients = found.table("gradients")
+    keys = ["task", "method", "variant"]
+    merged = gradients.merge(found.accuracy[[*keys, "test_accuracy_mean"]], on=keys)
+    merged = merged[merged["kind"] != "reference"]
+    lines = [
+        "| task | | rows | available fraction before | after | participation before | after |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for (task, tuned), of in merged.groupby(["task", "tuned"], sort=False):
+        if len(of) < FEW:
+            continue
+        found_here = []
+        for column in ("available_fraction", "participation"):
+            for when in ("_before_mean", "_mean"):
+                rho = spearmanr(of[f"{column}{when}"], of["test_accuracy_mean"], nan_policy="omit")
+                found_here.append(f"{rho.statistic:+.2f} (p = {rho.pvalue:.2f})")
+        label = "tuned" if tuned else "defaults"
+        lines.append(f"| {task} | {label} | {len(of)} | {' | '.join(found_here)} |")
+    return [
+        "Spearman's rank correlation over the methods of a task between a measure of the gradient and mean "
+        "test accuracy; p is not adjusted for the number of correlations.",
+        "",
+        *lines,
+        "",
+    ]
+
+
+def widths(found: Results) -> list[str]:
+    """How does the best width move with depth and T?"""
+    table = found.accuracy[found.accuracy["sweep"].isin(["best", "other"])].copy()
+    table["width"] = table["variant"].str.extract(r"(?:^| )width=(\S+)", expand=False).astype(float)
+    table["reset"] = [
+        "detached" if "backbone.detach_reset=true" in v.split() else "" for v in table["variant"]
+    ]
+    table["network"] = [
+        f"{task} {reset}".strip() for task, reset in zip(table["task"], table["reset"], strict=True)
+    ]
+    shapes = list(dict.fromkeys(table["method"]))
+    lines = [f"| network | {' | '.join(shapes)} |", f"|---|{'---|' * len(shapes)}"]
+    for network, of in table.groupby("network", sort=False):
+        best = of[of["sweep"] == "best"].set_index("method")["width"]
+        lines.append(f"| {network} | {' | '.join(f'{best[s]:g}' if s in best else '–' for s in shapes)} |")
+    chart = (
+        alt.Chart(table)
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("width:Q", scale=alt.Scale(type="log", base=2), title="width, in units of v_th · 2"),
+            y=alt.Y("test_accuracy_mean:Q", title="test accuracy, %", scale=alt.Scale(zero=False)),
+            color=alt.Color("method:N", title=None),
+            facet=alt.Facet("network:N", columns=3, title=None),
+        )
+        .properties(width=200, height=160)
+    )
+    chart.save(ROOT / "docs" / "findings-widths.svg")
+    return [
+        "The width that is best by validation accuracy:",
+        "",
+        *lines,
+        "",
+        "![Test accuracy against width, a panel per network, a line per shape](findings-widths.svg)",
+        "",
+    ]
+
+
+def gains(found: Results) -> list[str]:
+    """A figure: default and tuned accuracy of every method in every task."""
+    tuned = found.table("tuned")
+    long = tuned.melt(
+        id_vars=["task", "method"],
+        value_vars=["default_accuracy_mean", "tuned_accuracy_mean"],
+        var_name="which",
+        value_name="accuracy",
+    ).replace({"default_accuracy_mean": "default", "tuned_accuracy_mean": "tuned"})
+    order = list(tuned.groupby("method")["tuned_accuracy_mean"].mean().sort_values(ascending=False).index)
+    y = alt.Y("method:N", sort=order, title=None)
+    x = alt.Scale(zero=False, nice=True)
+    rule = (
+        alt.Chart()
+        .mark_rule(opacity=0.5)
+        .encode(x=alt.X("min(accuracy):Q", scale=x, title="test accuracy, %"), x2="max(accuracy):Q", y=y)
+    )
+    dots = (
+        alt.Chart()
+        .mark_point(filled=True, size=80, opacity=1)
+        .encode(
+            x=alt.X("accuracy:Q", scale=x),
+            y=y,
+            color=alt.Color(
+                "which:N",
+                title=None,
+                scale=alt.Scale(domain=["default", "tuned"], range=["#30638e", "#d1495b"]),
+                legend=alt.Legend(orient="bottom"),
+            ),
+        )
+    )
+    chart = alt.layer(rule, dots, data=long).properties(width=240, height=260)
+    facet = chart.facet(facet=alt.Facet("task:N", title=None), columns=3).resolve_scale(x="independent")
+    facet.configure(font="sans-serif", background="white").save(ROOT / "docs" / "findings.svg")
+    return ["![Test accuracy of each method at its defaults and tuned, a panel per task](findings.svg)", ""]
+
+
+Answer = Callable[[Results], list[str]]
+QUESTIONS: tuple[tuple[str, str, Answer], ...] = (
+    ("Does MPD-AGL differ from a tuned rectangle?", FAIR, lambda f: comparison(f, "mpd-agl", "rectangle")),
+    ("Does it raise the available fraction?", FAIR, available),
+    ("What if weight decay leaves γ alone?", DECAY, weight_decay),
+    (
+        "Is its effect the window's or the height's?",
+        FAIR,
+        lambda f: [*comparison(f, "mpd-agl:window", "mpd-agl"), *comparison(f, "mpd-agl:height", "mpd-agl")],
+    ),
+    (
+        "Does measured spread beat the formula, and does adapting matter?",
+        FAIR,
+        lambda f: [
+            *comparison(f, "mpd-agl:measured", "mpd-agl"),
+            *comparison(f, "mpd-agl:frozen", "mpd-agl"),
+        ],
+    ),
+    ("How much of the spread between shapes is left once scale is tuned?", FAIR, spread),
+    ("Which methods are robust over learning rate and width?", FAIR, robustness),
+    ("How does the best width move with depth and T?", DEPTH, widths),
+    ("Does the available fraction predict accuracy?", FAIR, prediction),
+)
+
+
+def page(results: Path) -> str:
+    """The whole page; questions whose suite has no results are left out."""
+    there: dict[str, Results] = {}
+    for suite in (FAIR, DEPTH, DECAY):
+        if (results / "leaderboards" / suite / "accuracy.csv").is_file():
+            there[suite] = Results(results, suite)
+    lines = [
+        "# Findings",
+        "",
+        "What the suites `fair-small`, `scale-and-depth` and `weight-decay` found: small networks, short "
+        "trainings, two CPU cores. Differences are in percentage points, paired by seed, with simultaneous "
+        "95 % intervals ([tables.md](tables.md#what-is-compared-and-what-is-assumed)). "
+        "“Cannot be told apart” does not mean equal. "
+        "[fairness.md](fairness.md) explains how methods were tuned. `python docs/findings.py` writes this page "
+        "from the tables in `results/`.",
+        "",
+    ]
+    if FAIR in there:
+        lines += gains(there[FAIR])
+    for question, suite, answer in QUESTIONS:
+        if suite in there:
+            lines += [f"## {question}", "", *answer(there[suite])]
+    for suite, found in there.items():
+        records = found.records()
+        hours = sum(record["seconds"] for record in records) / 3600
+        lines += [
+            f"## The suite {suite}",
+            "",
+            f"{len(records):,} training runs, {hours:.1f} core-hours. To repeat:",
+            "",
+            "```sh",
+            COMMANDS[suite],
+            "```",
+            "",
+            *designs(found),
+        ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def main() -> None:
+    """Write the page and its figures."""
+    results = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "results"
+    PAGE.write_text(page(results), encoding="utf-8")
+    print(f"wrote {PAGE}")
+
+
+if __name__ == "__main__":
+    main()

@@ -90,7 +90,7 @@ def test_before_a_first_cell_has_run_sizes_tell(tiny, make_plan, machine):
     machine(cores=2)
     plan = make_plan(tiny(seeds=[0, 1, 2, 3]))
     load = plan.workloads.of(plan.cells[0].cell, plan.cells[0].known)
-    each = training_seconds(plan.cells[0].cell, load)
+    each = training_seconds(plan.cells[0].cell, load, tested=360)
     left = forecast.forecast(plan)
     assert (left.seconds, left.elapsed) == pytest.approx((4 * each, 2 * each))
     assert left.at_once == 2 and "AMD EPYC" in left.basis

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from bench.errors import BenchError, Stopped, warn
 from bench.measures import kept_derivatives
+from bench.paths import TRIALS, default_results
 from bench.paths import data_root as find_data_root
-from bench.paths import default_results
 from bench.records import kept_suites, reading
 from bench.records.record_files import Record
 from bench.records.store import OK, Store, trial_store, writable
@@ -377,7 +377,16 @@ def against(store: Store, chosen: Suite, baseline: str) -> Suite:
 
 
 def stored(suite: str, results: Path | str | None) -> tuple[Store, Suite]:
-    """The records of a suite, and the suite."""
+    """The records of a suite, and the suite.
+
+    Raises BenchError for an unknown suite, and for the trials of one.
+    """
+    if suite.endswith(TRIALS):
+        own = suite.removesuffix(TRIALS)
+        raise BenchError(
+            f"{suite} holds the tuning trials of {own}: "
+            f"`spikegrad leaderboard {own} --table tuning` shows them"
+        )
     chosen, store = kept_suites.find(suite, Path(results) if results is not None else default_results())
     return store, chosen
 

@@ -139,9 +139,10 @@ def import_(
         for note in notes:
             say(console(), note)
     if not dry_run:
-        for outcome in outcomes:
-            if outcome.taken or outcome.replaced or outcome.beside or outcome.timings:
-                _make_tables(api, outcome.suite, results, as_json)
+        new = [each for each in outcomes if each.taken or each.replaced or each.beside or each.timings]
+        # Trials are in the tables of their suite.
+        for suite in dict.fromkeys(outcome.suite.removesuffix(paths.TRIALS) for outcome in new):
+            _make_tables(api, suite, results, as_json)
     if not all(outcome.clean for outcome in outcomes):
         raise typer.Exit(1)
 

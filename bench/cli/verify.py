@@ -161,7 +161,9 @@ def _names(each: Verification) -> list[str]:
 
 def _accuracies(each: Verification) -> list[str]:
     metrics = [each.record["metrics"], each.again["metrics"] if each.again else {}]
-    return ["–" if m.get("test_accuracy") is None else f"{m['test_accuracy']:.2f}" for m in metrics]
+    # A tuning trial has no test accuracy.
+    found = [of.get("test_accuracy", of.get("val_accuracy")) for of in metrics]
+    return ["–" if accuracy is None else f"{accuracy:.2f}" for accuracy in found]
 
 
 def _json(each: Verification) -> dict[str, Any]:

@@ -32,8 +32,8 @@ SIZES = {
 VALIDATED, TESTED = 0.11, 0.2
 """Samples evaluated after an epoch, per training sample; the test samples only if a recipe asks for them."""
 AT_THE_END = 2.5
-"""Forward passes that the test data takes after training: one, in which counting operations takes as long again,
-and often another one for the weights of the last epoch."""
+"""Forward passes that the test data takes after training: one, in which counting operations takes as long
+again, and often another one for the weights of the last epoch."""
 FORWARD = 1 / 3
 """The share of a training step that is its forward pass."""
 LOOK = 1.5

@@ -228,7 +228,8 @@ def _within(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[float,
             limit = tolerance(was, is_now, before.get(samples))
             if not abs(was - is_now) <= limit:
                 return limit, f"{name} was {was:.2f} and is {is_now:.2f}, more than {limit:.2f} apart"
-    return tolerance(before["test_accuracy"], after["test_accuracy"], before.get("test_samples")), ""
+    name = "test_accuracy" if "test_accuracy" in before else "val_accuracy"
+    return tolerance(before[name], after[name], before.get(CHECKED[name])), ""
 
 
 def _predictions(folder: Path, record: Record) -> Predictions | None:

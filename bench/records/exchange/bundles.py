@@ -4,6 +4,7 @@
     runs/SUITE/suite.json        the suite
     runs/SUITE/ID/               record.json and the files that it names
     runs/SUITE/plugins/          the code of the user's own methods and datasets, as it ran
+    runs/SUITE.tune/             the same of its tuning trials, if there are any
     latency/SUITE/ID.json        times
 
 `spikegrad import` imports it and validates each record and timing; it runs no code.
@@ -28,7 +29,7 @@ from bench.paths import PLUGINS
 from bench.records.evidence import BESIDE
 from bench.records.exchange.importing import LARGEST, RECORD
 from bench.records.kept_suites import FILE as SUITE
-from bench.records.store import Store
+from bench.records.store import Store, trial_store
 from bench.records.timings import Timings
 
 BUNDLE_SCHEMA = 1
@@ -57,13 +58,15 @@ class Bundle:
 
 
 def export(store: Store, to: Path) -> Bundle:
-    """Write the results of a suite into one file, or into a folder that does not exist yet.
+    """Write the results of a suite, tuning trials too, into one file or a folder that does not exist yet.
 
     to: a name that ends in .tar.gz or .tgz is a file, any other a folder.
 
     The same results give the same bytes. Raises BenchError if there is nothing to export, or writing fails.
     """
-    records, left_out = store.survey()
+    parts = {part: part.survey() for part in (store, trial_store(store))}
+    records = [record for found, _ in parts.values() for record in found]
+    left_out = [sentence for _, sentences in parts.values() for sentence in sentences]
     if not records:
         raise BenchError(
             f"no records of the suite {store.suite} in {store.results}: there is nothing to export"
@@ -81,12 +84,13 @@ def export(store: Store, to: Path) -> Bundle:
         )
     }
     try:
-        files = [store.runs / SUITE, *sorted((store.runs / PLUGINS).rglob("*.py"))]
-        for record in records:
-            files += [store.folder(record["id"]) / name for name in (RECORD, *record["files"])]
-        for file in files:
-            if file.exists():
-                contents[f"runs/{store.suite}/{file.relative_to(store.runs).as_posix()}"] = file.read_bytes()
+        for part, (found, _) in parts.items():
+            files = [part.runs / SUITE, *sorted((part.runs / PLUGINS).rglob("*.py"))]
+            for record in found:
+                files += [part.folder(record["id"]) / name for name in (RECORD, *record["files"])]
+            for file in files:
+                if file.exists():
+                    contents[file.relative_to(store.results).as_posix()] = file.read_bytes()
         for timing in timings:
             name = f"latency/{store.suite}/{timing['id']}.json"
             contents[name] = (store.results / name).read_bytes()

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from bench.errors import BenchError, Stopped
 from bench.files import write_atomic
-from bench.paths import PLUGINS
+from bench.paths import PLUGINS, TRIALS
 from bench.records import kept_suites
 from bench.records.predictions import COLUMNS, FILE
 from bench.records.record_files import Damaged, Record, check, of_bytes, parsed, reason
@@ -157,7 +157,7 @@ def _take_suite(file: Path, store: Store, outcome: Outcome, dry_run: bool) -> bo
         _bytes(file, LARGEST[kept_suites.FILE])
         theirs = kept_suites.read(file)
         assert theirs is not None
-        if theirs.name != store.suite:
+        if theirs.name != store.suite.removesuffix(TRIALS):
             raise Damaged(f"{file} is of the suite {theirs.name} and lies among those of {store.suite}")
         kept_suites.check(store, theirs)
     except BenchError as problem:
@@ -230,7 +230,8 @@ def _is_here(store: Store, name: str, files: Mapping[str, bytes]) -> bool:
 
 def _ending(record: Record) -> str:
     """`ok, 97.50 %, of 2026-11-26T20:34:15+00:00 on AMD EPYC, 1 thread`."""
-    accuracy = record["metrics"].get("test_accuracy")
+    found = record["metrics"]
+    accuracy = found.get("test_accuracy", found.get("val_accuracy"))
     number = "" if accuracy is None else f", {accuracy:.2f} %,"
     when = record.get("ended") or "an unknown time"
     return f"{record['status']}{number} of {when} on {hardware(record['environment'])}"
@@ -258,14 +259,12 @@ def _checked(folder: Path, suite: str) -> tuple[Record, dict[str, bytes]]:
 
 def _lacking(record: Record) -> str:
     """What this record lacks of the evidence that a successful training run leaves; "" if complete."""
-    numbers = [
-        name
-        for name in ("test_samples", "val_samples", "anytime_accuracy")
-        if not record["metrics"].get(name)
-    ]
-    return next(
-        iter([*numbers, *(file for file in ("epochs.parquet", FILE) if file not in record["files"])]), ""
-    )
+    numbers, files = ["val_samples"], ["epochs.parquet"]
+    if not Cell.model_validate(record["cell"]).trial:
+        numbers += ["test_samples", "anytime_accuracy"]
+        files.append(FILE)
+    lacks = [name for name in numbers if not record["metrics"].get(name)]
+    return next(iter([*lacks, *(file for file in files if file not in record["files"])]), "")
 
 
 def _check_hashes(file: Path, record: Record) -> None:

@@ -227,16 +227,15 @@ def trials() -> Layered:
         x=alt.X("learning_rate:O", title="learning rate", scale=scale, axis=axis),
         y=alt.Y("value:O", sort="descending", title=None, scale=scale, axis=axis),
     )
+    tips = _tips("method", "learning_rate", "value", accuracy=".2f", failed="d")
     known = base.transform_filter("datum.accuracy !== null").mark_rect()
-    cells = known.encode(
-        color=alt.Color("accuracy:Q", scale=alt.Scale(scheme="viridis"), legend=None),
-        tooltip=_tips("method", "learning_rate", "value", accuracy=".2f", failed="d"),
-    )
+    color = alt.Color("accuracy:Q", scale=alt.Scale(scheme="viridis"), legend=None)
+    cells = known.encode(color=color, tooltip=tips)
     chosen = base.transform_filter("datum.chosen === 'yes'").mark_point(
-        filled=True, size=60, opacity=1, color="black", stroke="white", strokeWidth=1.5, tooltip=None
+        filled=True, size=60, opacity=1, color="black", stroke="white", strokeWidth=1.5
     )
     # An invisible layer with all cells keeps a place for those without an accuracy.
-    return alt.layer(base.mark_rect(opacity=0), cells, chosen)
+    return alt.layer(base.mark_rect(opacity=0), cells, chosen.encode(tooltip=tips))
 
 
 def best_of() -> Layered:
@@ -295,7 +294,9 @@ def _method() -> alt.Y:
         "method:N",
         sort=None,
         title=None,
-        axis=alt.Axis(labelLimit=alt.ExprRef("max(190, 0.3 * (containerSize()[0] || 0))"), ticks=False, grid=True),
+        axis=alt.Axis(
+            labelLimit=alt.ExprRef("max(190, 0.3 * (containerSize()[0] || 0))"), ticks=False, grid=True
+        ),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -18,8 +18,9 @@ from bench.tables.tuning_tables import best_of
 
 @dataclass(frozen=True)
 class Tuning:
-    """One task. scale: the lowest and the highest accuracy of a trial; trials, curves: rows of the figures."""
+    """One task. scale: lowest and highest accuracy of a trial; trials, curves: the rows of the figures."""
 
+    title: str
     grid: Grid
     trials: list[Line]
     scale: tuple[float, float]
@@ -28,20 +29,19 @@ class Tuning:
 
 def tunings(tuning: pd.DataFrame, tuned: pd.DataFrame) -> list[Tuning]:
     """The tasks of the tables `tuning` and `tuned`, in their order."""
-    return [
-        _tuning(rows, grid)
-        for (_, rows), grid in zip(tasks(tuning), grids("tuned", tuned), strict=True)
-    ]
+    found = zip(tasks(tuning), grids("tuned", tuned), strict=True)
+    return [_tuning(title, rows, grid) for (title, rows), grid in found]
 
 
-def _tuning(rows: pd.DataFrame, grid: Grid) -> Tuning:
+def _tuning(title: str, rows: pd.DataFrame, grid: Grid) -> Tuning:
     by_method: dict[tuple[Any, ...], list[dict[Any, Any]]] = defaultdict(list)
     for line in rows.to_dict("records"):
         by_method[line["alone"], line["variant"], line["method"]].append(line)
     methods = dict(zip(distinct(name for *_, name in by_method), by_method.values(), strict=True))
     known = [line["val_accuracy_mean"] for lines in methods.values() for line in _known(lines)]
     return Tuning(
-        grid,
+        title,
+        replace(grid, caption=f"What tuning chose and gained, {title}"),
         [_trial(name, line) for name, lines in methods.items() for line in lines],
         (min(known, default=0.0), max(known, default=100.0)),
         [row for name, lines in methods.items() for row in _curve(name, lines)],

@@ -22,6 +22,9 @@ HOSTILE = (
     "κ mpd|agl, \u202eright to left",
     "${alert(4)}",
 )
+RATE = "recipe.learning_rate"
+VALIDATION = {"val_accuracy": 90.0, "best_epoch": 0}
+"""The metrics of a trial."""
 
 
 def names(page, task="t0"):
@@ -236,31 +239,102 @@ def hostile_results(folder):
                 configuration=f"of-{name}",
                 variant=f"width={HOSTILE[0]}",
                 status="ok" if seed else "failed",
+                data={"checksum": "c0ffee", "classes": 10},
                 metrics=shown_runs.METRICS if seed else {},
                 error=None if seed else f"it said {HOSTILE[1]} and {HOSTILE[0]}",
             )
             shown_runs.write(folder, found, layer_rows=shown_runs.layers(names=(HOSTILE[0], HOSTILE[1], "c")))
+    for number, name in enumerate(HOSTILE, 100):
+        trial = shown_runs.record(
+            number,
+            "hand.tune",
+            metrics=VALIDATION,
+            cell={
+                "method": {"name": name, "params": {HOSTILE[1]: 1.0}},
+                "selection": {"by": "tuning", "over": (RATE, HOSTILE[1])},
+                "seed": 1000,
+            },
+            configuration=f"trial of {name}",
+        )
+        shown_runs.write(folder, trial, layer_rows=[])
     broken = Store(folder, "hand").folder(HOSTILE[0].replace("/", "_"))
     broken.mkdir()
     (broken / "record.json").write_text("{")
 
 
+HAND = Suite.model_validate(
+    {
+        "name": "hand",
+        "description": HOSTILE[1],
+        "methods": ["rectangle"],
+        "datasets": ["digits"],
+        "backbones": ["mlp"],
+        "timesteps": [2],
+        "seeds": [0],
+        "recipe": {"epochs": 1, "batch_size": 2, "learning_rate": 0.1},
+    }
+)
+
+
+def trials(folder):
+    """A run of each of two methods, and trials over four learning rates and three widths of one of them."""
+    points = [("rectangle", rate, width) for rate in (0.01, 0.02, 0.05, 0.1) for width in (0.5, 1.0, 2.0)]
+    points += [("arctan", rate, None) for rate in (0.01, 0.02, 0.05, 0.1)]
+    for number, (method, rate, width) in enumerate(points):
+        own = {"width": width} if width else {}
+        trial = shown_runs.record(
+            number + 1,
+            "hand.tune",
+            metrics=VALIDATION,
+            cell={
+                "method": {"name": method, "params": own},
+                "recipe": shown_runs.CELL["recipe"] | {"learning_rate": rate},
+                "selection": {"by": "tuning", "over": (RATE, *own)},
+                "seed": 1000,
+            },
+            configuration=f"{method} {rate} {width}",
+            variant=f"width={width} {RATE}={rate}" if width else f"{RATE}={rate}",
+        )
+        rows = [row | {"val_accuracy": 50.0 + 3 * number} for row in shown_runs.epochs(1)]
+        shown_runs.write(folder, trial, rows, [])
+    for number, method in enumerate(("rectangle", "arctan"), 100):
+        cell = {"method": {"name": method, "params": {}}}
+        shown_runs.write(folder, shown_runs.record(number, cell=cell, configuration=f"of-{method}"))
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (320, "dark")])
+def test_tuning_is_drawn(open_page, tmp_path, width, scheme):
+    trials(tmp_path)
+    file = report.write(HAND, Store(tmp_path, "hand"))
+    page = open_page(file, width=width, color_scheme=scheme, bypass_csp=True).page
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    panels = page.locator("#figure-trials-0 .trials figure")
+    assert panels.locator("h3").all_text_contents() == ["arctan", "rectangle"]
+    for number, cells in enumerate((4, 12)):
+        # A cell is there twice: it has an invisible one that keeps its place.
+        assert panels.nth(number).locator("svg .mark-rect.role-mark path").count() == 2 * cells
+        assert panels.nth(number).locator("svg .mark-symbol.role-mark path").count() == 1
+    titles = panels.nth(1).locator("svg .role-axis-title text").all_text_contents()
+    assert set(titles) == {"learning rate", "width"}
+    panels.nth(1).locator("svg .mark-rect.role-mark path").last.hover()
+    page.wait_for_selector("#vg-tooltip-element.visible")
+    assert "accuracy" in page.locator("#vg-tooltip-element").inner_text()
+    assert page.locator("#figure-best-of-0 svg .mark-line path").count() == 2
+    page.locator("#figure-trials-0 .tools button", has_text="Numbers").click()
+    assert page.locator("#figure-trials-0 .numbers tbody tr").count() == 16
+    page.mouse.move(0, 0)
+    found = Axe().run(page).response["violations"]
+    assert [(each["id"], each["nodes"][0]["html"][:100]) for each in found] == []
+
+
 def test_a_name_is_a_name_whatever_it_says(open_page, tmp_path):
     hostile_results(tmp_path)
-    suite = Suite.model_validate(
-        {
-            "name": "hand",
-            "description": HOSTILE[1],
-            "methods": ["rectangle"],
-            "datasets": ["digits"],
-            "backbones": ["mlp"],
-            "timesteps": [2],
-            "seeds": [0],
-            "recipe": {"epochs": 1, "batch_size": 2, "learning_rate": 0.1},
-        }
-    )
-    page = open_page(report.write(suite, Store(tmp_path, "hand"))).page
+    page = open_page(report.write(HAND, Store(tmp_path, "hand"))).page
     assert set(names(page)) == set(HOSTILE)
+    assert set(page.locator("#figure-trials-0 .trials h3").all_text_contents()) == set(HOSTILE)
+    page.locator("#figure-trials-0 svg .mark-symbol.role-mark path").last.hover()
+    page.wait_for_timeout(500)
+    assert page.locator("img").count() == 0
     for name in HOSTILE:
         page.locator("#a").select_option(name)
         page.locator("#b").select_option(HOSTILE[0])

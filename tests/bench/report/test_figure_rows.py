@@ -117,6 +117,23 @@ def test_what_is_swept_is_drawn_over_its_values_and_nothing_else_is():
     ]
 
 
+def test_a_sweep_of_the_recipe_too_is_a_line_for_each_of_its_values():
+    records = []
+    for rate in (0.1, 0.2):
+        for width in (1, 2):
+            variant = f"width={width} recipe.learning_rate={rate}"
+            records += with_recipe(runs("rectangle", GOOD[:2], variant), {"width": width}, rate)
+    for record in records:
+        record["cell"]["selection"] = {"by": "sweep", "over": ["recipe.learning_rate", "width"]}
+    (task,) = page_tasks(leaderboards.accuracy_table(records))
+    found = figure_rows.swept(task, {(*row.task, row.method, row.variant): row for row in rows(records)})
+    assert [(r["method"], r["value"], r["entry"]) for r in found] == [
+        (f"rectangle (learning_rate={rate})", width, f"rectangle (width={width} learning_rate={rate})")
+        for rate in (0.1, 0.2)
+        for width in (1, 2)
+    ]
+
+
 def test_one_parameter_alone_has_the_axis_and_methods_that_vary_another_are_left_out():
     records = []
     for method, parameter in (("rectangle", "width"), ("triangle", "width"), ("mpd-agl", "scale")):

@@ -122,7 +122,7 @@ def test_it_has_the_rows_the_seeds_the_failure_and_what_was_left_out(suite, tmp_
     assert found.data["seeds"]["t0-2"][0][1] == "failed"
     assert set(task["maps"]["methods"]) == {"mpd-agl", "rectangle"}
     assert task["maps"]["methods"]["mpd-agl"]["runs"] == 3
-    assert found.data["compared"] == ["mpd-agl", "rectangle"]
+    assert task["compared"] == ["mpd-agl", "rectangle"] and task["others"] == []
 
 
 def test_no_name_or_error_is_html(suite, tmp_path):
@@ -185,7 +185,7 @@ def test_the_same_records_give_the_same_page(suite, tmp_path):
 
 def test_a_baseline_with_parameters_is_the_one_that_is_compared_at_first():
     entries = [
-        Entry(("digits", "mlp", 2, method, variant), name, {})
+        Entry(("digits", "mlp", 2, method, variant), name, {"sweep": ""})
         for method, variant, name in (
             ("mpd-agl", "default", "mpd-agl"),
             ("arctan", "default", "arctan"),
@@ -193,8 +193,82 @@ def test_a_baseline_with_parameters_is_the_one_that_is_compared_at_first():
         )
     ]
     task = Task("t0", "digits", "digits", entries)
-    assert _compared([task], "rectangle:width=0.5") == ["mpd-agl", "rectangle (width=0.5)"]
-    assert _compared([task], "rectangle") == ["mpd-agl", "arctan"]
+    assert _compared(task, "rectangle:width=0.5") == ["mpd-agl", "rectangle (width=0.5)"]
+    assert _compared(task, "rectangle") == ["mpd-agl", "arctan"]
+
+
+def test_of_a_sweep_the_row_that_stands_for_the_method_is_compared_at_first():
+    entries = [
+        Entry(("digits", "mlp", 2, method, f"width={width}"), f"{method} (width={width})", {"sweep": sweep})
+        for method, width, sweep in (
+            ("rectangle", 1, "best"),
+            ("rectangle", 4, "other"),
+            ("mpd-agl", 1, "best"),
+            ("mpd-agl", 4, "other"),
+        )
+    ]
+    task = Task("t0", "digits", "digits", entries)
+    assert _compared(task, "rectangle") == ["mpd-agl (width=1)", "rectangle (width=1)"]
+    # A baseline that is absent, or that is not compared, does not put another row of a sweep in its place.
+    assert _compared(task, "arctan") == ["mpd-agl (width=1)", "rectangle (width=1)"]
+    assert _compared(task, "rectangle:width=4") == ["mpd-agl (width=1)", "rectangle (width=1)"]
+
+
+def test_tuned_rows_are_a_table_of_their_own_with_methods_to_compare(suite, tmp_path):
+    fill(tmp_path)
+    for number, name in enumerate(("rectangle", "mpd-agl"), 90):
+        found = shown_runs.record(
+            number,
+            "hand",
+            cell={
+                "method": {"name": name, "params": {}},
+                "selection": {"by": "tuned", "over": ("recipe.learning_rate",)},
+            },
+            configuration=f"tuned-{name}",
+            variant="tuned",
+            method=declared("fixed"),
+        )
+        shown_runs.write(tmp_path, found)
+    found = written(suite, tmp_path)
+    plain, tuned = found.data["tasks"]
+    assert tuned["title"] == "digits · convnet · T = 2 · tuned"
+    assert set(tuned["methods"]) == {"mpd-agl", "rectangle"} and "tuned" not in plain["title"]
+    assert tuned["compared"] == plain["compared"] == ["mpd-agl", "rectangle"]
+    # It is still one task: there is nothing to say about all tasks together.
+    assert "All tasks together" not in found.texts
+
+
+def test_other_rows_of_a_sweep_are_below_its_best_and_marked(suite, tmp_path):
+    number = 0
+    for width, accuracy in ((0.5, 90.0), (1.0, 95.0), (4.0, 85.0)):
+        for seed in range(3):
+            number += 1
+            found = shown_runs.record(
+                number,
+                "hand",
+                cell={
+                    "method": {"name": "rectangle", "params": {"width": width}},
+                    "selection": {"by": "sweep", "over": ("width",)},
+                    "seed": seed,
+                },
+                configuration=f"width-{width}",
+                variant=f"width={width:g}",
+                method=declared("fixed"),
+            )
+            rows = [shown_runs.epochs(1)[0] | {"val_accuracy": accuracy}]
+            shown_runs.write(tmp_path, found, rows)
+    found = written(suite, tmp_path)
+    rows = [attributes for tag, attributes in found.tags if tag == "tr" and "data-method" in attributes]
+    assert [(row["data-method"], row.get("class")) for row in rows] == [
+        ("rectangle (width=1)", None),
+        ("rectangle (width=0.5)", "other"),
+        ("rectangle (width=4)", "other"),
+    ]
+    (task,) = found.data["tasks"]
+    assert task["others"] == ["rectangle (width=0.5)", "rectangle (width=4)"]
+    assert [row["method"] for row in task["accuracy"]] == ["rectangle (width=1)"]
+    assert [row["value"] for row in task["swept"]] == [0.5, 1.0, 4.0]
+    assert "Grey, indented rows" in " ".join(found.texts)
 
 
 def test_without_records_there_is_no_page(suite, tmp_path):
@@ -225,7 +299,7 @@ def test_a_single_run_without_layers_or_seeds_beside_it(suite, tmp_path):
     data = written(suite, tmp_path).data
     (task,) = data["tasks"]
     assert (task["maps"], task["slope"], task["anytime"], task["cost"]) == ({}, [], [], {})
-    assert data["compared"] == ["mpd-agl", "mpd-agl"] and data["shapes"] == []
+    assert task["compared"] == ["mpd-agl", "mpd-agl"] and data["shapes"] == []
 
 
 @pytest.mark.parametrize(("cells", "columns"), [(30, 10), (3, contents.FEWEST_COLUMNS)])

@@ -33,6 +33,17 @@ def test_names_that_would_be_the_same_get_a_number():
     assert len(set(names)) == 3 and "rectangle (width=2) (2)" in names
 
 
+def test_names_leave_out_the_prefix_of_what_a_sweep_varies_in_the_recipe():
+    records = runs("rectangle", GOOD, "width=2 recipe.learning_rate=0.1")
+    records += runs("arctan", FAIR, "recipe.learning_rate=0.1") + runs("arctan", FAIR)
+    (task,) = page_tasks(leaderboards.accuracy_table(records))
+    assert {entry.name for entry in task.entries} == {
+        "rectangle (width=2 learning_rate=0.1)",
+        "arctan (learning_rate=0.1)",
+        "arctan",
+    }
+
+
 def test_seeds_have_every_status_and_one_line_of_reason():
     records = runs("rectangle", [98.0, "failed"])
     ((_, lines),) = by_key(leaderboards.runs_table(records)).items()

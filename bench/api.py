@@ -430,8 +430,11 @@ def write_tables(
     from bench.tables import leaderboards
 
     found = reading.read(store, suite.targets)
+    trials, damaged = trial_store(store).survey()
     if tell:
         found.warn()
+        reading.tell(damaged)
+    store.left_out += damaged
     made = leaderboards.tables(
         found.records,
         suite.baseline,
@@ -439,7 +442,7 @@ def write_tables(
         found.layer_times,
         suite.seeds,
         store,
-        trial_store(store).records(),
+        trials,
     )
     if save:
         _save(made, store)

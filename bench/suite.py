@@ -319,6 +319,11 @@ class Tune(Spec):
 
     @model_validator(mode="after")
     def _no_repeats(self) -> Self:
+        if len(self.rates) == 1 and self.points > 1:
+            raise ValueError(
+                "rates has one value, and a method without a parameter of its own needs two to have as many "
+                "trials as the others"
+            )
         return _without_repeats(self, "rates", "seeds")
 
     @property
@@ -390,15 +395,15 @@ class Suite(Spec):
             if not self.tasks and not getattr(self, field):
                 state = "is empty" if field in given else "is missing"
                 raise ValueError(f"the key {field!r} {state}")
-        try:
-            self._recipes({})
-        except ValidationError as error:
-            raise ValueError(f"recipe: {_first(error)}") from None
-        for number, task in enumerate(self.tasks):
+        own: dict[str, dict[str, Any]] = {"recipe": {}}
+        own |= {f"tasks.{number}.recipe": task.recipe for number, task in enumerate(self.tasks)}
+        for where, recipe in own.items():
             try:
-                self._recipes(task.recipe)
+                self._recipes(recipe)
             except ValidationError as error:
-                raise ValueError(f"tasks.{number}.recipe: {_first(error)}") from None
+                raise ValueError(f"{where}: {_first(error)}") from None
+            except ValueError as error:
+                raise ValueError(f"{where}: {error}") from None
         named = {dataset.name for matrix in self.matrices for dataset in matrix.datasets}
         if unknown := [name for name in self.targets if name not in named]:
             raise ValueError(f"targets names {unknown[0]!r}, which is no dataset of the suite")
@@ -424,13 +429,16 @@ class Suite(Spec):
         """The recipes of a task with these differences, and the keys in which they differ."""
         values = {**self.recipe_sweep, **own}
         lists = {key: value if _is_list(value) else (value,) for key, value in values.items()}
+        for key, listed in lists.items():
+            if repeated := [value for i, value in enumerate(listed) if value in listed[:i]]:
+                raise ValueError(f"{key} lists {repeated[0]} twice")
         plain = self.recipe.model_dump()
         found = [
             Recipe.model_validate({**plain, **dict(zip(lists, chosen, strict=True))})
             for chosen in product(*lists.values())
         ]
         swept = tuple(sorted(f"recipe.{key}" for key, value in lists.items() if len(value) > 1))
-        return tuple(dict.fromkeys(found)), swept
+        return tuple(found), swept
 
     def joined(self, methods: Sequence[str]) -> Suite:
         """This suite with these methods added."""

@@ -58,6 +58,45 @@ def runs(
     return [sealed(record, {}) for record in found]
 
 
+def variation(
+    method: str,
+    outcomes: Sequence[float | str],
+    validations: Sequence[float] = (),
+    *,
+    by: str = "sweep",
+    over: Sequence[str] = ("width",),
+    rate: float = 0.01,
+    first: int = 0,
+    task: tuple[str, str, int] = ("digits", "convnet", 4),
+    kind: str = "fixed",
+    **params: float | None,
+) -> list[Record]:
+    """Runs of one of several variants of a method, as `bench.suite.Selection` says; by: "" for a plain run.
+
+    validations: validation accuracies, by default the outcomes. A trial has those alone. first: the first
+    seed. Parameters that are not varied are named in the variant.
+    """
+    words = ["tuned"] if by == "tuned" else []
+    words += [f"{k}={v:g}" for k, v in params.items() if v is not None and (by != "tuned" or k not in over)]
+    if by not in ("", "tuned") and "recipe.learning_rate" in over:
+        words.append(f"recipe.learning_rate={rate:g}")
+    configuration = sha256(repr((method, task, by, over, rate, params)).encode()).hexdigest()[:16]
+    variant = " ".join(words) or "default"
+    found = runs(method, outcomes, variant, configuration=configuration, task=task, kind=kind)
+    for record, validation in zip(found, validations or outcomes, strict=True):
+        cell = record["cell"]
+        cell["seed"] += first
+        cell["method"]["params"] = params
+        cell["recipe"] = {"epochs": 2, "batch_size": 32, "learning_rate": rate}
+        if by:
+            cell["selection"] = {"by": by, "over": [*over]}
+        if record["status"] == "ok":
+            record["metrics"]["val_accuracy"] = validation
+        if by == "tuning":
+            record["metrics"] = {k: v for k, v in record["metrics"].items() if not k.startswith("test_")}
+    return [sealed(record, {}) for record in found]
+
+
 def metrics(accuracy: float) -> dict[str, Any]:
     return {
         "test_accuracy": accuracy,

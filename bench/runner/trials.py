@@ -252,7 +252,9 @@ class _Study:
 
     def __init__(self, tune: Tune, key: Key, entry: MethodSpec, recipe: Recipe, registry: Registry) -> None:
         optuna = _optuna()
-        name = f"{key.place} {key.method} {key.fixed}"
+        place = [key.place.dataset, key.place.backbone]
+        where = [of.model_dump_json(exclude_defaults=True) for of in place]
+        name = f"{' '.join(where)} {key.place.timesteps} {key.method} {key.fixed}"
         sampler = optuna.samplers.TPESampler(seed=derive(0, "tpe", name) % 2**32)
         self.study = optuna.create_study(direction="maximize", sampler=sampler)
         self.entry, self.recipe = entry, recipe
@@ -317,7 +319,7 @@ def _optuna() -> Any:
         import optuna
     except ImportError:
         raise BenchError(
-            'tune.sampler = "tpe" needs Optuna, which is not installed: pip install optuna, or use "grid"'
+            'tune.sampler = "tpe" needs Optuna, which is not installed: pip install "optuna>=4", or use "grid"'
         ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna

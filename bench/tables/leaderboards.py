@@ -258,12 +258,12 @@ class _Task:
     def _in_order(self) -> list[Row]:
         """Compared rows, best first, each followed by the rest of its sweep; then those not compared."""
         others = sorted((row for row in self.rows if row not in self.of), key=lambda r: (r.method, r.variant))
-        others.sort(key=lambda row: -row.validation if row.sweep else 0.0)
+        others.sort(key=lambda row: -row.validation if row.sweep and not math.isnan(row.validation) else 0.0)
         found = list[Row]()
         for row in self.compared:
             found.append(row)
             if row.sweep:
-                found += [r for r in others if r.sweep and r.method == row.method and r not in found]
+                found += [r for r in others if r.sweep and r.siblings == row.siblings]
         return [*found, *(row for row in others if row not in found)]
 
     def pair_lines(self) -> Iterator[Line]:

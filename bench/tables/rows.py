@@ -74,6 +74,14 @@ class Row:
         return bool(self.over) and self.records[0]["cell"]["selection"]["by"] == TUNED
 
     @property
+    def siblings(self) -> tuple[str, ...]:
+        """What the rows of one sweep share: the method, its code, and the parameters that are not varied."""
+        record = self.records[0]
+        params = record["cell"]["method"]["params"]
+        fixed = json.dumps({k: v for k, v in params.items() if k not in self.over}, sort_keys=True)
+        return self.method, fixed, record.get("digests", {}).get("method", "")
+
+    @property
     def words(self) -> list[str]:
         """The parts of the variant; none for the default."""
         return words(self.variant)
@@ -87,7 +95,10 @@ class Row:
     @property
     def own_words(self) -> str:
         """The words of its variant on the method, which name it in tables over several tasks."""
-        return SWEPT if self.sweep == BEST else own_words(self.variant)
+        own = own_words(self.variant)
+        if self.sweep != BEST:
+            return own
+        return " ".join([SWEPT, *(word for word in words(own) if word.partition("=")[0] not in self.over)])
 
     @property
     def seeds(self) -> set[int]:
@@ -211,17 +222,11 @@ def rows(records: Iterable[Record]) -> list[Row]:
 
 
 def _judged_sweeps(rows: Sequence[Row]) -> list[Row]:
-    """The same rows, with the best of each sweep marked, and the others.
-
-    Rows belong to one sweep if they share the code of their method and the parameters that it does not vary.
-    """
+    """The same rows, with the best of each sweep marked, and the others."""
     sweeps: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in rows:
         if row.over and not row.tuned:
-            code = row.records[0].get("digests", {}).get("method", "")
-            params = row.records[0]["cell"]["method"]["params"]
-            fixed = json.dumps({k: v for k, v in params.items() if k not in row.over}, sort_keys=True)
-            sweeps[(*row.task, row.setting, row.method, fixed, code)].append(row)
+            sweeps[(*row.task, row.setting, *row.siblings)].append(row)
     marks = dict.fromkeys(rows, "")
     for sweep in sweeps.values():
         marks |= dict.fromkeys(sweep, OTHERS)

@@ -1,5 +1,6 @@
 """Suites: what is valid, what is refused and how, ids, labels."""
 
+import json
 import re
 import tomllib
 
@@ -51,6 +52,7 @@ OTHER = {
     ("backbone", "decay"): 0.5,
     ("timesteps",): 4,
     ("selection",): {"by": "sweep", "over": ["width"]},
+    ("recipe", "decayed"): "synapses",
     ("recipe", "epochs"): 3,
     ("recipe", "batch_size"): 16,
     ("recipe", "optimizer"): "sgd",
@@ -463,3 +465,163 @@ def test_targets_are_of_the_suite_s_own_datasets_and_are_cut_down_with_them(tiny
         tiny(targets={"dogs": 90})
     with pytest.raises(ValueError, match="less than or equal to 100"):
         tiny(targets={"digits": 101})
+
+
+# --- sweeps and tuning ---
+
+
+def test_a_list_as_a_parameter_of_a_method_is_one_entry_per_value(tiny):
+    both = {"width": [0.5, 1], "height": [2.0, 3.0]}
+    made = tiny(methods=["arctan", {"name": "rectangle", "params": {**both}}])
+    assert [(m.name, m.params, m.swept) for m in made.methods] == [
+        ("arctan", {}, ()),
+        *(
+            ("rectangle", {"width": width, "height": height}, ("height", "width"))
+            for width in (0.5, 1.0)
+            for height in (2.0, 3.0)
+        ),
+    ]
+    beside = tiny(methods=[{"name": "rectangle", "params": {"width": [0.5, 1], "height": 2}}])
+    assert [(m.params, m.swept) for m in beside.methods] == [
+        ({"width": 0.5, "height": 2.0}, ("width",)),
+        ({"width": 1.0, "height": 2.0}, ("width",)),
+    ]
+
+
+def test_a_list_in_a_recipe_is_one_recipe_per_combination(tiny):
+    made = tiny(recipe={"epochs": [1, 2], "batch_size": 32, "learning_rate": [0.01, 0.03]})
+    (matrix,) = made.matrices
+    assert [(r.epochs, r.learning_rate) for r in matrix.recipes] == [
+        (1, 0.01),
+        (1, 0.03),
+        (2, 0.01),
+        (2, 0.03),
+    ]
+    assert matrix.swept == ("recipe.epochs", "recipe.learning_rate")
+    assert made.recipe == matrix.recipes[0], "the first values stand for the suite"
+    one = tiny(recipe={"epochs": [1], "batch_size": 32, "learning_rate": 0.01}).matrices[0]
+    assert len(one.recipes) == 1 and one.swept == (), "a list of one value is that value"
+
+
+PRODUCT = {"datasets": ["digits"], "backbones": ["mlp"], "timesteps": [2]}
+
+
+def with_tasks(*recipes, **recipe):
+    """A suite with a task for each of the recipes, over this one."""
+    return Suite.model_validate(
+        {
+            "name": "mine",
+            "methods": ["rectangle"],
+            "seeds": [0],
+            "recipe": {"epochs": 1, "batch_size": 32, "learning_rate": 0.01} | recipe,
+            "tasks": [{**PRODUCT, "timesteps": [2 + i], "recipe": own} for i, own in enumerate(recipes)],
+        }
+    )
+
+
+def test_a_task_may_sweep_what_others_do_not_and_a_scalar_in_it_ends_a_sweep():
+    made = with_tasks(
+        {}, {"learning_rate": 0.1}, {"epochs": [1, 2]}, {"learning_rate": [1, 2]}, learning_rate=[0.01, 0.03]
+    )
+    found = [([(r.epochs, r.learning_rate) for r in m.recipes], m.swept) for m in made.matrices]
+    rate = "recipe.learning_rate"
+    assert found == [
+        ([(1, 0.01), (1, 0.03)], (rate,)),
+        ([(1, 0.1)], ()),
+        ([(1, 0.01), (2, 0.01), (1, 0.03), (2, 0.03)], ("recipe.epochs", rate)),
+        ([(1, 1.0), (1, 2.0)], (rate,)),
+    ]
+
+
+LISTS = {
+    "[]": "valid number.*, got \\[\\]",
+    "[[1, 2]]": "valid number.*, got \\[1, 2\\]",
+    "[1, 1.0]": "twice",
+    "[1, 'wide']": "number.*, got 'wide'",
+}
+
+
+PLACES = {
+    "methods": ('"rectangle"', '{{ name = "rectangle", params = {{ width = {} }} }}', "(rectangle|width)"),
+    "recipe": ("learning_rate = 0.01", "learning_rate = {}", "learning_rate"),
+}
+
+
+@pytest.mark.parametrize(("place", "values"), [(place, values) for place in PLACES for values in LISTS])
+def test_a_list_that_is_no_sweep_is_refused_in_one_sentence(tmp_path, place, values):
+    old, new, where = PLACES[place]
+    with pytest.raises(BenchError, match=f"{place}.*{where}.*{LISTS[values]}") as caught:
+        load_suite(write(tmp_path, toml({"smoke": "mine", old: new.format(values)})))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("values", ["[]", "[[1, 2]]", "[1, 1.0]"])
+def test_so_is_one_in_the_recipe_of_a_task(values):
+    with pytest.raises(ValidationError, match=r"tasks\.1\.recipe.*learning_rate"):
+        with_tasks({}, {"learning_rate": tomllib.loads(f"x = {values}")["x"]})
+
+
+def test_suites_with_sweeps_and_with_tuning_come_back_from_their_file(tiny):
+    swept = tiny(
+        methods=["mpd-agl", {"name": "rectangle", "params": {"width": [1, 2], "height": 3}}],
+        recipe={"epochs": 1, "batch_size": 32, "learning_rate": [0.01, 0.03], "optimizer": ["sgd", "adamw"]},
+    )
+    tasks = with_tasks({}, {"epochs": [1, 2]}, learning_rate=[0.01, 0.03])
+    tuned = tiny(tune={"rates": [0.5, 1], "points": 2, "seeds": [7], "sampler": "tpe"})
+    for made in (swept, tasks, tuned, tiny(tune={}), swept.only(methods=["rectangle"], seeds=[0])):
+        text = json.dumps(made.model_dump(mode="json", exclude_unset=True))
+        again = Suite.model_validate_json(text)
+        assert again == made and again.matrices == made.matrices
+        assert json.dumps(again.model_dump(mode="json", exclude_unset=True)) == text
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds = [0]": "seeds = [0, 1000]"}, "tune.seeds: 1000 is also a seed of the suite; what is tuned"),
+        ({"learning_rate = 0.01": "learning_rate = [1, 2]"}, "tune and a sweep of recipe.learning_rate are"),
+        (
+            {'"rectangle"': '{ name = "rectangle", params = { width = [1, 2] } }'},
+            "tune and a sweep of width are both there; leave one of them out",
+        ),
+        ({"[tune]": "[tune]\nrate = [1]"}, "unknown key 'tune.rate'; did you mean 'tune.rates'?"),
+        ({"[tune]": "[tune]\nxxxxxxxxxxxx = 1"}, "unknown key 'tune.xxxxxxxxxxxx'; check its spelling"),
+        ({"[tune]": "[tune]\nrates = []"}, "tune.rates: "),
+        ({"[tune]": "[tune]\nrates = [1]"}, "tune: rates has one value"),
+        ({"[tune]": "[tune]\nrates = [1, 1.0]"}, "tune: rates lists 1.0 twice"),
+        ({"[tune]": "[tune]\nrates = [0]"}, "tune.rates.0: .* got 0"),
+        ({"[tune]": "[tune]\npoints = 0"}, "tune.points: .* got 0"),
+        ({"[tune]": "[tune]\nseeds = [1, 1]"}, "tune: seeds lists 1 twice"),
+        ({"[tune]": "[tune]\nsampler = 'random'"}, "tune.sampler: .* got 'random'"),
+    ],
+)
+def test_what_is_wrong_with_tuning_is_said_in_one_sentence(tmp_path, changes, message):
+    text = toml({"[profile]": "[tune]\n[profile]"})
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    with pytest.raises(BenchError, match=message) as caught:
+        load_suite(write(tmp_path, text))
+    assert "\n" not in str(caught.value)
+
+
+def test_no_suite_may_be_called_as_the_trials_of_another(tiny):
+    with pytest.raises(ValidationError, match=r"'quick\.tune' is where `spikegrad tune` keeps its trials"):
+        tiny(name="quick.tune")
+    assert tiny(name="tune").name == "tune"
+
+
+def test_seeds_given_by_hand_may_not_be_those_of_tuning(tiny):
+    with pytest.raises(BenchError, match=r"suite tiny: tune\.seeds: 1000 is also a seed of the suite"):
+        tiny(tune={}).only(seeds=[1000], add=True)
+
+
+def test_a_cell_is_a_trial_by_its_selection_and_one_without_keeps_its_id():
+    over = ("recipe.learning_rate", "width")
+    trial, tuned, swept = (
+        cell({("selection",): {"by": by, "over": over}}) for by in ("tuning", "tuned", "sweep")
+    )
+    assert [c.trial for c in (trial, tuned, swept, cell())] == [True, False, False, False]
+    assert len({c.id("x") for c in (trial, tuned, swept, cell())}) == 4
+    assert "selection" not in cell().model_dump()
+    assert Cell.model_validate(trial.model_dump(mode="json")) == trial

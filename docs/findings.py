@@ -318,33 +318,23 @@ def prediction(found: Results) -> list[str]:
     ]
 
 
-def widths(found: Results) -> list[str]:
-    """How does the best width move with depth and T?"""
+def swept_widths(found: Results) -> pd.DataFrame:
+    """The rows of sweeps over the width, with the columns `width` and `network`."""
     table = found.accuracy[found.accuracy["sweep"].isin(["best", "other"])].copy()
     table["width"] = table["variant"].str.extract(r"(?:^| )width=(\S+)", expand=False).astype(float)
-    table["reset"] = [
-        "detached" if "backbone.detach_reset=true" in v.split() else "" for v in table["variant"]
-    ]
-    table["network"] = [
-        f"{task} {reset}".strip() for task, reset in zip(table["task"], table["reset"], strict=True)
-    ]
+    detached = ["backbone.detach_reset=true" in variant.split() for variant in table["variant"]]
+    places = zip(table["task"], detached, strict=True)
+    return table.assign(network=[f"{task}, reset detached" if cut else task for task, cut in places])
+
+
+def widths(found: Results) -> list[str]:
+    """How does the best width move with depth and T?"""
+    table = swept_widths(found)
     shapes = list(dict.fromkeys(table["method"]))
     lines = [f"| network | {' | '.join(shapes)} |", f"|---|{'---|' * len(shapes)}"]
     for network, of in table.groupby("network", sort=False):
         best = of[of["sweep"] == "best"].set_index("method")["width"]
         lines.append(f"| {network} | {' | '.join(f'{best[s]:g}' if s in best else '–' for s in shapes)} |")
-    chart = (
-        alt.Chart(table)
-        .mark_line(point=True)
-        .encode(
-            x=alt.X("width:Q", scale=alt.Scale(type="log", base=2), title="width, in units of v_th · 2"),
-            y=alt.Y("test_accuracy_mean:Q", title="test accuracy, %", scale=alt.Scale(zero=False)),
-            color=alt.Color("method:N", title=None),
-            facet=alt.Facet("network:N", columns=3, title=None),
-        )
-        .properties(width=200, height=160)
-    )
-    chart.save(ROOT / "docs" / "findings-widths.svg")
     return [
         "The width that is best by validation accuracy:",
         "",
@@ -355,9 +345,25 @@ def widths(found: Results) -> list[str]:
     ]
 
 
-def gains(found: Results) -> list[str]:
-    """A figure: default and tuned accuracy of every method in every task."""
-    tuned = found.table("tuned")
+def widths_chart(found: Results) -> alt.Chart:
+    """Test accuracy against width: a panel per network, a line per shape."""
+    return (
+        alt.Chart(swept_widths(found))
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("width:Q", scale=alt.Scale(type="log", base=2), title="width, in units of 2 v_th"),
+            y=alt.Y("test_accuracy_mean:Q", title="test accuracy, %", scale=alt.Scale(zero=False)),
+            color=alt.Color("method:N", title=None),
+            facet=alt.Facet("network:N", columns=3, title=None),
+        )
+        .properties(width=200, height=160)
+        .configure(font="sans-serif", background="white")
+    )
+
+
+def gains_chart(found: Results) -> alt.FacetChart:
+    """Default and tuned accuracy of every method: a panel per task."""
+    tuned = found.table("tuned").dropna(subset=["default_accuracy_mean", "tuned_accuracy_mean"])
     long = tuned.melt(
         id_vars=["task", "method"],
         value_vars=["default_accuracy_mean", "tuned_accuracy_mean"],
@@ -366,32 +372,26 @@ def gains(found: Results) -> list[str]:
     ).replace({"default_accuracy_mean": "default", "tuned_accuracy_mean": "tuned"})
     order = list(tuned.groupby("method")["tuned_accuracy_mean"].mean().sort_values(ascending=False).index)
     y = alt.Y("method:N", sort=order, title=None)
-    x = alt.Scale(zero=False, nice=True)
-    rule = (
-        alt.Chart()
-        .mark_rule(opacity=0.5)
-        .encode(x=alt.X("min(accuracy):Q", scale=x, title="test accuracy, %"), x2="max(accuracy):Q", y=y)
+    scale = alt.Scale(zero=False, nice=True)
+    from_to = {"x": alt.X("min(accuracy):Q", scale=scale, title="test accuracy, %"), "x2": "max(accuracy):Q"}
+    rule = alt.Chart().mark_rule(opacity=0.5).encode(y=y, **from_to)
+    colour = alt.Color(
+        "which:N",
+        title=None,
+        scale=alt.Scale(domain=["default", "tuned"], range=["#30638e", "#d1495b"]),
+        legend=alt.Legend(orient="bottom"),
     )
-    dots = (
-        alt.Chart()
-        .mark_point(filled=True, size=80, opacity=1)
-        .encode(
-            x=alt.X("accuracy:Q", scale=x),
-            y=y,
-            color=alt.Color(
-                "which:N",
-                title=None,
-                scale=alt.Scale(domain=["default", "tuned"], range=["#30638e", "#d1495b"]),
-                legend=alt.Legend(orient="bottom"),
-            ),
-        )
-    )
-    chart = alt.layer(rule, dots, data=long).properties(width=240, height=260)
-    facet = chart.facet(facet=alt.Facet("task:N", title=None), columns=3).resolve_scale(x="independent")
-    facet.configure(font="sans-serif", background="white").save(ROOT / "docs" / "findings.svg")
-    return ["![Test accuracy of each method at its defaults and tuned, a panel per task](findings.svg)", ""]
+    dots = alt.Chart().mark_point(filled=True, size=80, opacity=1)
+    dots = dots.encode(x=alt.X("accuracy:Q", scale=scale), y=y, color=colour)
+    panels = alt.layer(rule, dots, data=long).properties(width=240, height=260)
+    facets = panels.facet(facet=alt.Facet("task:N", title=None), columns=3).resolve_scale(x="independent")
+    return facets.configure(font="sans-serif", background="white")
 
 
+CHARTS = {
+    "findings.svg": (FAIR, gains_chart),
+    "findings-widths.svg": (DEPTH, widths_chart),
+}
 Answer = Callable[[Results], list[str]]
 QUESTIONS: tuple[tuple[str, str, Answer], ...] = (
     ("Does MPD-AGL differ from a tuned rectangle?", FAIR, lambda f: comparison(f, "mpd-agl", "rectangle")),
@@ -417,25 +417,28 @@ QUESTIONS: tuple[tuple[str, str, Answer], ...] = (
 )
 
 
-def page(results: Path) -> str:
+def read(results: Path) -> dict[str, Results]:
+    """The suites of this page that have results, by name."""
+    suites = (FAIR, DEPTH, DECAY)
+    there = [suite for suite in suites if (results / "leaderboards" / suite / "accuracy.csv").is_file()]
+    return {suite: Results(results, suite) for suite in there}
+
+
+def page(there: dict[str, Results]) -> str:
     """The whole page; questions whose suite has no results are left out."""
-    there: dict[str, Results] = {}
-    for suite in (FAIR, DEPTH, DECAY):
-        if (results / "leaderboards" / suite / "accuracy.csv").is_file():
-            there[suite] = Results(results, suite)
     lines = [
         "# Findings",
         "",
-        "What the suites `fair-small`, `scale-and-depth` and `weight-decay` found: small networks, short "
+        f"What was found with {' and '.join(f'`{suite}`' for suite in there)}: small networks, short "
         "trainings, two CPU cores. Differences are in percentage points, paired by seed, with simultaneous "
-        "95 % intervals ([tables.md](tables.md#what-is-compared-and-what-is-assumed)). "
-        "“Cannot be told apart” does not mean equal. "
-        "[fairness.md](fairness.md) explains how methods were tuned. `python docs/findings.py` writes this "
-        "page from the tables in `results/`.",
+        "95 % intervals ([tables.md](tables.md#what-is-compared-and-what-is-assumed)). “Cannot be told apart” does "
+        "not mean equal. [fairness.md](fairness.md) explains how methods were tuned. "
+        "`python docs/findings.py` writes "
+        "this page from the tables in `results/`.",
         "",
     ]
     if FAIR in there:
-        lines += gains(there[FAIR])
+        lines += ["![Test accuracy of each method at its defaults and tuned, by task](findings.svg)", ""]
     for question, suite, answer in QUESTIONS:
         if suite in there:
             lines += [f"## {question}", "", *answer(there[suite])]
@@ -458,8 +461,11 @@ def page(results: Path) -> str:
 
 def main() -> None:
     """Write the page and its figures."""
-    results = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "results"
-    PAGE.write_text(page(results), encoding="utf-8")
+    there = read(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "results")
+    PAGE.write_text(page(there), encoding="utf-8")
+    for name, (suite, chart) in CHARTS.items():
+        if suite in there:
+            chart(there[suite]).save(PAGE.with_name(name))
     print(f"wrote {PAGE}")
 
 

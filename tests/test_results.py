@@ -1,6 +1,7 @@
 """What the project ships in results/ and README: made by this code, and from these records."""
 
 import importlib.util
+import runpy
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 
 from bench import api, registry
+from bench.paths import TRIALS
 from bench.records.store import Store
 from bench.tables import diff
 
@@ -19,8 +21,10 @@ SUITES = sorted(path.name for path in (RESULTS / "leaderboards").iterdir())
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_tables_are_made_from_the_records_beside_them(suite, tmp_path):
-    for what in ("runs", "latency"):
-        shutil.copytree(RESULTS / what / suite, tmp_path / what / suite)
+    for folder in ("runs", "latency"):
+        for name in (suite, f"{suite}{TRIALS}"):
+            if (RESULTS / folder / name).is_dir():
+                shutil.copytree(RESULTS / folder / name, tmp_path / folder / name)
     api.leaderboard(suite, results=tmp_path)
     shipped = {table.name: table.read_bytes() for table in (RESULTS / "leaderboards" / suite).iterdir()}
     made = {table.name: table.read_bytes() for table in (tmp_path / "leaderboards" / suite).iterdir()}
@@ -28,7 +32,7 @@ def test_tables_are_made_from_the_records_beside_them(suite, tmp_path):
     assert set(made) >= {f"{name}.csv" for name in ("accuracy", "runs", *MEASURED)}
 
 
-@pytest.mark.parametrize("suite", ["quick"])
+@pytest.mark.parametrize("suite", ["quick", "weight-decay"])
 def test_no_method_dataset_or_backbone_has_changed_since(suite):
     # Fails after an edit of such a file: run the suite again with --results results.
     plan = api.make_plan(suite, results=RESULTS)
@@ -42,6 +46,12 @@ def test_records_come_from_committed_code_and_name_no_path(suite):
         assert record["environment"]["git"]["dirty"] is False
         text = (RESULTS / "runs" / suite / record["id"] / "record.json").read_text()
         assert '"/' not in text
+
+
+def test_the_findings_are_those_of_the_tables():
+    script = runpy.run_path(str(ROOT / "docs" / "findings.py"))
+    made = script["page"](script["read"](RESULTS))
+    assert made == (ROOT / "docs" / "findings.md").read_text(encoding="utf-8"), "python docs/findings.py"
 
 
 def test_quick_shows_what_it_is_there_to_show():

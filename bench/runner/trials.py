@@ -319,7 +319,7 @@ def _optuna() -> Any:
         import optuna
     except ImportError:
         raise BenchError(
-            'tune.sampler = "tpe" needs Optuna, which is not installed: pip install "optuna>=4", or use "grid"'
+            'tune.sampler = "tpe" needs Optuna, which is missing: pip install "optuna>=4", or take "grid"'
         ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna

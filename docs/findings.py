@@ -432,9 +432,8 @@ def page(there: dict[str, Results]) -> str:
         f"What was found with {' and '.join(f'`{suite}`' for suite in there)}: small networks, short "
         "trainings, two CPU cores. Differences are in percentage points, paired by seed, with simultaneous "
         "95 % intervals ([tables.md](tables.md#what-is-compared-and-what-is-assumed)). "
-        "“Cannot be told apart” does not mean equal. [fairness.md](fairness.md) explains how methods were tuned. "
-        "`python docs/findings.py` writes "
-        "this page from the tables in `results/`.",
+        "“Cannot be told apart” does not mean equal. [fairness.md](fairness.md) explains how methods were "
+        "tuned. `python docs/findings.py` writes this page from the tables in `results/`.",
         "",
     ]
     if FAIR in there:

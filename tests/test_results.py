@@ -81,6 +81,16 @@ def test_what_readme_says_was_found_is_in_the_table():
     assert (narrow.loc[["digits", "randman"], "test_accuracy_mean"] < 20).all(), "guessing is 10"
 
 
+def test_what_readme_says_of_weight_decay_is_in_the_table():
+    table = pd.read_csv(RESULTS / "leaderboards" / "weight-decay" / "gradients.csv")
+    rows = table[table["method"] == "mpd-agl"].set_index(["dataset", "variant"])
+    assert len(rows) == 6
+    for (_, variant), row in rows.iterrows():
+        norms_decay = {"weight_decay=0.003", "decayed=all"} <= {*variant.split()}
+        side = "available_fraction_delta_ci_high" if norms_decay else "available_fraction_delta_ci_low"
+        assert (row[side] < 0) == norms_decay, "lowered where norms decay, raised elsewhere"
+
+
 @pytest.mark.parametrize("table", MEASURED)
 def test_quick_has_measured_all_there_is_to_measure(table):
     frame = pd.read_csv(RESULTS / "leaderboards" / "quick" / f"{table}.csv")

@@ -397,9 +397,7 @@ def test_a_suite_without_trials_is_not_tuned(tmp_path):
 
 def test_without_optuna_tpe_is_refused_in_one_sentence(tiny, trial_plan, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(
-        BenchError, match=r'tune\.sampler = "tpe" needs Optuna, which is missing'
-    ) as caught:
+    with pytest.raises(BenchError, match=r'tune\.sampler = "tpe" needs Optuna, which is missing') as caught:
         trial_plan(tiny(tune=TUNE | {"sampler": "tpe"}))
     assert "\n" not in str(caught.value)
 

@@ -18,8 +18,9 @@ def validation(records: Sequence[Record], seeds: set[int] | None = None) -> floa
     """
     scores = {}
     for record in sorted(records, key=lambda record: record["cell"]["seed"]):
-        if record["status"] == OK:
-            scores[record["cell"]["seed"]] = float(record["metrics"]["val_accuracy"])
+        known = record["metrics"].get("val_accuracy")
+        if record["status"] == OK and known is not None:
+            scores[record["cell"]["seed"]] = float(known)
         elif record["status"] in FAILED:
             scores[record["cell"]["seed"]] = chance(records)
     found = [score for seed, score in scores.items() if seeds is None or seed in seeds]

@@ -13,7 +13,7 @@ from scipy.special import stdtrit
 
 from bench.show.terminal import say
 from bench.show.terminal_table import print_table
-from bench.tables.columns import DECIMALS, text
+from bench.tables.columns import DECIMALS, GAIN, text
 from bench.tables.statistics import LEVEL
 from bench.tables.text.readable import WORDS, Block, tasks
 from bench.variants import full_name
@@ -145,6 +145,8 @@ EMPTY = {"published": "No published number is known for a task of this suite."}
 """The message for a table without rows, where the lack is not obvious."""
 MOST_DIGITS = 5
 """The most digits after the point; smaller numbers are written with a power of ten."""
+SIGNED = ("gap", *GAIN)
+"""Differences, which are shown with their sign."""
 SPREADS = {
     f"{name}_mean": f"{name}_sd"
     for name in (
@@ -232,6 +234,6 @@ def _short(column: str, value: object, digits: int | None = None) -> str:
     """A readable number: with `digits` digits after the point, or with four significant digits."""
     if isinstance(value, float) and not pd.isna(value):
         if digits is not None:
-            return f"{round(value, digits) + 0:{'+' * (column == 'gap')},.{digits}f}"
+            return f"{round(value, digits) + 0:{'+' * (column in SIGNED)},.{digits}f}"
         return f"{value + 0:,.0f}" if abs(value) >= 1e4 else f"{value + 0:.4g}"
     return text(column, value) or "–"

@@ -51,7 +51,8 @@ def test_the_numbers_are_those_of_this_version(case):
 def test_every_choice_of_a_suite_is_in_some_case():
     cells = [fingerprints.cell(case) for case in fingerprints.CASES]
     for part, of in (("recipe", Recipe), ("backbone", BackboneSpec), ("measure", Measure)):
-        for name, hint in get_type_hints(of).items():
+        hints = get_type_hints(of)
+        for name, hint in ((name, hints[name]) for name in of.model_fields):
             there = {getattr(getattr(cell, part), name) for cell in cells}
             if get_origin(hint) is Literal:
                 assert there == set(get_args(hint)), f"{part}.{name}"

@@ -177,7 +177,7 @@ def test_small_and_large_numbers_are_printed_whole(tmp_path):
     assert columns.text("error", None) == "" and columns.text("gain_mean", math.nan) == ""
 
 
-@pytest.mark.parametrize("which", sorted(render_tables.SHOWN.keys() - {"published"}))
+@pytest.mark.parametrize("which", sorted(render_tables.SHOWN.keys() - {"published", *leaderboards.OF_TUNING}))
 def test_every_table_can_be_read_by_people(which):
     records = with_recipe(both() + runs("[red]x|y", ["failed"]))
     table = leaderboards.tables(records)[which]

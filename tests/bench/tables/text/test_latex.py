@@ -9,7 +9,7 @@ from bench.tables import leaderboards
 from bench.tables.text import formats, render_tables
 from bench.tables.text.latex import LONG
 
-WHICH = ("accuracy", *render_tables.SHOWN)
+WHICH = [name for name in ("accuracy", *render_tables.SHOWN) if name not in leaderboards.OF_TUNING]
 
 
 def latex(records, which="accuracy", suite="mine"):

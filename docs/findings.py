@@ -17,9 +17,9 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from bench.records.record_files import Record
-from bench.records.store import OK, Store
+from bench.records.store import OK, Store, trial_store
 from bench.suite import load_suite
-from bench.tables import leaderboards
+from bench.tables import leaderboards, tuning_tables
 from bench.variants import TUNED
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -274,6 +274,8 @@ def tuning(found: Results) -> list[str]:
         "",
         *lines,
         "",
+        *(f"- {sentence}" for sentence in tuning_tables.at_the_edge(found.table("tuning"))),
+        "",
     ]
 
 
@@ -341,7 +343,8 @@ def prediction(found: Results) -> list[str]:
         for column in ("available_fraction", "participation"):
             for when in ("_before_mean", "_mean"):
                 rho = spearmanr(of[f"{column}{when}"], of["test_accuracy_mean"], nan_policy="omit")
-                found_here.append(f"{rho.statistic:+.2f} (p = {rho.pvalue:.2f})")
+                p = "p < 0.01" if rho.pvalue < 0.01 else f"p = {rho.pvalue:.2f}"
+                found_here.append(f"{rho.statistic:+.2f} ({p})")
         label = "tuned" if tuned else "defaults"
         lines.append(f"| {task} | {label} | {len(of)} | {' | '.join(found_here)} |")
     return [
@@ -478,12 +481,13 @@ def page(there: dict[str, Results]) -> str:
         if suite in there:
             lines += [f"## {question}", "", *answer(there[suite])]
     for suite, found in there.items():
-        records = found.records()
-        hours = sum(record["seconds"] for record in records) / 3600
+        trials = trial_store(found.store).records()
+        hours = sum(record["seconds"] for record in (*trials, *found.records())) / 3600
+        before = f"{len(trials):,} trials and " if trials else ""
         lines += [
             f"## The suite {suite}",
             "",
-            f"{len(records):,} training runs, {hours:.1f} core-hours. To repeat:",
+            f"{before}{len(found.records()):,} training runs, {hours:.1f} core-hours. To repeat:",
             "",
             "```sh",
             COMMANDS[suite],

@@ -81,6 +81,19 @@ def test_what_readme_says_was_found_is_in_the_table():
     assert (narrow.loc[["digits", "randman"], "test_accuracy_mean"] < 20).all(), "guessing is 10"
 
 
+def test_what_readme_says_of_tuning_is_in_the_tables():
+    folder = RESULTS / "leaderboards" / "fair-small"
+    accuracy, tuned = (pd.read_csv(folder / f"{name}.csv") for name in ("accuracy", "tuned"))
+    for task in ("digits-events", "fashion-mnist"):
+        rows = accuracy[accuracy["variant"].str.startswith("tuned") & (accuracy["dataset"] == task)]
+        assert len(rows) == 13 and set(rows["indistinguishable_from_best"]) == {"yes"}, task
+        mine = rows.set_index("method").loc["mpd-agl"]
+        assert mine["delta_ci_low"] < 0 < mine["delta_ci_high"]
+    events = tuned[tuned["dataset"] == "digits-events"]
+    assert round(events["gain"].mean()) == 29
+    assert events["tuned_accuracy_mean"].max() - events["tuned_accuracy_mean"].min() < 4
+
+
 def test_what_readme_says_of_weight_decay_is_in_the_table():
     table = pd.read_csv(RESULTS / "leaderboards" / "weight-decay" / "gradients.csv")
     rows = table[table["method"] == "mpd-agl"].set_index(["dataset", "variant"])

@@ -87,8 +87,11 @@ def test_what_readme_says_of_tuning_is_in_the_tables():
     for task in ("digits-events", "fashion-mnist"):
         rows = accuracy[accuracy["variant"].str.startswith("tuned") & (accuracy["dataset"] == task)]
         assert len(rows) == 13 and set(rows["indistinguishable_from_best"]) == {"yes"}, task
+    recurrent = accuracy[accuracy["variant"].str.startswith("tuned") & (accuracy["dataset"] == "randman")]
+    arctan = recurrent.set_index("method").loc["arctan"]
+    assert round(arctan["delta_vs_baseline"], 1) == 6.5 and arctan["delta_ci_low"] > 0
     mine = accuracy[accuracy["method"] == "mpd-agl"]
-    assert len(mine) >= 4 and ((mine["delta_ci_low"] < 0) & (mine["delta_ci_high"] > 0)).all()
+    assert len(mine) == 6 and ((mine["delta_ci_low"] < 0) & (mine["delta_ci_high"] > 0)).all()
     events = tuned[tuned["dataset"] == "digits-events"]
     assert round(events["gain"].mean()) == 29
     assert events["tuned_accuracy_mean"].max() - events["tuned_accuracy_mean"].min() < 4

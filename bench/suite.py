@@ -76,10 +76,6 @@ def _named(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
 class MethodSpec(NamedSpec):
     """A method and the parameters that differ from its defaults."""
 

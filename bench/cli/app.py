@@ -50,7 +50,7 @@ def main() -> NoReturn:
     except SystemExit as end:
         if end.code == STOPPED_BY_USER:
             kept = "; finished runs are kept: rerun the same command to resume"
-            print(f"stopped{kept * (sys.argv[1:2] == ['run'])}", file=sys.stderr)
+            print(f"stopped{kept * (sys.argv[1:2] in (['run'], ['tune']))}", file=sys.stderr)
         raise
     sys.exit(0)
 

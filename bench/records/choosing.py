@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.records.store import FAILED, OK
@@ -41,7 +41,7 @@ def best(variants: Sequence[Sequence[Record]]) -> int | None:
     return min(whole, key=lambda i: (-validation(variants[i], shared), _values(variants[i][0])))
 
 
-def chance(records: Sequence[Record]) -> float:
+def chance(records: Iterable[Record]) -> float:
     """Accuracy of guessing, in percent; 0 if no record knows its number of classes."""
     classes = max(((record.get("data") or {}).get("classes") or 0 for record in records), default=0)
     return 100 / classes if classes else 0.0

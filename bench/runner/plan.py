@@ -100,8 +100,8 @@ KnownData = dict[tuple[DatasetSpec, int], loading.Facts]
 class Plan:
     """All cells of a suite; cells of one configuration are adjacent.
 
-    whole: the suite before `suite` was restricted or extended; None if unknown. untuned: the number of tuning
-    trials that are not finished, for which tuned cells wait.
+    whole: the suite before `suite` was restricted or extended; None if unknown. untuned: the number of
+    cells of the tuning that are not finished, for which tuned cells wait.
     """
 
     suite: Suite

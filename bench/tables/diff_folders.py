@@ -47,8 +47,8 @@ def _accuracy(place: Path) -> Path:
     if place.is_dir():
         file = place / "accuracy.csv"
         if not file.is_file():
-            inside = sorted(path.parent.name for path in place.glob("*/accuracy.csv"))
-            hint = f"; did you mean {place / inside[0]}?" if inside else ": give a folder below leaderboards/"
+            inside = " or ".join(sorted(str(path.parent) for path in place.glob("*/accuracy.csv")))
+            hint = f"; did you mean {inside}?" if inside else ": give a folder below leaderboards/"
             raise BenchError(f"{place} holds no accuracy.csv{hint}")
         return file
     return place

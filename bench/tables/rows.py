@@ -297,8 +297,7 @@ def _told_apart(rows: list[Row]) -> list[Row]:
 
 def chance(records: Iterable[Record]) -> float:
     """Accuracy of guessing, in percent; NaN if no record knows its number of classes."""
-    classes = max((data(record, "classes") or 0 for record in records), default=0)
-    return 100 / classes if classes else math.nan
+    return choosing.chance(records) or math.nan
 
 
 def data(record: Record, fact: str) -> Any:

@@ -66,7 +66,7 @@ def test_files_alone_are_compared_by_accuracy_alone(copy):
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        (QUICK.parent, r"leaderboards holds no accuracy\.csv; did you mean .*quick\?"),
+        (QUICK.parent, r"leaderboards holds no accuracy\.csv; did you mean .*quick.*\?"),
         (QUICK.parent.parent / "runs", r"runs holds no accuracy\.csv: give a folder below leaderboards/"),
         (Path("nowhere"), r"cannot read nowhere \(No such file"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from bench.paths import TRIALS, default_results
 from bench.paths import data_root as find_data_root
 from bench.records import kept_suites, reading
 from bench.records.record_files import Record
-from bench.records.store import OK, Store, trial_store, writable
+from bench.records.store import OK, Store, writable
 from bench.records.timings import Timing
 from bench.suite import Suite, load_suite
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from bench.runner.plan import Plan, Planned
     from bench.runner.timing.serial import TimesListener
     from bench.runner.timing.times import Measurement
+    from bench.tables.leaderboards import Results
     from bench.tables.text.formats import Form
 
     class RunListener(Listener, TimesListener, Protocol):
@@ -88,7 +88,7 @@ def run(
         times=times,
     )
     made = execute(plan, jobs=jobs, timeout=timeout, retry=retry, listener=listener or Silent())
-    return made["accuracy"]
+    return made.table("accuracy")
 
 
 def make_plan(
@@ -214,8 +214,8 @@ def execute(
     timeout: float | None = None,
     retry: bool = False,
     listener: RunListener,
-) -> dict[str, pd.DataFrame]:
-    """Run the pending cells of a plan, measure latency, write the suite's tables, and return them by name.
+) -> Results:
+    """Run the pending cells of a plan, measure latency, write the suite's tables, and return its results.
 
     retry: repeat timings that failed.
 
@@ -243,9 +243,9 @@ def execute(
             _draw(plan)
         except KeyboardInterrupt:
             if plan.store.records():
-                write_tables(plan.store, plan.whole or plan.suite)
+                read_results(plan.store, plan.whole or plan.suite)
             raise
-        return write_tables(plan.store, plan.whole or plan.suite)
+        return read_results(plan.store, plan.whole or plan.suite)
 
 
 def tune(
@@ -315,7 +315,7 @@ def tables(suite: str, *, results: Path | str | None = None) -> dict[str, pd.Dat
 
     Raises BenchError if there are no records.
     """
-    return write_tables(*stored(suite, results))
+    return read_results(*stored(suite, results)).tables
 
 
 def to_paste(
@@ -329,51 +329,21 @@ def to_paste(
 
     Raises BenchError if there are no records.
     """
-    store, chosen = stored(suite, results)
-    made = write_tables(store, chosen)
-    return paste(store, chosen, suite, form, table, made[table], results=results)
+    return paste(read_results(*stored(suite, results)), suite, form, table, results=results)
 
 
-def paste(
-    store: Store,
-    chosen: Suite,
-    suite: str,
-    form: Form,
-    name: str,
-    table: pd.DataFrame,
-    *,
-    results: Path | str | None,
-) -> str:
-    """A table as text to paste, with captions. suite: the name as the user gave it."""
+def paste(found: Results, suite: str, form: Form, table: str, *, results: Path | str | None) -> str:
+    """A table of a suite's results as text to paste, with captions. suite, results: as the user gave them."""
     from bench.tables.text import formats
 
-    command = ["leaderboard", suite, *(["--results", str(results)] if results else []), "--table", name]
+    command = ["leaderboard", suite, *(["--results", str(results)] if results else []), "--table", table]
     return formats.to_paste(
         form,
-        name,
         table,
-        suite=store.suite,
-        records=store.records(),
-        baseline=chosen.baseline,
-        seeds=chosen.seeds,
+        found,
+        suite=found.store.suite if found.store else suite,
         command=["spikegrad", *command, "--format", form],
     )
-
-
-def against(store: Store, chosen: Suite, baseline: str) -> Suite:
-    """The suite, with another row as the baseline: METHOD, or METHOD:VARIANT.
-
-    Raises BenchError if no row has that name.
-    """
-    from bench.tables.rows import rows
-
-    if not store.records():
-        raise BenchError(f"--baseline: there are no records of the suite {store.suite} in {store.results}")
-    there = set[str]().union(*(row.names for row in rows(store.records())))
-    if baseline not in there:
-        close = difflib.get_close_matches(baseline, sorted(there), n=4, cutoff=0.4) or sorted(there)
-        raise BenchError(f"--baseline: no row {baseline} to compare with; there are {', '.join(close)}")
-    return chosen.model_copy(update={"baseline": baseline})
 
 
 def stored(suite: str, results: Path | str | None) -> tuple[Store, Suite]:
@@ -399,10 +369,10 @@ def report(suite: str, *, results: Path | str | None = None) -> Path:
     from bench.report import page
 
     store, chosen = stored(suite, results)
-    return page.write(chosen, store)
+    return page.write(chosen, store, read_results(store, chosen, save=False, tell=False))
 
 
-def report_of_run(plan: Plan, *, anything_new: bool) -> Path | None:
+def report_of_run(plan: Plan, results: Results, *, anything_new: bool) -> Path | None:
     """The path of the report after a run, regenerated if there is anything new.
 
     If it cannot be written, warns and returns None: the run itself is done.
@@ -411,42 +381,28 @@ def report_of_run(plan: Plan, *, anything_new: bool) -> Path | None:
 
     file = page.file_of(plan.store)
     try:
-        return (
-            page.write(plan.whole or plan.suite, plan.store) if anything_new or not file.is_file() else file
-        )
+        if anything_new or not file.is_file():
+            page.write(plan.whole or plan.suite, plan.store, results)
+        return file
     except BenchError as problem:
         warn(str(problem))
         return None
 
 
-def write_tables(
-    store: Store, suite: Suite, *, save: bool = True, tell: bool = True
-) -> dict[str, pd.DataFrame]:
-    """Write the CSV files of a suite and return the tables by name. save: if False, do not write them.
+def read_results(store: Store, suite: Suite, *, save: bool = True, tell: bool = True) -> Results:
+    """The results of a suite; its tables are written as CSV files. save: if False, they are not.
 
     tell: warn about each record and timing that is left out because it is damaged.
     Raises BenchError if there are no records, Stopped if the files cannot be written.
     """
-    from bench.tables import leaderboards
+    from bench.tables.leaderboards import Results
 
-    found = reading.read(store, suite.targets)
-    trials, damaged = trial_store(store).survey()
+    found = Results.read(store, suite)
     if tell:
-        found.warn()
-        reading.tell(damaged)
-    store.left_out += damaged
-    made = leaderboards.tables(
-        found.records,
-        suite.baseline,
-        found.timings,
-        found.layer_times,
-        suite.seeds,
-        store,
-        trials,
-    )
+        reading.tell(found.left_out)
     if save:
-        _save(made, store)
-    return made
+        _save(found.tables, store)
+    return found
 
 
 def write_tuning_tables(plan: Plan) -> dict[str, pd.DataFrame]:
@@ -454,14 +410,15 @@ def write_tuning_tables(plan: Plan) -> dict[str, pd.DataFrame]:
 
     Raises BenchError if there are no trials, Stopped if the files cannot be written.
     """
-    from bench.tables import leaderboards
+    from bench.tables.leaderboards import OF_TUNING, Results
 
     store = _own_store(plan)
     trials, left_out = plan.store.survey()
     reading.tell(left_out)
     if not trials:
         raise BenchError(f"there are no trials of the suite {plan.suite.name} in {plan.store.results}")
-    made = leaderboards.tuning(trials, store.records())
+    found = Results(store.records(), trials=trials)
+    made = {name: found.table(name) for name in OF_TUNING}
     _save(made, store)
     return made
 

@@ -36,7 +36,7 @@ COMMANDS = {
 }
 
 
-class Results:
+class Tables:
     """The tables of one suite, and its records. Raises FileNotFoundError if there are none."""
 
     def __init__(self, results: Path, suite: str) -> None:
@@ -61,7 +61,7 @@ class Results:
         return [record for record in self.store.records() if record["status"] == OK]
 
 
-def pair(found: Results, method: str, other: str, *, tuned: bool) -> Iterator[dict[str, Any]]:
+def pair(found: Tables, method: str, other: str, *, tuned: bool) -> Iterator[dict[str, Any]]:
     """By task, the first method minus the other with its simultaneous interval."""
     pairs = found.table("pairs")
     pairs = pairs[pairs["tuned"] == tuned]
@@ -100,7 +100,7 @@ def tally(rows: Sequence[dict[str, Any]]) -> str:
     return ", ".join(f"{word} in {n} of {len(rows)} tasks" for word, n in counts.items())
 
 
-def comparison(found: Results, method: str, other: str) -> list[str]:
+def comparison(found: Tables, method: str, other: str) -> list[str]:
     """Sentences and a table: a method against another, at the defaults and tuned."""
     lines, table = [], ["| | task | difference | p | verdict |", "|---|---|---|---|---|"]
     for tuned, words in ((False, "at the defaults"), (True, "tuned")):
@@ -114,14 +114,13 @@ def comparison(found: Results, method: str, other: str) -> list[str]:
     return [*lines, "", *table, ""]
 
 
-def designs(found: Results) -> list[str]:
+def designs(found: Tables) -> list[str]:
     """What the suite can detect, a line per task."""
-    suite = load_suite(found.suite)
-    notes = leaderboards.design_note(found.store.records(), suite.baseline, suite.seeds)
+    notes = leaderboards.Results.read(found.store, load_suite(found.suite)).notes
     return ["What this design can detect:", "", *(f"- {note}" for note in notes), ""]
 
 
-def layer_rows(found: Results, method: str) -> pd.DataFrame:
+def layer_rows(found: Tables, method: str) -> pd.DataFrame:
     """The probes of a method at its defaults: a row per run, probe, layer and time step."""
     tables = []
     for record in found.records():
@@ -142,7 +141,7 @@ def layer_rows(found: Results, method: str) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-def available(found: Results) -> list[str]:
+def available(found: Tables) -> list[str]:
     """Does MPD-AGL raise the available fraction, and what were gamma and kappa?"""
     gradients = found.table("gradients")
     mine = gradients[(gradients["method"] == "mpd-agl") & ~gradients["tuned"]]
@@ -184,7 +183,7 @@ def available(found: Results) -> list[str]:
     ]
 
 
-def weight_decay(found: Results) -> list[str]:
+def weight_decay(found: Tables) -> list[str]:
     """What if weight decay leaves gamma alone?"""
     layers, gradients = layer_rows(found, "mpd-agl"), found.table("gradients")
     lines = [
@@ -239,7 +238,7 @@ def weight_decay(found: Results) -> list[str]:
     ]
 
 
-def complete(found: Results) -> pd.DataFrame:
+def complete(found: Tables) -> pd.DataFrame:
     """The table of tuning, without methods and tasks whose trials or runs are not all done."""
     tune = load_suite(found.suite).tune
     assert tune is not None
@@ -249,7 +248,7 @@ def complete(found: Results) -> pd.DataFrame:
     return whole[whole.groupby("task")["method"].transform("nunique") == methods]
 
 
-def tuning(found: Results) -> list[str]:
+def tuning(found: Tables) -> list[str]:
     """What does tuning gain, compared with the choice of a method?"""
     lines = [
         "| task | gain, mean over methods | least | most | best − worst method, defaults | tuned |",
@@ -279,7 +278,7 @@ def tuning(found: Results) -> list[str]:
     ]
 
 
-def spread(found: Results) -> list[str]:
+def spread(found: Tables) -> list[str]:
     """How much of the spread between shapes is left once scale is tuned?"""
     table = complete(found)
     table = table[table["method"].isin(SHAPES)]
@@ -299,7 +298,7 @@ def spread(found: Results) -> list[str]:
     ]
 
 
-def robustness(found: Results) -> list[str]:
+def robustness(found: Tables) -> list[str]:
     """Which methods are robust over learning rate and width?"""
     table = complete(found)
     table = table.assign(loss=table["val_accuracy_best"] - table["val_accuracy_median"])
@@ -326,7 +325,7 @@ def robustness(found: Results) -> list[str]:
     ]
 
 
-def prediction(found: Results) -> list[str]:
+def prediction(found: Tables) -> list[str]:
     """Does the available fraction predict accuracy?"""
     gradients = found.table("gradients")
     keys = ["task", "method", "variant"]
@@ -356,7 +355,7 @@ def prediction(found: Results) -> list[str]:
     ]
 
 
-def swept_widths(found: Results) -> pd.DataFrame:
+def swept_widths(found: Tables) -> pd.DataFrame:
     """The rows of sweeps over the width, with the columns `width` and `network`."""
     table = found.accuracy[found.accuracy["sweep"].isin(["best", "other"])].copy()
     table["width"] = table["variant"].str.extract(r"(?:^| )width=(\S+)", expand=False).astype(float)
@@ -365,7 +364,7 @@ def swept_widths(found: Results) -> pd.DataFrame:
     return table.assign(network=[f"{task}, reset detached" if cut else task for task, cut in places])
 
 
-def widths(found: Results) -> list[str]:
+def widths(found: Tables) -> list[str]:
     """How does the best width move with depth and T?"""
     table = swept_widths(found)
     shapes = list(dict.fromkeys(table["method"]))
@@ -383,7 +382,7 @@ def widths(found: Results) -> list[str]:
     ]
 
 
-def widths_chart(found: Results) -> alt.Chart:
+def widths_chart(found: Tables) -> alt.Chart:
     """Test accuracy against width: a panel per network, a line per shape."""
     return (
         alt.Chart(swept_widths(found))
@@ -399,7 +398,7 @@ def widths_chart(found: Results) -> alt.Chart:
     )
 
 
-def gains_chart(found: Results) -> alt.FacetChart:
+def gains_chart(found: Tables) -> alt.FacetChart:
     """Default and tuned accuracy of every method: a panel per task."""
     tuned = complete(found)
     long = tuned.melt(
@@ -430,7 +429,7 @@ CHARTS = {
     "findings.svg": (FAIR, gains_chart),
     "findings-widths.svg": (DEPTH, widths_chart),
 }
-Answer = Callable[[Results], list[str]]
+Answer = Callable[[Tables], list[str]]
 QUESTIONS: tuple[tuple[str, str, Answer], ...] = (
     ("What does tuning gain, compared with the choice of a method?", FAIR, tuning),
     ("Does MPD-AGL differ from a tuned rectangle?", FAIR, lambda f: comparison(f, "mpd-agl", "rectangle")),
@@ -456,14 +455,14 @@ QUESTIONS: tuple[tuple[str, str, Answer], ...] = (
 )
 
 
-def read(results: Path) -> dict[str, Results]:
+def read(results: Path) -> dict[str, Tables]:
     """The suites of this page that have results, by name."""
     suites = (FAIR, DEPTH, DECAY)
     there = [suite for suite in suites if (results / "leaderboards" / suite / "accuracy.csv").is_file()]
-    return {suite: Results(results, suite) for suite in there}
+    return {suite: Tables(results, suite) for suite in there}
 
 
-def page(there: dict[str, Results]) -> str:
+def page(there: dict[str, Tables]) -> str:
     """The whole page; questions whose suite has no results are left out."""
     lines = [
         "# Findings",

@@ -32,7 +32,8 @@ KIND_COLOURS = {"adaptive": "#d1495b", "fixed": "#30638e", "control": "#c98a1b",
 def section(records: list[Record], table: pd.DataFrame) -> str:
     """The Markdown between the markers."""
     suite = load_suite(SUITE)
-    notes = "\n".join(f"- {note}" for note in leaderboards.design_note(records, suite.baseline, suite.seeds))
+    of = leaderboards.Results(records, suite.baseline, suite.seeds)
+    notes = "\n".join(f"- {note}" for note in of.notes)
     lines = [f"- {readable.bold_note(table)}", notes, f"- {measured_on(records)}"]
     return "\n".join([f"{BEGIN}\n\n{readable.markdown(table)}", *lines, f"\n{END}"])
 

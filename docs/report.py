@@ -16,6 +16,7 @@ from playwright.sync_api import sync_playwright
 from bench.records.store import Store
 from bench.report import page
 from bench.suite import load_suite
+from bench.tables.leaderboards import Results
 
 ROOT = Path(__file__).resolve().parents[1]
 SUITE = "quick"
@@ -32,7 +33,8 @@ def main() -> None:
         results = Path(folder)
         for what in ("runs", "latency", "derivatives"):
             shutil.copytree(ROOT / "results" / what / SUITE, results / what / SUITE)
-        report = page.write(load_suite(SUITE), Store(results, SUITE))
+        suite, store = load_suite(SUITE), Store(results, SUITE)
+        report = page.write(suite, store, Results.read(store, suite))
         opened = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
         view = opened.new_page(viewport=SHOWN)
         view.goto(report.as_uri())

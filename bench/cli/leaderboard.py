@@ -54,6 +54,7 @@ def leaderboard(
     Ends with 1 where a record is left out, as one that was edited.
     """
     from bench.tables import columns
+    from bench.tables.leaderboards import OF_TUNING
     from bench.tables.text import render_tables
 
     if as_json and form:
@@ -65,16 +66,16 @@ def leaderboard(
             "name one baseline, or take --table pairs, which compares every two rows"
         )
     store, chosen = api.stored(suite, results)
-    compared = [api.against(store, chosen, each) for each in baseline or ()] or [chosen]
+    found = api.read_results(store, chosen, save=not baseline)
+    if which in OF_TUNING and not found.trials:
+        raise BenchError(
+            f"--table {which}: the suite {suite} has no tuning trials; `spikegrad tune` runs them"
+        )
+    compared = [found.against(each) for each in baseline or ()] or [found]
     for each in compared:
-        made = api.write_tables(store, each, save=not baseline, tell=each is compared[0])
-        if which not in made:
-            raise BenchError(
-                f"--table {which}: the suite {suite} has no tuning trials; `spikegrad tune` runs them"
-            )
-        table = made[which]
+        table = each.table(which)
         if form in ("markdown", "latex"):
-            sys.stdout.write(api.paste(store, each, suite, form, which, table, results=results))
+            sys.stdout.write(api.paste(each, suite, form, which, results=results))
         elif as_json:
             print_json(render.table_as_json(table))
         elif form == "csv":
@@ -105,9 +106,8 @@ def report(
     from bench.report import page
 
     store, chosen = api.stored(suite, results)
-    if baseline is not None:
-        api.against(store, chosen, baseline)
-    file = page.write(chosen, store, baseline=baseline or "")
+    found = api.read_results(store, chosen, save=False, tell=False)
+    file = page.write(chosen, store, found if baseline is None else found.against(baseline))
     if as_json:
         print_json({"suite": suite, "file": str(file)})
     else:

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from bench.cli.progress import duration
 from bench.paths import shipped_leaderboard
+from bench.records.record_files import SEAL
 from bench.records.store import OK
 from bench.show.terminal import table_width
 from bench.show.terminal_table import print_table
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from bench.registry import Registry
     from bench.runner.plan import Plan, Planned
+    from bench.tables.leaderboards import Results
 
 NOT_DONE = {"compile": "trained without being compiled:"}
 """Phrases for things that were not done but are not measurements."""
@@ -68,34 +70,33 @@ class RunOutcome:
             console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
 
 
-def outcome(plan: Plan, accuracy: pd.DataFrame, files: Sequence[Path] = ()) -> RunOutcome:
+def outcome(plan: Plan, results: Results, files: Sequence[Path] = ()) -> RunOutcome:
     """The outcome of a run that has just ended.
 
-    accuracy: the table made of its records. files: written in addition to the tables.
+    results: of the whole suite. files: written in addition to the tables.
     """
-    from bench.tables import leaderboards
     from bench.tables.text import readable
 
-    records = plan.store.records()
     ids = {planned.id for planned in plan.cells}
-    own = [record for record in records if record["id"] in ids]
+    own = [record for record in results.records if record["id"] in ids]
+    there = {record[SEAL] for record in own}
     kept = [
         planned
         for planned in plan.pending
-        if planned.record is not None and planned.record["status"] == OK and planned.record in own
+        if planned.record is not None and planned.record["status"] == OK and planned.record[SEAL] in there
     ]
     statuses = Counter(record["status"] for record in own)
     if kept:
         statuses = statuses - Counter({OK: len(kept)}) + Counter({"stale": len(kept)})
-    suite = plan.whole or plan.suite
+    accuracy = results.table("accuracy")
     return RunOutcome(
         suite=plan.suite.name,
         statuses=dict(statuses),
         accuracy=accuracy,
         notes=[
-            *leaderboards.design_note(records, suite.baseline, suite.seeds),
+            *results.notes,
             readable.bold_note(accuracy),
-            *against_shipped(plan),
+            *against_shipped(plan, results.records),
             *_unfinished(own),
             *map(_kept, kept),
             *_unmeasured(own),
@@ -130,8 +131,8 @@ def _unmeasured(records: Sequence[Any]) -> list[str]:
     ]
 
 
-def against_shipped(plan: Plan) -> list[str]:
-    """How this table compares with the shipped one.
+def against_shipped(plan: Plan, records: Sequence[Any]) -> list[str]:
+    """How the table of these records compares with the shipped one.
 
     Empty if none is shipped, or if this table lacks some of its rows or seeds.
     """
@@ -145,10 +146,13 @@ def against_shipped(plan: Plan) -> list[str]:
     if compared.only_old or any(pair.old.summary.n != pair.new.summary.n for pair in compared.pairs):
         return []
     alike = len(compared.of("identical")) == len(compared.pairs)
-    return [*compared.sentences(), *([] if alike else _made_elsewhere(plan, shipped.parent))]
+    return [
+        *compared.sentences(),
+        *([] if alike else _made_elsewhere(plan.suite.name, records, shipped.parent)),
+    ]
 
 
-def _made_elsewhere(plan: Plan, shipped: Path) -> list[str]:
+def _made_elsewhere(suite: str, records: Sequence[Any], shipped: Path) -> list[str]:
     """A sentence if the shipped tables were made on other hardware or with another torch than these."""
     import pandas as pd
 
@@ -162,9 +166,9 @@ def _made_elsewhere(plan: Plan, shipped: Path) -> list[str]:
             "torch ": {torch.partition("+")[0] for torch in torches if torch},
         }
 
-    here = places(plan.store.records())
+    here = places(records)
     # In a checkout the records are next to the tables; a wheel has only the tables.
-    there = places(Store(shipped.parents[1], plan.suite.name).records())
+    there = places(Store(shipped.parents[1], suite).records())
     if not there[""] and (shipped / "latency.csv").is_file():
         there[""] = set(pd.read_csv(shipped / "latency.csv")["hardware"])
     apart = [

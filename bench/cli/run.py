@@ -81,8 +81,8 @@ def run(
     say(talk, render.announcement(plan, to_time))
     with progress.listener(talk, len(plan.pending)) as listener:
         made = api.execute(plan, jobs=jobs, timeout=timeout, retry=retry, listener=listener)
-    page = api.report_of_run(plan, anything_new=bool(plan.pending or to_time))
-    outcome = render.outcome(plan, made["accuracy"], [page] if page else [])
+    page = api.report_of_run(plan, made, anything_new=bool(plan.pending or to_time))
+    outcome = render.outcome(plan, made, [page] if page else [])
     if as_json:
         print_json(outcome.as_json())
     else:

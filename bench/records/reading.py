@@ -10,7 +10,7 @@ from typing import Any
 from bench.errors import BenchError, warn
 from bench.records import layer_times
 from bench.records.record_files import Record
-from bench.records.store import OK, Store
+from bench.records.store import OK, Store, trial_store
 from bench.records.timings import Timing, Timings
 
 MOST_TOLD = 20
@@ -19,16 +19,16 @@ MOST_TOLD = 20
 
 @dataclass(frozen=True)
 class Reading:
-    """left_out: one sentence for each file that is not counted, with its name and the reason."""
+    """trials: of the suite's tuning.
+
+    left_out: one sentence for each file that is not counted, with its name and the reason.
+    """
 
     records: Sequence[Record]
     timings: Sequence[Timing]
     layer_times: Sequence[Mapping[str, Any]]
+    trials: Sequence[Record]
     left_out: Sequence[str]
-
-    def warn(self) -> None:
-        """Print what is left out to stderr."""
-        tell(self.left_out)
 
 
 def tell(left_out: Sequence[str]) -> None:
@@ -49,15 +49,18 @@ def read(store: Store, targets: Mapping[str, float] | None = None) -> Reading:
     records, damaged = store.survey()
     timings, damaged_timings = Timings(store.results, store.suite).survey()
     left_out = [*damaged, *damaged_timings]
-    records = [_with_target(record, store, targets or {}) for record in records]
-    found = Reading(records, timings, layer_times.read(store.results, left_out.append), left_out)
+    times = layer_times.read(store.results, left_out.append)
+    trials, damaged_trials = trial_store(store).survey()
+    left_out += damaged_trials
+    store.left_out += damaged_trials
     if not records:
-        found.warn()
+        tell(left_out)
         raise BenchError(
             f"no records of the suite {store.suite} in {store.results}: "
             f"`spikegrad run {store.suite}` makes them"
         )
-    return found
+    records = [_with_target(record, store, targets or {}) for record in records]
+    return Reading(records, timings, times, trials, left_out)
 
 
 def _with_target(record: Record, store: Store, targets: Mapping[str, float]) -> Record:

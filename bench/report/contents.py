@@ -10,8 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench.measures import kept_derivatives
-from bench.records import reading
-from bench.records.store import OK, Store, trial_store
+from bench.records.store import OK, Store
 from bench.report import figure_rows, layer_maps, over_tasks
 from bench.report.grid import Cell, Grid, grids, number
 from bench.report.provenance import Facts, facts
@@ -19,10 +18,11 @@ from bench.report.tasks import Key, Line, Task, by_key, page_tasks, seeds
 from bench.report.tuning import Tuning, tunings
 from bench.show.layer_grids import size_scale
 from bench.suite import Suite
-from bench.tables import failures, leaderboards
+from bench.tables import failures
 from bench.tables.columns import KEY, OTHER, TASK
 from bench.tables.latency_table import training_steps
-from bench.tables.rows import Row, rows
+from bench.tables.leaderboards import Results
+from bench.tables.rows import Row
 from bench.tables.text.readable import blocks
 
 MOST_CELLS = 400_000
@@ -78,21 +78,16 @@ class Contents:
     data: Mapping[str, Any]
 
 
-def contents(suite: Suite, store: Store, found: reading.Reading) -> Contents:
-    """The contents of a suite's report, from its results folder."""
-    trials, damaged = trial_store(store).survey()
-    left_out = [*found.left_out, *damaged]
-    records = found.records
-    tables = leaderboards.tables(
-        records, suite.baseline, found.timings, found.layer_times, suite.seeds, store, trials
-    )
+def contents(suite: Suite, store: Store, results: Results) -> Contents:
+    """The contents of a suite's report. store: the results folder that the results were read from."""
+    left_out, records, tables = [*results.left_out], results.records, results.tables
     tasks = page_tasks(tables["accuracy"])
-    of = {(*row.task, row.method, row.variant): row for row in rows(records)}
+    of = {row.key: row for row in results.rows}
     lines = {name: by_key(tables[name]) for name in ("anytime", "cost", "gradients", "runs")}
     steps = training_steps(tables["latency"])
     told = _told(tables["pairs"])
     maps = _maps(tasks, of, store, left_out)
-    critical = over_tasks.critical(records, suite.baseline, suite.seeds)
+    critical = over_tasks.critical(results)
     several = (tables["overall"][["n_tasks", "n_tasks_missing"]].sum(axis=1) > 1).any()
     tuning = tunings(tables["tuning"], tables["tuned"]) if "tuning" in tables else []
     return Contents(
@@ -100,7 +95,7 @@ def contents(suite: Suite, store: Store, found: reading.Reading) -> Contents:
         records=len(records),
         statuses={s: sum(r["status"] == s for r in records) for s in sorted({r["status"] for r in records})},
         blocks=_blocks(tasks, tables["accuracy"], lines, steps),
-        notes=leaderboards.design_note(records, suite.baseline, suite.seeds),
+        notes=results.notes,
         overall=grids("overall", tables["overall"]) if several else [],
         critical=critical,
         tuning=tuning,
@@ -118,7 +113,7 @@ def contents(suite: Suite, store: Store, found: reading.Reading) -> Contents:
                     "title": task.title,
                     "methods": [entry.name for entry in task.entries],
                     "others": [entry.name for entry in task.entries if entry.other],
-                    "compared": _compared(task, suite.baseline),
+                    "compared": _compared(task, results.baseline),
                 }
                 | _figures(task, lines, steps, of, told)
                 | {"maps": maps.get(task.id, {})}
@@ -131,7 +126,7 @@ def contents(suite: Suite, store: Store, found: reading.Reading) -> Contents:
                 for number, entry in enumerate(task.entries)
             },
             "shapes": _shapes(store, records),
-            "profiles": over_tasks.profiles(records, suite.baseline, suite.seeds),
+            "profiles": over_tasks.profiles(results),
             "critical": critical,
         },
     )

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from bench.report.tasks import Line, rounded
 from bench.tables.across_tasks import performance_profile
+from bench.tables.leaderboards import Results
 from bench.tables.overall_table import critical_of, runs_by_method
 
 
-def profiles(records: Sequence[Any], baseline: str, seeds: Sequence[int] | None = None) -> list[Line]:
+def profiles(results: Results) -> list[Line]:
     """Performance profiles of the methods that have every task, if there are several tasks."""
-    by_method = {m: runs for m, runs in runs_by_method(records, baseline, seeds).items() if len(runs) > 1}
+    every_method = runs_by_method(results.rows, results.baseline, results.seeds)
+    by_method = {method: runs for method, runs in every_method.items() if len(runs) > 1}
     every = {value for runs in by_method.values() for value in np.concatenate(runs).tolist()}
     found: list[Line] = []
     for method, runs in by_method.items():
@@ -25,11 +26,9 @@ def profiles(records: Sequence[Any], baseline: str, seeds: Sequence[int] | None 
     return found
 
 
-def critical(
-    records: Sequence[Any], baseline: str, seeds: Sequence[int] | None = None
-) -> dict[str, Any] | None:
+def critical(results: Results) -> dict[str, Any] | None:
     """Average ranks, best first, and a line for each group of methods that cannot be told apart."""
-    names, found = critical_of(records, baseline, seeds)
+    names, found = critical_of(results.rows, results.baseline, results.seeds)
     if found is None:
         return None
     ranks = sorted(zip(found.ranks, names, strict=True))

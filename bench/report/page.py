@@ -11,11 +11,11 @@ from typing import Any
 
 from bench.errors import BenchError
 from bench.files import write_atomic
-from bench.records import reading
 from bench.records.store import Store
 from bench.report.contents import HEADS, WORDS, Contents, contents
 from bench.show.drawing_packages import need
 from bench.suite import Suite
+from bench.tables.leaderboards import Results
 
 FOLDER = Path(__file__).parent
 
@@ -26,19 +26,16 @@ def file_of(store: Store, baseline: str = "") -> Path:
     return store.results / "reports" / f"{store.suite}{against}.html"
 
 
-def write(suite: Suite, store: Store, *, baseline: str = "") -> Path:
-    """Write the report of a suite from its records alone, and return the file.
+def write(suite: Suite, store: Store, results: Results) -> Path:
+    """Write the report of a suite, and return the file.
 
-    baseline: another than the suite's, to compare with.
+    results: from the folder of `store`; their baseline can be another than the suite's.
 
-    Raises BenchError if there are no records, a package is missing, or the file cannot be written.
+    Raises BenchError if a package is missing, or the file cannot be written.
     """
     need("the report", ["jinja2", "altair", "vl_convert"])
-    found = reading.read(store, suite.targets)
-    file = file_of(store, baseline)
-    if baseline:
-        suite = suite.model_copy(update={"baseline": baseline})
-    text = html(contents(suite, store, found))
+    file = file_of(store, results.baseline if results.baseline != suite.baseline else "")
+    text = html(contents(suite.model_copy(update={"baseline": results.baseline}), store, results))
     try:
         write_atomic(file, text.encode("utf-8", "backslashreplace"))
     except OSError as problem:

@@ -13,7 +13,7 @@ from bench.records.store import OK
 from bench.records.timings import Forward, Kind, Timing, forward_kind, hardware, timed, timed_code
 from bench.tables import statistics
 from bench.tables.columns import DECLARED, KEY, Line, frame, named
-from bench.tables.rows import Record, Row, data, rows
+from bench.tables.rows import Record, Row, data
 
 INFERENCE = (
     "inference_ms_p50_batch1",
@@ -36,23 +36,14 @@ LATENCY_COLUMNS = (
 )
 
 
-def latency_table(
-    records: Iterable[Record],
-    timings: Sequence[Timing] = (),
-    layer_times: Iterable[Mapping[str, Any]] = (),
+def latency_of(
+    of: Sequence[Row], timings: Sequence[Timing] = (), layer_times: Iterable[Mapping[str, Any]] = ()
 ) -> pd.DataFrame:
     """A row per configuration and class of hardware: timings, and how long its runs took.
 
     If methods share an inference timing, the row of each of them has it. layer_times: rows of
     `bench.records.layer_times.read`; those of methods without a record are left out.
     """
-    return latency_of(rows(records), timings, layer_times)
-
-
-def latency_of(
-    of: Sequence[Row], timings: Sequence[Timing] = (), layer_times: Iterable[Mapping[str, Any]] = ()
-) -> pd.DataFrame:
-    """`latency_table`, from records already grouped into rows."""
     found = {(_key(t, t["digests"]), t["hardware"]): t for t in timings}
     machines = sorted({t["hardware"] for t in timings})
     declared = {row.method: row.identity() for row in of}

@@ -14,7 +14,7 @@ import pandas as pd
 
 from bench.tables import statistics
 from bench.tables.columns import ANYTIME, DECLARED, KEY, Line, frame, named
-from bench.tables.rows import Record, Row, base, rows, settings
+from bench.tables.rows import Record, Row, base, settings
 
 GRADIENTS = (
     "available_fraction",
@@ -65,13 +65,8 @@ COST_COLUMNS = (
 ANYTIME_COLUMNS = (*KEY, *DECLARED, "n_seeds", "t", *ANYTIME, "timesteps_to_99_mean")
 
 
-def gradients_table(records: Iterable[Record], baseline: str = "rectangle") -> pd.DataFrame:
-    """A row per configuration, with differences to the same baseline row as in accuracy.csv."""
-    return gradients_of(rows(records), baseline)
-
-
 def gradients_of(of: Sequence[Row], baseline: str) -> pd.DataFrame:
-    """`gradients_table`, from records already grouped into rows."""
+    """A row per configuration, with differences to the same baseline row as in accuracy.csv."""
     lines: list[Line] = []
     for comparable in settings(replace(row, records=with_excess(row.records)) for row in of):
         against = base(comparable, baseline)
@@ -79,13 +74,8 @@ def gradients_of(of: Sequence[Row], baseline: str) -> pd.DataFrame:
     return frame(sorted(lines, key=_place), GRADIENTS_COLUMNS)
 
 
-def cost_table(records: Iterable[Record]) -> pd.DataFrame:
-    """A row per configuration: the cost of one inference."""
-    return cost_of(rows(records))
-
-
 def cost_of(of: Sequence[Row]) -> pd.DataFrame:
-    """`cost_table`, from records already grouped into rows."""
+    """A row per configuration: the cost of one inference."""
     lines = []
     for row in of:
         accuracy = {"test_accuracy_mean": statistics.mean(row.values("test_accuracy"))}
@@ -93,13 +83,8 @@ def cost_of(of: Sequence[Row]) -> pd.DataFrame:
     return frame(lines, COST_COLUMNS)
 
 
-def anytime_table(records: Iterable[Record]) -> pd.DataFrame:
-    """A row per configuration and t: accuracy when the output is averaged over the first t steps."""
-    return anytime_of(rows(records))
-
-
 def anytime_of(of: Sequence[Row]) -> pd.DataFrame:
-    """`anytime_table`, from records already grouped into rows."""
+    """A row per configuration and t: accuracy when the output is averaged over the first t steps."""
     lines: list[Line] = []
     for row in of:
         known = (metrics.get("anytime_accuracy") for metrics in row.worked.values())

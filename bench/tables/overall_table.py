@@ -29,7 +29,7 @@ from bench.tables.all_pairs import AllPairs
 from bench.tables.columns import DECLARED, Line, frame, named
 from bench.tables.fronts import faster, front, lower
 from bench.tables.latency_table import training_steps
-from bench.tables.rows import OTHERS, Record, Row, base, chance, judged, rows, settings
+from bench.tables.rows import OTHERS, Row, base, chance, judged, settings
 from bench.tables.statistics import Values
 from bench.variants import full_name
 
@@ -99,13 +99,13 @@ def _overall(compared: Sequence[Sequence[Row]], baseline: str, latency: pd.DataF
 
 
 def runs_by_method(
-    records: Iterable[Record], baseline: str, seeds: Iterable[int] | None = None
+    of: Sequence[Row], baseline: str, seeds: Iterable[int] | None = None
 ) -> dict[str, list[Values]]:
     """Accuracies of all runs by method, a list of tasks each; failed runs count as chance.
 
     Only methods that have every task, including references.
     """
-    compared = _compared(rows(records), baseline, seeds)
+    compared = _compared(of, baseline, seeds)
     scores = [_run_scores(rows_) for rows_ in compared]
     return {
         _name(m): [scores[i][row] for i, row in sorted(m.rows.items())]
@@ -115,10 +115,10 @@ def runs_by_method(
 
 
 def critical_of(
-    records: Iterable[Record], baseline: str, seeds: Iterable[int] | None = None
+    of: Sequence[Row], baseline: str, seeds: Iterable[int] | None = None
 ) -> tuple[list[str], Critical | None]:
     """The ranked methods, and their critical difference if there are enough tasks for one."""
-    compared = _compared(rows(records), baseline, seeds)
+    compared = _compared(of, baseline, seeds)
     scores = [_run_scores(rows_) for rows_ in compared]
     ranked = [m for m in _methods(compared, baseline) if m.complete(len(compared)) and not m.reference]
     return [_name(m) for m in ranked], critical_difference(_means(ranked, scores)) if ranked else None
@@ -220,7 +220,7 @@ def _pareto(
     accuracies, step_of = dict[int, float](), dict[int, float]()
     for place, method in enumerate(ranked):
         energy = _geometric([statistics.mean(row.values("energy_uj")) for row in method.rows.values()])
-        keys = [(*row.task, row.method, row.variant) for row in method.rows.values()]
+        keys = [row.key for row in method.rows.values()]
         step = step_of[place] = _geometric([steps.get(key, math.nan) for key in keys])
         if not math.isnan(energy + step):
             accuracy = np.mean([scores[i][row].mean() for i, row in method.rows.items()])

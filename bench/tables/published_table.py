@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,7 +13,7 @@ from bench.records.store import FAILED
 from bench.tables import published, statistics
 from bench.tables.columns import DECLARED, KEY, PUBLISHED, Line, frame, named
 from bench.tables.published import Published
-from bench.tables.rows import Record, Row, rows
+from bench.tables.rows import Row
 
 PUBLISHED_COLUMNS = (
     *(*KEY, *DECLARED, "published", "published_sd", "runs", "year", "source", "source_kind"),
@@ -40,17 +40,12 @@ NO_DIFFERENCE = ("cuda", "backbone.neuron", "backbone.reset")
 """Words of a variant that do not change the protocol, or are compared separately."""
 
 
-def published_table(records: Iterable[Record], numbers: Sequence[Published] | None = None) -> pd.DataFrame:
+def published_of(of: Sequence[Row], numbers: Sequence[Published] | None = None) -> pd.DataFrame:
     """A row for each row of the accuracy table and each number published for its method in its task.
 
     Below them, without measurements: published numbers in the records' tasks for methods without a row.
     numbers: the default is the shipped file. Raises BenchError if it cannot be read.
     """
-    return published_of(rows(records), numbers)
-
-
-def published_of(of: Sequence[Row], numbers: Sequence[Published] | None = None) -> pd.DataFrame:
-    """`published_table`, from records already grouped into rows."""
     numbers = published.read() if numbers is None else numbers
     lines = [line for number in numbers for line in _lines(number, of)]
     return frame(sorted(lines, key=_place), PUBLISHED_COLUMNS)

@@ -162,10 +162,15 @@ class Row:
             return self
         return replace(self, records=[r for r in self.records if r["cell"]["seed"] in seeds])
 
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """The values of KEY, which identify it in every table."""
+        return (*self.task, self.method, self.variant)
+
     def identity(self) -> Line:
         """The row's key, and what its method declares."""
         declared = {name: self.records[0]["method"][name] for name in DECLARED}
-        return named(KEY, (*self.task, self.method, self.variant)) | declared
+        return named(KEY, self.key) | declared
 
 
 def settings(of: Iterable[Row]) -> Iterator[list[Row]]:
@@ -216,9 +221,9 @@ def rows(records: Iterable[Record]) -> list[Row]:
         by_code[record["configuration"], *sorted(record.get("digests", {}).items())].append(record)
     by_key: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in _in_words([_row(_configuration(found[0]), found) for found in by_code.values()]):
-        by_key[(*row.task, row.method, row.variant)].append(row)
+        by_key[row.key].append(row)
     apart = [row for same in by_key.values() for row in (_told_apart(same) if len(same) > 1 else same)]
-    return _judged_sweeps(sorted(apart, key=lambda row: (*row.task, row.method, row.variant)))
+    return _judged_sweeps(sorted(apart, key=lambda row: row.key))
 
 
 def _judged_sweeps(rows: Sequence[Row]) -> list[Row]:

@@ -135,11 +135,8 @@ def hostile(names, task=("digits", "convnet", 4)):
 
 
 def paste(which, records, suite="mine"):
-    table = leaderboards.tables(records)[which]
     command = ["spikegrad", "leaderboard", f"a b\n{HOSTILE[0]}.toml"]
-    return formats.to_paste(
-        "latex", which, table, suite=suite, records=records, baseline="rectangle", command=command
-    )
+    return formats.to_paste("latex", which, leaderboards.Results(records), suite=suite, command=command)
 
 
 @pytest.mark.parametrize("which", WHICH)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.tables.columns import KEY
-from bench.tables.leaderboards import designs
-from bench.tables.rows import Record, Row, rows
+from bench.tables.leaderboards import Results
+from bench.tables.rows import Row
 from bench.tables.text.readable import Block, bold_note
 
 ABOUT = {
@@ -42,15 +42,14 @@ OPTIMIZERS = {"adamw": "AdamW", "sgd": "SGD"}
 
 
 class Captions:
-    """The captions of a suite's tables, with its protocol and design, from its records."""
+    """The captions of the tables of a suite's results, with its protocol and design."""
 
-    def __init__(
-        self, suite: str, records: Iterable[Record], baseline: str, seeds: Iterable[int] | None = None
-    ) -> None:
-        self.suite, self.baseline = suite, baseline
-        of = rows(records)
-        self.rows = {tuple(row.identity()[name] for name in KEY): row for row in of}
-        self.designs = designs(of, baseline, seeds)
+    def __init__(self, suite: str, results: Results) -> None:
+        self.suite, self.baseline = suite, results.baseline
+        self.rows = {row.key: row for row in results.rows}
+        self.designs = {
+            row.key: said for task in results.tasks for said in [task.design()] for row in task.rows
+        }
 
     def of(self, which: str, block: Block) -> str:
         """The caption of one block of the table `which`, as plain text."""
@@ -59,7 +58,7 @@ class Captions:
         own = self._named(block)
         parts = [head, self._reading(which, block), _protocol(own)]
         if which == "accuracy":
-            said = {name: self.designs[(*row.task, row.method, row.variant)] for name, row in own.items()}
+            said = {name: self.designs[row.key] for name, row in own.items()}
             parts += [_grouped(said), bold_note(block.rows)]
             if any(block.apart) and not all(block.apart):
                 where = "Without a rank" if "rank" in block.heads else "Below the line"

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pandas as pd
 
-from bench.tables.rows import Record
+from bench.tables.leaderboards import Results
 from bench.tables.text import latex, readable, render_tables
 from bench.tables.text.captions import Captions
 from bench.tables.text.readable import Block
@@ -19,19 +19,16 @@ Form = Literal["markdown", "latex"]
 def to_paste(
     form: Form,
     which: str,
-    table: pd.DataFrame,
+    results: Results,
     *,
     suite: str,
-    records: Iterable[Record],
-    baseline: str,
     command: Iterable[str],
-    seeds: Iterable[int] | None = None,
 ) -> str:
-    """The table `which` of a suite in this format, one block per task.
+    """The table `which` of a suite's results in this format, one block per task.
 
-    records: those that the table was made from. command: the command that produces this text, for a comment.
+    command: the command that produces this text, for a comment.
     """
-    captions = Captions(suite, records, baseline, seeds)
+    captions, table = Captions(suite, results), results.table(which)
 
     def caption(block: Block) -> str:
         return captions.of(which, block)

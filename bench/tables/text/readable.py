@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from bench.tables.accuracy_table import VERDICTS
 from bench.tables.columns import COUNTS, DECLARED, DELTAS, EXTRA, OF_IMAGES, RANKS, TASK, TO_BEST, text
-from bench.tables.leaderboards import VERDICTS
 from bench.variants import TUNED, is_option, words
 
 HEADINGS = {

@@ -227,12 +227,16 @@ def test_results_of_two_versions_are_rows_of_their_own(part, other, variant):
 
 
 def test_a_row_is_compared_with_the_baseline_of_its_own_torch():
-    table = leaderboards.accuracy_table(
-        made_with("rectangle", GOOD)
-        + made_with("rectangle", POOR, libraries="torch 2.15")
-        + made_with("arctan", FAIR, libraries="torch 2.15"),
-        "rectangle",
-    ).set_index(["method", "variant"])
+    table = (
+        leaderboards.Results(
+            made_with("rectangle", GOOD)
+            + made_with("rectangle", POOR, libraries="torch 2.15")
+            + made_with("arctan", FAIR, libraries="torch 2.15"),
+            "rectangle",
+        )
+        .table("accuracy")
+        .set_index(["method", "variant"])
+    )
     delta = table["delta_vs_baseline"]
     assert delta["arctan", "torch=2.15"] == pytest.approx(np.mean(FAIR) - np.mean(POOR), abs=1e-3)
 

@@ -36,7 +36,7 @@ def test_each_damaged_record_is_named_and_none_is_counted(store, capsys):
     assert len(found.left_out) == len(DAMAGED)
     for name in DAMAGED:
         assert sum(f"/{name}/record.json" in sentence for sentence in found.left_out) == 1
-    found.warn()
+    reading.tell(found.left_out)
     assert capsys.readouterr().err.count("warning: ") == len(DAMAGED)
 
 
@@ -56,7 +56,7 @@ def test_two_records_of_a_cell_and_damaged_times_are_named_too(store):
 
 
 def test_of_very_many_the_first_are_told_and_the_rest_counted(capsys):
-    reading.Reading([], [], [], [f"file {n} is damaged" for n in range(reading.MOST_TOLD + 5)]).warn()
+    reading.tell([f"file {n} is damaged" for n in range(reading.MOST_TOLD + 5)])
     told = capsys.readouterr().err.splitlines()
     assert len(told) == reading.MOST_TOLD + 1
     assert told[-1] == "warning: and 5 more are left out; `spikegrad report` names all of them"
@@ -79,7 +79,7 @@ def test_when_a_target_was_reached(tmp_path, goal, epochs):
     _, found = targeted(tmp_path, goal)
     assert [record["metrics"]["epochs_to_target"] for record in found.records] == [epochs]
     assert found.left_out == []
-    table = leaderboards.runs_table(found.records)
+    table = leaderboards.Results(found.records).table("runs")
     assert columns.printed(table)["epochs_to_target"].tolist() == [str(epochs or "")]
 
 

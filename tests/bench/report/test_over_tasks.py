@@ -4,6 +4,7 @@ import pytest
 from written_records import FAIR, GOOD, POOR, runs
 
 from bench.report import over_tasks
+from bench.tables.leaderboards import Results
 
 
 def everything(tasks):
@@ -16,7 +17,7 @@ def everything(tasks):
 
 
 def test_profiles_fall_from_all_runs_to_none():
-    found = over_tasks.profiles(everything(2), "rectangle")
+    found = over_tasks.profiles(Results(everything(2)))
     by_method = {name: [r for r in found if r["method"] == name] for name in ("rectangle", "arctan", "slow")}
     for rows in by_method.values():
         # From the worst run of all methods to the best of all.
@@ -28,12 +29,12 @@ def test_profiles_fall_from_all_runs_to_none():
 
 
 def test_of_one_task_there_is_no_profile():
-    assert over_tasks.profiles(everything(1), "rectangle") == []
+    assert over_tasks.profiles(Results(everything(1))) == []
 
 
 def test_ranks_stand_best_first_and_each_group_has_a_line():
-    assert over_tasks.critical(everything(4), "rectangle") is None
-    found = over_tasks.critical(everything(8), "rectangle")
+    assert over_tasks.critical(Results(everything(4))) is None
+    found = over_tasks.critical(Results(everything(8)))
     dots = [row for row in found["rows"] if row["group"] is None]
     assert [(row["method"], row["rank"]) for row in dots] == [
         ("rectangle", 1.0),

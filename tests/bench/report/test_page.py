@@ -14,6 +14,7 @@ from bench.records.store import Store
 from bench.report import contents, page
 from bench.report.contents import _compared
 from bench.report.tasks import Entry, Task
+from bench.tables.leaderboards import Results
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7*7 }}{% raw %}"
 
@@ -94,8 +95,13 @@ def suite(tiny):
     return tiny(name="hand", seeds=[0, 1, 2], description=f"A suite. {HOSTILE}")
 
 
+def write(suite, results):
+    store = Store(results, suite.name)
+    return page.write(suite, store, Results.read(store, suite))
+
+
 def written(suite, results):
-    file = page.write(suite, Store(results, suite.name))
+    file = write(suite, results)
     return Parsed(file.read_text(encoding="utf-8"))
 
 
@@ -179,8 +185,8 @@ def test_json_in_a_page_ends_no_element_and_comes_back(text):
 
 def test_the_same_records_give_the_same_page(suite, tmp_path):
     fill(tmp_path)
-    first = page.write(suite, Store(tmp_path, "hand")).read_bytes()
-    assert page.write(suite, Store(tmp_path, "hand")).read_bytes() == first
+    first = write(suite, tmp_path).read_bytes()
+    assert write(suite, tmp_path).read_bytes() == first
 
 
 def test_a_baseline_with_parameters_is_the_one_that_is_compared_at_first():
@@ -275,7 +281,7 @@ def test_without_records_there_is_no_page(suite, tmp_path):
     with pytest.raises(
         BenchError, match=r"no records of the suite hand in .*: `spikegrad run hand` makes them"
     ):
-        page.write(suite, Store(tmp_path, "hand"))
+        write(suite, tmp_path)
     assert not (tmp_path / "reports").exists()
 
 
@@ -283,7 +289,7 @@ def test_a_place_that_cannot_be_written_is_a_sentence(suite, tmp_path):
     fill(tmp_path)
     (tmp_path / "reports").write_text("in the way")
     with pytest.raises(BenchError, match=r"hand\.html cannot be written: "):
-        page.write(suite, Store(tmp_path, "hand"))
+        write(suite, tmp_path)
 
 
 def test_a_single_run_without_layers_or_seeds_beside_it(suite, tmp_path):

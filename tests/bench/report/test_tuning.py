@@ -2,10 +2,9 @@
 
 import pytest
 import shown_runs
-from test_page import HOSTILE, declared, written
+from test_page import HOSTILE, declared, write, written
 
 from bench.records.store import Store, trial_store
-from bench.report import page
 
 RATE = "recipe.learning_rate"
 # By learning rate and width: the validation accuracies of two seeds. None: the training failed.
@@ -129,5 +128,5 @@ def test_no_name_is_html(suite, tmp_path):
 
 def test_the_same_trials_give_the_same_page(suite, tmp_path):
     tried(tmp_path, "rectangle", RECTANGLE)
-    first = page.write(suite, Store(tmp_path, "hand")).read_bytes()
-    assert page.write(suite, Store(tmp_path, "hand")).read_bytes() == first
+    first = write(suite, tmp_path).read_bytes()
+    assert write(suite, tmp_path).read_bytes() == first

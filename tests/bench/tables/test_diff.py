@@ -11,7 +11,8 @@ import pytest
 from scipy import stats
 
 from bench.errors import BenchError
-from bench.tables import columns, diff, leaderboards
+from bench.tables import columns, diff
+from bench.tables.accuracy_table import ACCURACY_COLUMNS
 
 NAN = math.nan
 
@@ -29,7 +30,7 @@ def table(*rows: tuple[str, float, float], n: int = 3, kind: str = "fixed", rank
         | dict(zip(columns.ACCURACIES, (mean, sd, mean - half(sd), mean + half(sd), mean, mean), strict=True))
         for method, mean, sd in rows
     ]
-    return pd.DataFrame(lines, columns=list(leaderboards.ACCURACY_COLUMNS))
+    return pd.DataFrame(lines, columns=list(ACCURACY_COLUMNS))
 
 
 OLD = ("erf", 98.1, 0.1)
@@ -190,9 +191,9 @@ def test_a_table_survives_the_disk(tmp_path: Path) -> None:
         (b"a,b\n1,2\n", "lacks dataset"),
         (b"\xff\xfe\x00", "is not an accuracy table"),
         (b'"a\n', "is not an accuracy table"),
-        ((",".join(leaderboards.ACCURACY_COLUMNS) + "\n" + ",".join("x" * 23)).encode(), "Unable to parse"),
+        ((",".join(ACCURACY_COLUMNS) + "\n" + ",".join("x" * 23)).encode(), "Unable to parse"),
         (
-            (",".join(leaderboards.ACCURACY_COLUMNS) + "\n" + ",".join(["1.5"] * 23)).encode(),
+            (",".join(ACCURACY_COLUMNS) + "\n" + ",".join(["1.5"] * 23)).encode(),
             "is not an accuracy",
         ),
     ],

@@ -6,7 +6,8 @@ import pandas as pd
 from written_records import runs
 
 from bench.tables import columns, leaderboards
-from bench.tables.latency_table import PARTS, latency_table
+from bench.tables.latency_table import PARTS, latency_of
+from bench.tables.rows import rows
 
 HERE = "AMD EPYC, 1 thread"
 LAYER = [f"layer_{part}_ms_p50" for part in PARTS]
@@ -26,7 +27,7 @@ def records():
 
 
 def test_a_layer_is_a_row_of_its_own():
-    table = latency_table(records(), (), [layer("mpd-agl")])
+    table = latency_of(rows(records()), (), [layer("mpd-agl")])
     (found,) = table[table["backbone"] == "neuron"].to_dict("records")
     assert [found[name] for name in columns.KEY] == [
         "none",
@@ -42,27 +43,27 @@ def test_a_layer_is_a_row_of_its_own():
 
 
 def test_the_rows_of_networks_stay_as_they_were():
-    alone, both = latency_table(records()), latency_table(records(), (), [layer("mpd-agl")])
+    alone, both = latency_of(rows(records())), latency_of(rows(records()), (), [layer("mpd-agl")])
     networks = both[both["backbone"] != "neuron"].reset_index(drop=True)
     pd.testing.assert_frame_equal(networks, alone)
     assert networks[LAYER].isna().all(axis=None) and (networks["train_seconds_mean"] == 2.5).all()
 
 
 def test_layers_of_methods_that_the_suite_has_not_run_are_left_out():
-    table = latency_table(records(), (), [layer("arctan"), layer("rectangle")])
+    table = latency_of(rows(records()), (), [layer("arctan"), layer("rectangle")])
     assert table.loc[table["backbone"] == "neuron", "method"].tolist() == ["rectangle"]
 
 
 def test_two_machines_are_two_rows():
-    table = latency_table(
-        records(), (), [layer("rectangle"), layer("rectangle", 5.0, hardware="NVIDIA H100")]
+    table = latency_of(
+        rows(records()), (), [layer("rectangle"), layer("rectangle", 5.0, hardware="NVIDIA H100")]
     )
     layers = table[table["backbone"] == "neuron"]
     assert layers[["hardware", LAYER[0]]].to_numpy().tolist() == [[HERE, 1], ["NVIDIA H100", 5]]
 
 
 def test_a_part_that_was_not_timed_is_empty():
-    table = latency_table(records(), (), [layer("rectangle", backward_ms_p50=None)])
+    table = latency_of(rows(records()), (), [layer("rectangle", backward_ms_p50=None)])
     (found,) = table[table["backbone"] == "neuron"].to_dict("records")
     assert pd.isna(found[LAYER[1]]) and found[LAYER[2]] == 3
 
@@ -75,9 +76,14 @@ def test_they_reach_the_file_in_any_order(tmp_path):
         for mode in ("eager", "compiled")
         for n, hardware in enumerate((HERE, "NVIDIA H100"), 1)
     ]
-    first = leaderboards.write(records(), tmp_path / "a", "rectangle", (), times)
+    first = leaderboards.save(
+        leaderboards.Results(records(), "rectangle", timings=(), layer_times=times).tables, tmp_path / "a"
+    )
     random.Random(0).shuffle(times)
-    second = leaderboards.write(records(), tmp_path / "b", "rectangle", (), iter(times))
+    second = leaderboards.save(
+        leaderboards.Results(records(), "rectangle", timings=(), layer_times=iter(times)).tables,
+        tmp_path / "b",
+    )
     assert [one.read_bytes() for one in first] == [other.read_bytes() for other in second]
     table = pd.read_csv(tmp_path / "a" / "latency.csv")
     assert len(table) == 2 + len(times)

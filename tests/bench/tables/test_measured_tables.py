@@ -13,8 +13,9 @@ from written_records import runs
 
 from bench.records.timings import TIMING_VERSION, timed, timed_code
 from bench.tables import columns, leaderboards
-from bench.tables.latency_table import latency_table
-from bench.tables.measured_tables import anytime_table, cost_table, gradients_table
+from bench.tables.latency_table import latency_of
+from bench.tables.measured_tables import anytime_of, cost_of, gradients_of
+from bench.tables.rows import rows
 from bench.tables.text import readable, render_tables
 
 CPU = {"cpu": "Some CPU", "threads": 1, "gpu": None}
@@ -58,7 +59,7 @@ def row(table, method="mpd-agl"):
 
 
 def test_gradients_are_means_over_seeds_and_paired_differences():
-    found = row(gradients_table(both()))
+    found = row(gradients_of(rows(both()), "rectangle"))
     assert found["available_fraction_mean"] == pytest.approx(np.mean(OTHER))
     assert found["available_fraction_sd"] == pytest.approx(np.std(OTHER, ddof=1))
     assert found["n_seeds"] == 4 and found["n_unmeasured"] == 0
@@ -67,14 +68,16 @@ def test_gradients_are_means_over_seeds_and_paired_differences():
     assert found["available_fraction_delta"] == pytest.approx(np.mean(OTHER) - np.mean(RECTANGLE))
     assert found["available_fraction_delta_ci_low"] == pytest.approx(low)
     assert found["available_fraction_delta_ci_high"] == pytest.approx(high)
-    base = row(gradients_table(both()), "rectangle")
+    base = row(gradients_of(rows(both()), "rectangle"), "rectangle")
     assert math.isnan(base["available_fraction_delta"])
     assert found["vanishing_slope_excess_mean"] == pytest.approx(-np.mean(OTHER) - 0.125)
     assert found["vanishing_slope_excess_before_mean"] == pytest.approx(0.125)
 
 
 def test_onset_counts_the_runs_in_which_it_came_to_that():
-    found, base = (row(gradients_table(both()), method) for method in ("mpd-agl", "rectangle"))
+    found, base = (
+        row(gradients_of(rows(both()), "rectangle"), method) for method in ("mpd-agl", "rectangle")
+    )
     assert (found["n_vanished"], found["vanish_onset_epoch_mean"]) == (3, 3)
     assert base["n_vanished"] == 0 and math.isnan(base["vanish_onset_epoch_mean"])
 
@@ -83,23 +86,23 @@ def test_runs_that_failed_or_did_not_measure_are_in_no_mean():
     records = measured("rectangle", RECTANGLE) + runs("mpd-agl", ["failed", "oom"])
     bare = runs("arctan", [97.0, 98.0])
     bare[0]["unmeasured"] = {"gradients": "RuntimeError: no"}
-    table = gradients_table([*records, *bare])
+    table = gradients_of(rows([*records, *bare]), "rectangle")
     assert row(table)["n_seeds"] == 0 and math.isnan(row(table)["available_fraction_mean"])
     assert row(table, "arctan")["n_unmeasured"] == 1
-    assert anytime_table([*records, *bare])["method"].unique().tolist() == ["rectangle"]
+    assert anytime_of(rows([*records, *bare]))["method"].unique().tolist() == ["rectangle"]
 
 
 def test_other_data_is_not_compared():
     other = measured("mpd-agl", OTHER, checksum="dec0de")
-    found = row(gradients_table(measured("rectangle", RECTANGLE) + other))
+    found = row(gradients_of(rows(measured("rectangle", RECTANGLE) + other), "rectangle"))
     assert math.isnan(found["available_fraction_delta"])
 
 
 def test_cost_and_anytime():
-    found = row(cost_table(both()))
+    found = row(cost_of(rows(both())))
     assert found["spikes_per_sample_mean"] == pytest.approx(1000 * np.mean(OTHER))
     assert found["test_accuracy_mean"] == 98
-    curve = anytime_table(both())
+    curve = anytime_of(rows(both()))
     curve = curve[curve["method"] == "mpd-agl"]
     assert curve["t"].tolist() == [1, 2]
     assert curve["anytime_accuracy_mean"].tolist() == pytest.approx([90 + np.mean(OTHER), 98.0])
@@ -126,7 +129,7 @@ def test_latency_joins_what_is_shared_and_what_is_not():
         timing("training", records[0], "spiking", train_step_ms_p50=2.0, peak_memory_mb=9.0),
         timing("training", records[-1], "spiking", "Other CPU, 1 thread", train_step_ms_p50=1.0),
     ]
-    table = latency_table(records, timings)
+    table = latency_of(rows(records), timings)
     here = table[table["hardware"] == "Some CPU, 1 thread"].set_index("method")
     assert here["throughput"].tolist() == [500, 500]
     assert here.loc["rectangle", "train_step_ms_p50"] == 2
@@ -143,27 +146,27 @@ def test_times_of_other_code_are_not_those_of_a_row():
         for record in records:
             record["digests"] = {"harness": harness, "method": "same"}
     timings = [timing("training", new[0], "spiking", train_step_ms_p50=2.0)]
-    table = latency_table(old + new, timings)
+    table = latency_of(rows(old + new), timings)
     assert len(table) == 2 and sorted(table["train_step_ms_p50"].isna()) == [False, True]
     # Inference is that of every spiking method: whatever the method's own code, it is the row's.
     timings = [timing("inference", new[0], "spiking", throughput=500.0)]
     assert timings[0]["digests"] == {"harness": "new", "timing": f"timing {TIMING_VERSION}"}
     for record in new:
         record["digests"]["method"] = "another"
-    found = latency_table(old + new, timings)["throughput"]
+    found = latency_of(rows(old + new), timings)["throughput"]
     assert found.notna().sum() == 1
 
 
 def test_latency_without_timings_still_has_what_the_runs_took():
-    table = latency_table(with_recipe(both()))
+    table = latency_of(rows(with_recipe(both())))
     assert len(table) == 2 and table["train_seconds_mean"].notna().all()
 
 
 def test_the_same_records_in_any_order_give_the_same_bytes(tmp_path):
     records = with_recipe(both())
-    first = leaderboards.write(records, tmp_path / "a")
+    first = leaderboards.save(leaderboards.Results(records).tables, tmp_path / "a")
     random.Random(1).shuffle(records)
-    second = leaderboards.write(records, tmp_path / "b")
+    second = leaderboards.save(leaderboards.Results(records).tables, tmp_path / "b")
     assert [a.read_bytes() for a in first] == [b.read_bytes() for b in second]
     for path in first:
         text = path.read_text()
@@ -180,7 +183,7 @@ def test_small_and_large_numbers_are_printed_whole(tmp_path):
 @pytest.mark.parametrize("which", sorted(render_tables.SHOWN.keys() - {"published", *leaderboards.OF_TUNING}))
 def test_every_table_can_be_read_by_people(which):
     records = with_recipe(both() + runs("[red]x|y", ["failed"]))
-    table = leaderboards.tables(records)[which]
+    table = leaderboards.Results(records).tables[which]
     console = Console(width=160, record=True, file=io.StringIO())
     render_tables.show(which, table, console)
     text = console.export_text()
@@ -193,6 +196,6 @@ def test_every_table_can_be_read_by_people(which):
 
 
 def test_a_table_reads_back(tmp_path):
-    leaderboards.write(with_recipe(both()), tmp_path)
+    leaderboards.save(leaderboards.Results(with_recipe(both())).tables, tmp_path)
     table = pd.read_csv(tmp_path / "gradients.csv")
     assert row(table)["available_fraction_mean"] == pytest.approx(np.mean(OTHER), rel=1e-5)

@@ -10,7 +10,7 @@ from scipy import stats
 from written_records import FAIR, GOOD, POOR, runs
 
 from bench.tables import leaderboards
-from bench.tables.latency_table import latency_table
+from bench.tables.latency_table import latency_of
 from bench.tables.overall_table import critical_of, overall_of, runs_by_method
 from bench.tables.rows import rows
 
@@ -20,7 +20,7 @@ CHANCE = 10.0
 
 
 def overall(records, latency=None):
-    timed = latency_table(records) if latency is None else latency
+    timed = latency_of(rows(records)) if latency is None else latency
     return overall_of(rows(records), "rectangle", timed)
 
 
@@ -163,7 +163,7 @@ def priced(records, prices):
     for record in records:
         energy, _ = prices[record["cell"]["method"]["name"]]
         record["metrics"]["energy_uj"] = energy
-    steps = latency_table(records)
+    steps = latency_of(rows(records))
     steps["train_step_ms_p50"] = [prices[method][1] for method in steps["method"]]
     return records, steps
 
@@ -221,24 +221,23 @@ def test_runs_by_method_are_those_that_are_ranked_and_references():
     records = everything(outcomes) + [
         r for task in TASKS for r in runs("ann-relu", [99.0] * 5, task=task, kind="reference")
     ]
-    found = runs_by_method(records, "rectangle")
+    found = runs_by_method(rows(records), "rectangle")
     assert set(found) == {"rectangle", "arctan", "slow", "ann-relu"}
-    assert [sorted(values) for values in found["slow"]] == [
-        sorted(v - 5 * n for v in POOR) for n in (1, 0, 2)
-    ] or True
     assert sorted(np.concatenate(found["slow"])) == pytest.approx(
         sorted(v - 5 * n for n in range(3) for v in POOR)
     )
 
 
 def test_a_critical_difference_needs_five_tasks():
-    names, critical = critical_of(everything(tasks=[(f"d{n}", "mlp", 2) for n in range(6)]), "rectangle")
+    names, critical = critical_of(
+        rows(everything(tasks=[(f"d{n}", "mlp", 2) for n in range(6)])), "rectangle"
+    )
     assert critical is not None and sorted(names) == sorted(OUTCOMES)
     assert dict(zip(names, critical.ranks, strict=True)) == {"rectangle": 1.0, "arctan": 2.0, "slow": 3.0}
-    assert critical_of(everything(), "rectangle")[1] is None
-    assert critical_of([], "rectangle") == ([], None)
+    assert critical_of(rows(everything()), "rectangle")[1] is None
+    assert critical_of(rows([]), "rectangle") == ([], None)
 
 
 def test_it_is_one_of_the_tables():
-    tables = leaderboards.tables(everything())
+    tables = leaderboards.Results(everything()).tables
     assert list(tables)[:4] == ["runs", "accuracy", "pairs", "overall"] and len(tables["overall"]) == 3

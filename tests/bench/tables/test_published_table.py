@@ -10,7 +10,8 @@ from written_records import FAIR, GOOD, POOR, runs
 from bench.tables import leaderboards
 from bench.tables.columns import csv
 from bench.tables.published import Published
-from bench.tables.published_table import published_table
+from bench.tables.published_table import published_of
+from bench.tables.rows import rows
 from bench.tables.text import readable, render_tables
 
 TASK = ("cifar10", "resnet19", 2)
@@ -54,7 +55,7 @@ def trained(
 
 
 def one(records, published):
-    (line,) = published_table(records, [published]).to_dict("records")
+    (line,) = published_of(rows(records), [published]).to_dict("records")
     return line
 
 
@@ -130,7 +131,7 @@ def test_a_recipe_that_tells_rows_apart_is_compared_by_itself():
     for record in short:
         record["cell"]["recipe"] = RECIPE | {"epochs": 10}
         record["cell"]["backbone"] |= {"neuron": "plif", "reset": "zero"}
-    table = published_table([*trained(), *short], [number(**KNOWN)])
+    table = published_of(rows([*trained(), *short]), [number(**KNOWN)])
     assert sorted(table["differs"]) == ["", "epochs 10 against 150"]
     assert {variant.split()[-1] for variant in table["variant"]} == {"epochs=150", "epochs=10"}
 
@@ -155,7 +156,7 @@ def test_rows_are_those_of_equal_method_dataset_backbone_and_time_steps():
     records = [*trained(), *trained("mpd-agl"), *trained(task=("cifar10", "resnet19", 4))]
     elsewhere = {"backbone": "resnet18"}, {"dataset": "cifar100"}, {"timesteps": 6}
     numbers = [number(), number("psg"), *(number(**place) for place in elsewhere)]
-    table = published_table(records, numbers)
+    table = published_of(rows(records), numbers)
     found = list(table[["timesteps", "method", "variant", "n_seeds"]].itertuples(index=False, name=None))
     assert found[0] == (2, "rectangle", "backbone.neuron=plif", 5)
     assert found[1][:3] == (2, "psg", "") and pd.isna(found[1][3])
@@ -164,7 +165,7 @@ def test_rows_are_those_of_equal_method_dataset_backbone_and_time_steps():
 
 def test_every_variant_and_every_source_has_a_row():
     records = [*trained(), *trained(variant="width=2 backbone.neuron=plif", outcomes=POOR)]
-    table = published_table(records, [number(), number(source="B", source_kind="secondary", accuracy=95)])
+    table = published_of(rows(records), [number(), number(source="B", source_kind="secondary", accuracy=95)])
     assert list(zip(table["variant"], table["source"], strict=True)) == [
         ("backbone.neuron=plif", "A paper"),
         ("backbone.neuron=plif", "B"),
@@ -178,20 +179,20 @@ def test_records_without_a_recipe_differ_in_nothing_that_is_known():
 
 
 def test_data_that_nobody_published_on_give_the_header_alone():
-    assert csv(leaderboards.tables(runs("rectangle", GOOD))["published"]).count("\n") == 1
+    assert csv(leaderboards.Results(runs("rectangle", GOOD)).tables["published"]).count("\n") == 1
 
 
 def test_the_order_of_records_and_numbers_changes_no_byte():
     records = [*trained(), *trained("mpd-agl", FAIR), *trained("lsg", POOR)]
     numbers = [number(m, source=s) for m in ("rectangle", "lsg", "psg", "trsg") for s in ("A", "B")]
-    first = csv(published_table(records, numbers))
+    first = csv(published_of(rows(records), numbers))
     random.Random(0).shuffle(records)
     random.Random(1).shuffle(numbers)
-    assert csv(published_table(records, numbers)) == first
+    assert csv(published_of(rows(records), numbers)) == first
 
 
 def test_the_shipped_numbers_stand_beside_a_paper_suites_rows():
-    table = leaderboards.tables([*trained(best=1.0), *trained("mpd-agl", best=1.0)])["published"]
+    table = leaderboards.Results([*trained(best=1.0), *trained("mpd-agl", best=1.0)]).tables["published"]
     mine = table.set_index("method").loc["mpd-agl"]
     assert (mine["published"], mine["source_kind"], mine["same_protocol"]) == (96.18, "secondary", "no")
     assert "epochs" not in mine["differs"]
@@ -203,7 +204,7 @@ def test_the_shipped_numbers_stand_beside_a_paper_suites_rows():
 def test_what_was_not_run_stands_in_the_block_of_its_task():
     records = [*trained(), *trained(variant="width=2 backbone.neuron=plif")]
     text = readable.markdown_of(
-        render_tables.blocks("published", published_table(records, [number(), number("psg")]))
+        render_tables.blocks("published", published_of(rows(records), [number(), number("psg")]))
     )
     assert text.count("### ") == 1
     assert text.startswith("### cifar10 · resnet19 · T = 2 · backbone.neuron=plif\n")

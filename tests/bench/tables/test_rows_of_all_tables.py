@@ -19,10 +19,11 @@ from bench.tables.measured_tables import (
     COMPARED,
     COSTS,
     GRADIENTS,
-    anytime_table,
-    cost_table,
-    gradients_table,
+    anytime_of,
+    cost_of,
+    gradients_of,
 )
+from bench.tables.rows import rows
 
 SEEDS = 4
 TABLES = ("gradients", "cost", "anytime", "latency")
@@ -62,7 +63,9 @@ def test_the_order_of_records_changes_no_byte_and_no_nan_is_printed(drawn, order
     for record, (_, _, missing) in zip(records, drawn, strict=True):
         record["metrics"][missing] = None
     shuffled = [records[i] for i in order]
-    written = [{n: columns.csv(t) for n, t in leaderboards.tables(r).items()} for r in (records, shuffled)]
+    written = [
+        {n: columns.csv(t) for n, t in leaderboards.Results(r).tables.items()} for r in (records, shuffled)
+    ]
     assert written[0] == written[1]
     cells = {
         cell for text in written[0].values() for line in text.splitlines()[1:] for cell in line.split(",")
@@ -78,7 +81,7 @@ def test_differences_are_scipys_over_the_seeds_of_both(pairs, lost):
     left = [i for i in range(len(pairs)) if i != lost]
     if lost < len(pairs):
         records[lost]["status"] = "diverged"
-    found = line(gradients_table(records), "a")
+    found = line(gradients_of(rows(records), "rectangle"), "a")
     assert found["n_seeds"] == len(left)
     difference = (mine - theirs)[left]
     scale = max(1.0, *np.abs(mine), *np.abs(theirs))
@@ -94,7 +97,7 @@ def test_differences_are_scipys_over_the_seeds_of_both(pairs, lost):
 
 def test_the_rows_are_those_of_the_accuracy_table():
     versions = [run(record, 0.5) for seed in "ab" for record in runs("arctan", GOOD, configuration=seed * 16)]
-    tables = leaderboards.tables([*(run(record, 0.5) for record in matrix()), *versions])
+    tables = leaderboards.Results([*(run(record, 0.5) for record in matrix()), *versions]).tables
     key = [*columns.KEY, *columns.DECLARED]
     expected = set(tables["accuracy"][key].itertuples(index=False, name=None))
     assert {variant for *_, variant, _, _, _ in expected} >= {"default #aaaa", "default #bbbb"}
@@ -106,7 +109,7 @@ def test_what_a_failed_run_left_is_in_no_mean():
     records = method("rectangle", [1.0, 1.0, 7.0])
     records[2]["status"] = "diverged"
     records[2]["metrics"]["anytime_accuracy"] = [0.0, 0.0]
-    tables = leaderboards.tables(records)
+    tables = leaderboards.Results(records).tables
     assert tables["gradients"].loc[0, ["n_seeds", "gain_mean"]].tolist() == [2, 1]
     assert tables["cost"].loc[0, ["n_seeds", "energy_uj_mean"]].tolist() == [2, 1]
     assert tables["latency"].loc[0, ["n_seeds", "train_seconds_mean"]].tolist() == [2, 1]
@@ -119,10 +122,10 @@ def test_without_a_look_it_is_unknown_whether_anything_vanished():
     records = runs("rectangle", [98.0, 97.0])
     for record in records:
         record["metrics"] |= {"descent_gain_1e-2": 0.5, "vanish_onset_epoch": None}
-    found = line(gradients_table(records), "rectangle")
+    found = line(gradients_of(rows(records), "rectangle"), "rectangle")
     assert pd.isna(found["n_vanished"])
     assert (found["n_seeds"], found["descent_gain_1e-2_mean"]) == (2, 0.5)
-    looked = line(gradients_table(method("rectangle", [0.0])), "rectangle")
+    looked = line(gradients_of(rows(method("rectangle", [0.0])), "rectangle"), "rectangle")
     assert (looked["n_vanished"], looked["vanish_onset_epoch_mean"]) == (1, 0)
 
 
@@ -132,14 +135,14 @@ def test_without_a_look_it_is_unknown_whether_anything_vanished():
 def test_what_could_not_be_measured_is_counted_where_it_would_stand(what, counted):
     records = method("rectangle", [1.0, 2.0])
     records[0]["unmeasured"] = {what: "RuntimeError: no"}
-    assert line(gradients_table(records), "rectangle")["n_unmeasured"] == counted
+    assert line(gradients_of(rows(records), "rectangle"), "rectangle")["n_unmeasured"] == counted
 
 
 def test_slopes_are_compared_with_relu_run_by_run():
     records = method("rectangle", [0.0, 0.0, 0.0])
     for record, slope, relu in zip(records, (1.0, 2.0, 3.0), (0.5, 2.5, None), strict=True):
         record["metrics"] |= {"vanishing_slope": slope, "vanishing_slope_ann": relu}
-    found = line(gradients_table(records), "rectangle")
+    found = line(gradients_of(rows(records), "rectangle"), "rectangle")
     assert found["vanishing_slope_mean"] == 2
     assert found["vanishing_slope_excess_mean"] == pytest.approx(0)
     assert found["vanishing_slope_excess_sd"] == pytest.approx(np.std([0.5, -0.5], ddof=1))
@@ -148,18 +151,18 @@ def test_slopes_are_compared_with_relu_run_by_run():
 def test_the_reference_stands_in_every_table():
     records = method("rectangle", [0.5]) + method("ann-relu", [0.25], kind="reference")
     for name in TABLES:
-        assert "reference" in set(leaderboards.tables(records)[name]["kind"])
-    assert line(cost_table(records), "ann-relu")["energy_uj_mean"] == 0.25
+        assert "reference" in set(leaderboards.Results(records).tables[name]["kind"])
+    assert line(cost_of(rows(records)), "ann-relu")["energy_uj_mean"] == 0.25
 
 
 def test_a_run_without_a_curve_is_in_no_row_of_the_curve():
     records = method("rectangle", [0.5, 0.5])
     records[1]["metrics"]["anytime_accuracy"] = None
-    assert anytime_table(records)["n_seeds"].tolist() == [1, 1]
+    assert anytime_of(rows(records))["n_seeds"].tolist() == [1, 1]
 
 
 def test_small_gains_are_not_printed_as_nothing():
-    table = gradients_table(method("rectangle", [1.25e-9, 1.25e-9]))
+    table = gradients_of(rows(method("rectangle", [1.25e-9, 1.25e-9])), "rectangle")
     assert ",1.25e-09,0," in columns.csv(table), "and equal gains do not vary"
     (found,) = json.loads(json.dumps(render.table_as_json(table)))
     assert found["descent_gain_1e-3_mean"] == pytest.approx(1.25e-9)
@@ -167,7 +170,7 @@ def test_small_gains_are_not_printed_as_nothing():
 
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_reads_back_from_its_file(name):
-    table = leaderboards.tables([run(record, 0.123456789) for record in matrix()])[name]
+    table = leaderboards.Results([run(record, 0.123456789) for record in matrix()]).tables[name]
     # Words that look like numbers, as those of the workers, would be read as such.
     words = dict.fromkeys(columns.TEXTS, str) | {"timesteps": int}
     read = pd.read_csv(io.StringIO(columns.csv(table)), keep_default_na=False, na_values=[""], dtype=words)
@@ -182,5 +185,5 @@ def test_a_table_reads_back_from_its_file(name):
 
 @pytest.mark.parametrize("name", TABLES)
 def test_no_records_are_a_table_without_rows(name):
-    table = leaderboards.tables([])[name]
+    table = leaderboards.Results([]).tables[name]
     assert table.empty and columns.csv(table).count("\n") == 1

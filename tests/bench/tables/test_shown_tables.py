@@ -13,7 +13,7 @@ TIMES = {"forward_ms_p50": 1.0, "backward_ms_p50": 2.0, "step_ms_p50": 3.0, "com
 
 
 def shown(which, records, layer_times=()):
-    table = leaderboards.tables(records, layer_times=layer_times)[which]
+    table = leaderboards.Results(records, layer_times=layer_times).tables[which]
     console = Console(width=200, file=io.StringIO(), record=True)
     render_tables.show(which, table, console)
     return console.export_text(), readable.markdown_of(render_tables.blocks(which, table))

@@ -34,7 +34,7 @@ def plain(method, values, **more):
 
 
 def tables(*groups, baseline="rectangle"):
-    made = leaderboards.tables(itertools.chain(*groups), baseline)
+    made = leaderboards.Results(itertools.chain(*groups), baseline).tables
     for name, table in made.items():
         table_schemas.check(name, table, leaderboards.COLUMNS[name])
     return made
@@ -208,8 +208,8 @@ def test_overall_has_one_row_for_a_swept_method_whatever_is_best_where():
     assert overall["n_tasks"].tolist() == [2, 2] and overall["n_runs"].tolist() == [10, 10]
     assert overall["iqm"][0] == pytest.approx(98.4, abs=0.3)
     assert overall["probability_of_improvement"].notna().tolist() == [False, True]
-    assert {*runs_by_method(records, "rectangle")} == {"rectangle (swept)", "arctan"}
-    assert critical_of(records, "rectangle")[0] == ["arctan", "rectangle (swept)"]
+    assert {*runs_by_method(rows(records), "rectangle")} == {"rectangle (swept)", "arctan"}
+    assert critical_of(rows(records), "rectangle")[0] == ["arctan", "rectangle (swept)"]
 
 
 def test_two_sweeps_of_a_method_are_two_rows_over_all_tasks():

@@ -15,7 +15,7 @@ def check(name, table):
 
 @pytest.fixture
 def tables():
-    return leaderboards.tables(matrix())
+    return leaderboards.Results(matrix()).tables
 
 
 def test_every_table_has_a_schema_and_keeps_it(tables):
@@ -25,7 +25,7 @@ def test_every_table_has_a_schema_and_keeps_it(tables):
 
 
 def test_tables_without_rows_are_tables():
-    for name, table in leaderboards.tables([]).items():
+    for name, table in leaderboards.Results([]).tables.items():
         check(name, table)
 
 

@@ -57,7 +57,8 @@ def ran(method, default, tuned, over=(RATE, "width"), rate=0.01, **params):
 
 def made(of_trials, records=()):
     """Both tables, checked."""
-    found = leaderboards.tuning(of_trials, records)
+    results = leaderboards.Results(records, trials=of_trials)
+    found = {name: results.table(name) for name in leaderboards.OF_TUNING}
     for name, table in found.items():
         table_schemas.check(name, table, leaderboards.COLUMNS[name])
     return found
@@ -182,14 +183,13 @@ def test_each_task_has_a_choice_of_its_own():
 
 
 def test_without_trials_there_are_no_tables():
-    assert leaderboards.tuning([], ran("rectangle", (70.0,), ())) == {}
     assert trial_rows(ran("rectangle", (70.0,), ())) == []
-    assert not {"tuning", "tuned"} & leaderboards.tables(ran("rectangle", (70.0,), ())).keys()
+    assert not {"tuning", "tuned"} & leaderboards.Results(ran("rectangle", (70.0,), ())).tables.keys()
 
 
 def test_they_are_among_all_tables_where_there_are_trials():
     records = ran("rectangle", (70.0, 71.0), (75.0, 77.0), rate=0.03, width=2.0)
-    every = leaderboards.tables(records, trials=trials())
+    every = leaderboards.Results(records, trials=trials()).tables
     assert [*every][-2:] == ["tuning", "tuned"]
     alone = made(trials(), records)
     for name, table in alone.items():

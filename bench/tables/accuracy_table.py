@@ -1,25 +1,20 @@
-"""Records in, accuracy tables out.
+"""The tables `accuracy` and `pairs`: the rows of each task, compared with each other.
 
 A *task* is (dataset, backbone, timesteps); a row is one configuration in one task, over its seeds.
 docs/tables.md explains columns and statistics: accuracies are in percent, differences in percentage points.
-The same records, in any order, give the same tables, and the same bytes on disk.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench.files import write_atomic
 from bench.records.store import FAILED, OK, Store
-from bench.records.timings import Timing
-from bench.tables import measured_tables, statistics, table_schemas, tuning_tables
+from bench.tables import statistics
 from bench.tables.all_pairs import FEWEST, MARGIN, MOST_SEEDS, AllPairs
 from bench.tables.columns import (
     ACCURACIES,
@@ -37,14 +32,10 @@ from bench.tables.columns import (
     SWEEP,
     TO_BEST,
     Line,
-    csv,
     frame,
     named,
 )
-from bench.tables.latency_table import LATENCY_COLUMNS, latency_of
-from bench.tables.overall_table import OVERALL_COLUMNS, overall_of
-from bench.tables.published_table import PUBLISHED_COLUMNS, published_of
-from bench.tables.rows import OTHERS, Record, Row, base, chance, judged, rows, settings
+from bench.tables.rows import OTHERS, Row, base, chance, judged, settings
 from bench.tables.statistics_of_images import (
     Answers,
     accuracy_interval,
@@ -60,153 +51,38 @@ ACCURACY_COLUMNS = (
     *(*TO_BEST, *VERDICTS, *SWEEP),
 )
 PAIRS_COLUMNS = (*KEY, *OTHER, *PAIRS, "p_adjusted", "equivalent", "agreement")
-RUN_EPOCHS = ("best_epoch", "epochs_to_target")
-RUNS_COLUMNS = (*KEY, *DECLARED, "seed", "status", *RUN_ACCURACIES, *RUN_EPOCHS, "error", "id")
-
-COLUMNS = {
-    "runs": RUNS_COLUMNS,
-    "accuracy": ACCURACY_COLUMNS,
-    "pairs": PAIRS_COLUMNS,
-    "overall": OVERALL_COLUMNS,
-    "gradients": measured_tables.GRADIENTS_COLUMNS,
-    "cost": measured_tables.COST_COLUMNS,
-    "anytime": measured_tables.ANYTIME_COLUMNS,
-    "latency": LATENCY_COLUMNS,
-    "published": PUBLISHED_COLUMNS,
-    "tuning": tuning_tables.TUNING_COLUMNS,
-    "tuned": tuning_tables.TUNED_COLUMNS,
-}
-"""The columns of every table."""
-OF_TUNING = ("tuning", "tuned")
-"""The tables that only suites with tuning trials have."""
-
 YES_OR_NO = {True: "yes", False: "no"}
 
 
-def runs_table(records: Iterable[Record]) -> pd.DataFrame:
-    """A row per cell, whatever its status; without times and machines, which differ between equal runs."""
-    return _runs(rows(records))
+def tasks(
+    of: Sequence[Row], baseline: str, seeds: Iterable[int] | None = None, store: Store | None = None
+) -> list[Task]:
+    """The tasks of these rows, one for each setting in which rows are comparable.
+
+    baseline: the row that the others are compared with. seeds: those that the suite asks for; others do not
+    enter comparisons. store: holds the predictions of the records, for intervals over images, which are
+    unknown without it.
+    """
+    seeds = None if seeds is None else [*seeds]
+    return [Task(comparable, baseline, seeds, store) for comparable in settings(of)]
 
 
-def accuracy_table(
-    records: Iterable[Record],
-    baseline: str = "rectangle",
-    seeds: Iterable[int] | None = None,
-    store: Store | None = None,
-) -> pd.DataFrame:
-    """A row per configuration, best first in each task, compared with the row `baseline` and with the best.
+def accuracy_of(tasks: Iterable[Task]) -> pd.DataFrame:
+    """A row per configuration, best first in each task, compared with the baseline and with the best.
 
-    store: holds the predictions of the records, for intervals over images, which are unknown without it.
-    seeds: the seeds that the suite asks for; others do not enter comparisons and are counted in n_extra.
     Failed runs count as chance in everything but the means of the last epoch. All pairs of rows that have
     every seed and the same data are compared, except references: see `bench.tables.all_pairs`.
     p_permutation is Holm-adjusted over the comparisons with the baseline.
     """
-    return _accuracy(_tasks(rows(records), baseline, seeds, store))
-
-
-def design_note(
-    records: Iterable[Record], baseline: str = "rectangle", seeds: Iterable[int] | None = None
-) -> list[str]:
-    """A sentence per task: seeds, comparisons, and the smallest difference that they can detect."""
-    return [f"{task.name}: {task.design()}" for task in _tasks(rows(records), baseline, seeds)]
-
-
-def designs(
-    of: Sequence[Row], baseline: str = "rectangle", seeds: Iterable[int] | None = None
-) -> dict[tuple[Any, ...], str]:
-    """For each row, by key, the sentence of `design_note` about its task, without the task's name."""
-    return {
-        (*row.task, row.method, row.variant): said
-        for task in _tasks(of, baseline, seeds)
-        for said in [task.design()]
-        for row in task.rows
-    }
-
-
-def tables(
-    records: Iterable[Record],
-    baseline: str = "rectangle",
-    timings: Sequence[Timing] = (),
-    layer_times: Iterable[Mapping[str, Any]] = (),
-    seeds: Iterable[int] | None = None,
-    store: Store | None = None,
-    trials: Iterable[Record] = (),
-) -> dict[str, pd.DataFrame]:
-    """Every table by name.
-
-    timings, layer_times: of networks and of layers, measured separately from training. seeds, store: see
-    `accuracy_table`. trials: the records of the suite's tuning.
-    """
-    of = rows(records)
-    tasks = [*_tasks(of, baseline, seeds, store)]
-    latency = latency_of(of, timings, layer_times)
-    return {
-        "runs": _runs(of),
-        "accuracy": _accuracy(tasks),
-        "pairs": frame([line for task in tasks for line in task.pair_lines()], PAIRS_COLUMNS),
-        "overall": overall_of(of, baseline, latency, seeds),
-        "gradients": measured_tables.gradients_of(of, baseline),
-        "cost": measured_tables.cost_of(of),
-        "anytime": measured_tables.anytime_of(of),
-        "latency": latency,
-        "published": published_of(of),
-        **_tuning(tuning_tables.trial_rows(trials), of),
-    }
-
-
-def _tuning(trials: Sequence[Row], of: Sequence[Row]) -> dict[str, pd.DataFrame]:
-    if not trials:
-        return {}
-    return {"tuning": tuning_tables.tuning_of(trials), "tuned": tuning_tables.tuned_of(trials, of)}
-
-
-def tuning(trials: Iterable[Record], records: Iterable[Record]) -> dict[str, pd.DataFrame]:
-    """The tables of tuning by name; none without trials. records: those of the suite's own runs."""
-    return _tuning(tuning_tables.trial_rows(trials), rows(records))
-
-
-def write(
-    records: Iterable[Record],
-    folder: Path,
-    baseline: str = "rectangle",
-    timings: Sequence[Timing] = (),
-    layer_times: Iterable[Mapping[str, Any]] = (),
-    seeds: Iterable[int] | None = None,
-) -> list[Path]:
-    """Write each table to NAME.csv, atomically. Raises OSError, for example if the disk is full."""
-    return save(tables(records, baseline, timings, layer_times, seeds), folder)
-
-
-def save(made: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
-    """Write tables as `write` does, if all of them match their schema. Raises BenchError if one does not."""
-    files = {name: folder / f"{name}.csv" for name in made}
-    contents = {name: csv(table).encode("utf-8", "backslashreplace") for name, table in made.items()}
-    # A file with exactly these bytes was checked when it was written.
-    new = [name for name, file in files.items() if not _holds(file, contents[name])]
-    for name in new:
-        table_schemas.check(name, made[name], COLUMNS[name])
-    for name in new:
-        write_atomic(files[name], contents[name])
-    return [*files.values()]
-
-
-def _holds(file: Path, content: bytes) -> bool:
-    try:
-        return file.read_bytes() == content
-    except OSError:
-        return False
-
-
-def _runs(of: Sequence[Row]) -> pd.DataFrame:
-    return frame([_run(row, record) for row in of for record in row.records], RUNS_COLUMNS)
-
-
-def _accuracy(tasks: Iterable[_Task]) -> pd.DataFrame:
     return frame([line for task in tasks for line in task.lines()], ACCURACY_COLUMNS)
 
 
-class _Task:
+def pairs_of(tasks: Iterable[Task]) -> pd.DataFrame:
+    """A row for each pair of compared rows of one task, the better one first."""
+    return frame([line for task in tasks for line in task.pair_lines()], PAIRS_COLUMNS)
+
+
+class Task:
     """The rows of one task and one setting, compared with each other over the seeds that count."""
 
     def __init__(
@@ -277,7 +153,7 @@ class _Task:
             if mine is not None and theirs is not None:
                 images, same = difference_interval(mine, theirs), agreement(mine, theirs)
             yield (
-                named((*KEY, *OTHER), (*row.task, row.method, row.variant, other.method, other.variant))
+                named((*KEY, *OTHER), (*row.key, other.method, other.variant))
                 | named(PAIRS, (difference, difference - half, difference + half, *images))
                 | {"p_adjusted": float(pairs.p[i, j]) if judged else math.nan, "agreement": same}
                 | {"equivalent": "" if math.isnan(half) else YES_OR_NO[bool(pairs.equivalent[i, j])]}
@@ -370,14 +246,6 @@ class _Task:
         return named(VERDICTS, (*words, rank, *self.pairs.rank_ranges[i], self.pairs.detectable()))
 
 
-def _tasks(
-    of: Sequence[Row], baseline: str, seeds: Iterable[int] | None = None, store: Store | None = None
-) -> Iterator[_Task]:
-    seeds = None if seeds is None else [*seeds]
-    for comparable in settings(of):
-        yield _Task(comparable, baseline, seeds, store)
-
-
 def _same(data: str | None, other: str | None) -> bool:
     """Whether two rows have the same data; runs that failed before they loaded data match any."""
     return data == other or data is None or other is None
@@ -390,9 +258,3 @@ def _accuracies(row: Row, chance: float) -> Line:
     counts = (row.count(OK), row.count(*FAILED), row.incomplete)
     means = (statistics.mean(last), statistics.mean(best))
     return named((*COUNTS, *ACCURACIES), (*counts, statistics.mean(test), *spread, *means))
-
-
-def _run(row: Row, record: Record) -> Line:
-    measured = {name: record["metrics"].get(name) for name in (*RUN_ACCURACIES, *RUN_EPOCHS)}
-    stated = {name: record[name] for name in ("status", "error", "id")}
-    return row.identity() | {"seed": record["cell"]["seed"]} | measured | stated

@@ -233,14 +233,15 @@ def execute(
                 timeout=timeout or plan.suite.timeout,
                 listener=listener,
             )
-            worked = [record["id"] for record in plan.store.records() if record["status"] == OK]
+            records = plan.store.records()
+            worked = [record["id"] for record in records if record["status"] == OK]
             serial.run(
                 plan,
                 times.pending(plan, worked=worked, retry=retry),
                 timeout=timeout or plan.suite.timeout,
                 listener=listener,
             )
-            _draw(plan)
+            _draw(plan, records)
         except KeyboardInterrupt:
             if plan.store.records():
                 read_results(plan.store, plan.whole or plan.suite)
@@ -290,10 +291,10 @@ def _keep_suite(plan: Plan) -> None:
         raise unwritable(plan.store.results, problem.strerror or str(problem)) from None
 
 
-def _draw(plan: Plan) -> None:
-    """Store the derivatives of the methods that have run, for reports. A failure only causes a warning."""
+def _draw(plan: Plan, records: Sequence[Record]) -> None:
+    """Store the derivatives of the methods of these records, for reports. A failure only causes a warning."""
     store = plan.store
-    want = kept_derivatives.wanted(store.records())
+    want = kept_derivatives.wanted(records)
     there = kept_derivatives.read(store.results, store.suite, want)
     try:
         missing = [of for name, of in want.items() if name not in there]

@@ -43,10 +43,10 @@ State = Literal["done", "failed", "missing", "stale"]
 class Planned:
     """A cell of the plan and its state.
 
-    known: the facts of its data. state: done (the record says ok), failed (the record says failed or
-    diverged, which is final), missing (no record, or one that circumstances stopped), stale (made with
-    another version of the protocol, or with other code of its method, dataset or backbone). A record made
-    with another minor version of torch is kept, and its cell is done or failed; see `kept_apart`.
+    known: the facts of its data. digests: see `digests`. state: done (the record says ok), failed (the record
+    says failed or diverged, which is final), missing (no record, or one that circumstances stopped), stale
+    (made with another version of the protocol, or with other code of its method, dataset or backbone). A
+    record made with another minor version of torch is kept, and its cell is done or failed; see `kept_apart`.
     """
 
     cell: Cell
@@ -56,10 +56,12 @@ class Planned:
     state: State
     record: Record | None
     variant: str
+    digests: Mapping[str, str]
 
-    def changed(self, registry: Registry) -> list[str]:
+    @property
+    def changed(self) -> list[str]:
         """The parts that have changed since the record was made: method, dataset, backbone or harness."""
-        return [] if self.record is None else changes(self.record["digests"], digests(self.cell, registry))
+        return [] if self.record is None else changes(self.record["digests"], self.digests)
 
     @property
     def kept_apart(self) -> str:
@@ -125,11 +127,10 @@ class Plan:
         for planned in self.cells:
             if planned.state != "stale" or planned.record is None:
                 continue
-            cell, then, now = planned.cell, planned.record["digests"], digests(planned.cell, self.registry)
+            cell, then, now = planned.cell, planned.record["digests"], planned.digests
             names = {"method": cell.method.name, "dataset": cell.dataset.name, "backbone": cell.backbone.name}
-            changed = planned.changed(self.registry)
-            found |= {reason(what, names.get(what, ""), then.get(what, ""), now[what]) for what in changed}
-            if not changed:
+            found |= {reason(w, names.get(w, ""), then.get(w, ""), now[w]) for w in planned.changed}
+            if not planned.changed:
                 before = then.get(LIBRARIES) or "unknown libraries"
                 found.add(f"made with {before}, and here is {now[LIBRARIES]}")
         return sorted(found)
@@ -218,12 +219,21 @@ def make_plan(
                 known[key] = facts(dataset, d, t, data_root, test=not trials)
             for each in varied:
                 first = _settled(Cell(seed=seeds[0], **each), known[key], registry, workloads)
-                cells = [first.model_copy(update={"seed": seed}) for seed in seeds]
-                states = [_state(cell, known[key], store, registry, retry, again) for cell in cells]
-                if any(each.pending for each in states):
+                # All of these are the same for every seed.
+                alike = {
+                    "known": known[key],
+                    "configuration": first.configuration(known[key].checksum),
+                    "variant": label(first, registry),
+                    "digests": digests(first, registry),
+                }
+                cells = [
+                    _planned(first.model_copy(update={"seed": seed}), store, retry, again, **alike)
+                    for seed in seeds
+                ]
+                if any(each.pending for each in cells):
                     # If all cells are final, this code has built the network before.
                     _check_fit(first, known[key], registry)
-                planned += states
+                planned += cells
     # A method can be listed twice: by "all" and by name, or with a default written out.
     unique = {p.id: p for p in planned}
     return Plan(suite, store, tuple(unique.values()), registry, tuple(plugins), data_root, workloads)
@@ -374,16 +384,15 @@ def _check_fit(cell: Cell, known: loading.Facts, registry: Registry) -> None:
         return
 
 
-def _state(
-    cell: Cell, known: loading.Facts, store: Store, registry: Registry, retry: bool, again: bool
-) -> Planned:
-    cell_id = cell.id(known.checksum)
+def _planned(cell: Cell, store: Store, retry: bool, again: bool, **alike: Any) -> Planned:
+    """The cell with its record and state. alike: the other fields of Planned."""
+    cell_id, digests = cell.id(alike["known"].checksum), alike["digests"]
     record = store.read(cell_id)
     then: dict[str, str] = record["digests"] if record else {}
     state: State
     if record is None:
         state = "missing"
-    elif changes(then, digests(cell, registry)) or (again and then.get(LIBRARIES) != protocol.libraries()):
+    elif changes(then, digests) or (again and then.get(LIBRARIES) != digests[LIBRARIES]):
         state = "stale"
     elif record["status"] == OK:
         state = "done"
@@ -391,6 +400,4 @@ def _state(
         state = "failed"
     else:
         state = "missing"
-    return Planned(
-        cell, cell_id, cell.configuration(known.checksum), known, state, record, label(cell, registry)
-    )
+    return Planned(cell, cell_id, state=state, record=record, **alike)

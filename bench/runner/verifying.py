@@ -181,6 +181,7 @@ def _planned(record: Record, registry: Registry, data_root: Path) -> Planned:
         "missing",
         None,
         record["variant"],
+        here,
     )
 
 

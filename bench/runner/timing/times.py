@@ -34,7 +34,7 @@ from bench.runner.engines.asking import usable_gpus
 from bench.runner.environment import describe
 from bench.runner.faults import judge
 from bench.runner.gpus import Gpu, see_only
-from bench.runner.plan import LIBRARIES, Plan, Planned, digests
+from bench.runner.plan import LIBRARIES, Plan, Planned
 from bench.runner.timing.network import BATCHES, USUAL, Rounds
 from bench.runner.worker import encodable, listen, send_output_to
 from bench.shapes import rectangle
@@ -168,7 +168,7 @@ def _measurement(
     cell, known = planned.cell, planned.known
     method = plan.registry.method(cell.method.name).item
     forward = forward_kind({"kind": method.kind, "changes": method.changes})
-    code = timed_code(kind, digests(cell, plan.registry), forward)
+    code = timed_code(kind, planned.digests, forward)
     on = hardware(environment)
     what = timed(kind, cell.model_dump(mode="json"), forward, known.checksum)
     return Measurement(

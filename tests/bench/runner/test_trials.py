@@ -409,21 +409,21 @@ class Finishing(dict):
         super().__init__()
         self.score, self.most = score, most
 
-    def state(self, cell, known, store, registry_, *rest):
-        planned = real_state(cell, known, store, registry_, *rest)
+    def planned(self, cell, *rest, **alike):
+        planned = really_planned(cell, *rest, **alike)
         if planned.id not in self and len(self) < self.most:
             self[planned.id] = {
                 "status": "ok",
                 "metrics": {"val_accuracy": self.score(cell)},
                 "cell": cell.model_dump(mode="json"),
                 "data": {"classes": 10},
-                "digests": plan.digests(cell, registry_),
+                "digests": planned.digests,
             }
         record = self.get(planned.id)
         return replace(planned, record=record, state="done" if record else "missing")
 
 
-real_state = plan._state
+really_planned = plan._planned
 
 
 @pytest.fixture
@@ -434,7 +434,7 @@ def tpe(tiny, trial_plan, monkeypatch):
     def make(records=None, most=1000, tune=(), **changes):
         records = Finishing(by_rate, most) if records is None else records
         records.most = most
-        monkeypatch.setattr(plan, "_state", records.state)
+        monkeypatch.setattr(plan, "_planned", records.planned)
         suite = tiny(tune=TUNE | {"points": 3, "sampler": "tpe"} | dict(tune), **changes)
         return trial_plan(suite), records
 

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
         """Receives the progress of a whole run."""
 
 
+DRAWING = 60.0
+"""Seconds in which a method's derivative must be computed."""
+FINAL = ("failed", "timeout")
+"""How a method that is at fault ends a process that draws its derivative."""
+
+
 class Silent:
     """A listener that ignores everything."""
 
@@ -199,10 +205,10 @@ def _asked(
     if root.exists() and not root.is_dir():
         raise BenchError(f"the data root {root} is not a folder: give the folder that holds the datasets")
     # Only now, after the cheap checks: this imports torch.
-    from bench.registry import load
+    from bench.runner.vetting import load
 
     # A method given on the command line is there to be compared, so it joins the suite's own.
-    given = [name for name, entry in load(files).methods.items() if entry.given] if files else []
+    given = [name for name, entry in load(files).methods.items() if entry.given]
     cut = chosen.joined(given).only(methods=methods, datasets=datasets, seeds=seeds, add=add)
     return _Asked(cut, chosen, store, files, root)
 
@@ -293,12 +299,22 @@ def _keep_suite(plan: Plan) -> None:
 
 def _draw(plan: Plan, records: Sequence[Record]) -> None:
     """Store the derivatives of the methods of these records, for reports. A failure only causes a warning."""
+    from bench.runner.engines.process import NoAnswer, ask
+
     store = plan.store
     want = kept_derivatives.wanted(records)
     there = kept_derivatives.read(store.results, store.suite, want)
+    missing = [(of, plan.plugins) for name, of in want.items() if name not in there]
     try:
-        missing = [of for name, of in want.items() if name not in there]
-        kept_derivatives.complete(store.results, store.suite, missing, plan.registry)
+        # In a process of its own: it calls the methods, and the trainings are done.
+        answers = ask(kept_derivatives.draw, missing, limit=DRAWING, logs=store.runs)
+        for (of, _), drawn in zip(missing, answers, strict=True):
+            if isinstance(drawn, NoAnswer):
+                if drawn.status not in FINAL:
+                    continue
+                drawn = kept_derivatives.derivative(of, f"not drawn: {drawn.why}", [], [])
+            if drawn is not None:
+                kept_derivatives.keep(store.results, store.suite, of, drawn)
     except OSError as problem:
         warn(f"the methods' derivatives cannot be kept in {store.results}: {problem.strerror or problem}")
 

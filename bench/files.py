@@ -1,10 +1,15 @@
-"""Atomic file writes: a reader sees the old file or the new one, never a partial one."""
+"""Atomic file writes, and standard streams that take everything.
+
+A reader of a file sees the old one or the new one, never a partial one.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -40,6 +45,27 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
         for written in temporary.values():
             written.unlink(missing_ok=True)
         raise
+
+
+def open_streams(*, line_buffering: bool | None = None) -> None:
+    """Give this process a stdout and a stderr that take any text.
+
+    It can be started without them, or with an encoding that lacks some characters; those are then escaped.
+    """
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            try:
+                os.fstat(number)
+            except OSError:
+                # Otherwise the next file that is opened would get its number, and what is printed.
+                null = os.open(os.devnull, os.O_WRONLY)
+                if null != number:
+                    os.dup2(null, number)
+                    os.close(null)
+            setattr(sys, name, open(number, "w", closefd=False))  # noqa: SIM115
+        # Not if a test or a notebook has put its own object there.
+        with suppress(AttributeError):
+            getattr(sys, name).reconfigure(errors="backslashreplace", line_buffering=line_buffering)
 
 
 def umask() -> int:

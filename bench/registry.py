@@ -3,6 +3,9 @@
 Searched in this order: the folders methods/ and datasets/ of the checkout (or their location in the wheel)
 and bench/model/backbones/; files and folders given by --plugin; entry points of installed packages. Files are
 loaded by path, never by package name: a top-level package `datasets` would collide with a well-known library.
+
+An import of a plugin leaves the process as it was: what it sets globally is put back. Plugins from elsewhere
+are imported in a process of their own first (`bench.runner.vetting`), and are refused here if that ends it.
 """
 
 from __future__ import annotations
@@ -12,18 +15,24 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import inspect
+import os
+import random
 import sys
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import redirect_stdout
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
+import numpy as np
+import torch
+
 from bench.data.loading import Dataset
-from bench.errors import BenchError
+from bench.errors import BenchError, warn
 from bench.model.backbone import Backbone
 from bench.paths import plugin_folder
 from bench.records import code_identity, protocol
@@ -122,18 +131,62 @@ def _installed(package: str) -> bool:
         return False
 
 
+Origin = tuple[str, str]
+"""A plugin from elsewhere: its file and the digest of its code, or an entry point and its value."""
+_refused: dict[Origin, str] = {}
+
+
+def refuse(origins: Mapping[Origin, str]) -> None:
+    """From now on, do not import these in this process: they are broken, for the given reason."""
+    if origins.keys() - _refused.keys():
+        _load.cache_clear()
+    _refused.update(origins)
+
+
+def refused() -> dict[Origin, str]:
+    """What `refuse` was told."""
+    return dict(_refused)
+
+
+def foreign(plugins: Iterable[Path] = ()) -> list[Origin]:
+    """The plugins that `load` would import and that are not part of this project."""
+    codes = (code_identity.read(file) for file in _files(plugins) if file not in {*_shipped()})
+    return [*((str(code.file), code.digest) for code in codes), *((_named(p), p.value) for p in _points())]
+
+
+def try_import(origin: Origin) -> None:
+    """Import one plugin from elsewhere; errors are for `load` to report."""
+    source, value = origin
+    with redirect_stdout(sys.stderr), suppress(Exception, SystemExit):
+        for point in (point for point in _points() if (_named(point), point.value) == origin):
+            point.load()
+            return
+        _import(Path(source), value)
+
+
 def load(plugins: tuple[Path, ...] = ()) -> Registry:
     """The registry, with these plugin files and folders in addition to the standard places.
 
     Files that have changed since the last call are imported again. Raises BenchError if a plugin path does
     not exist, or two items have the same name.
     """
-    shipped = _files(
-        [plugin_folder("methods"), plugin_folder("datasets"), Path(__file__).parent / "model" / "backbones"]
-    )
+    shipped = _shipped()
     given = _files(plugins)
     files = dict.fromkeys([*shipped, *given])
     return _load(tuple((code_identity.read(file), file in given, file in shipped) for file in files))
+
+
+def _shipped() -> list[Path]:
+    backbones = Path(__file__).parent / "model" / "backbones"
+    return _files([plugin_folder("methods"), plugin_folder("datasets"), backbones])
+
+
+def _points() -> list[importlib.metadata.EntryPoint]:
+    return [p for group in ENTRY_POINT_GROUPS for p in importlib.metadata.entry_points(group=group)]
+
+
+def _named(point: importlib.metadata.EntryPoint) -> str:
+    return f"entry point {point.name} = {point.value}"
 
 
 @cache
@@ -143,9 +196,8 @@ def _load(files: tuple[tuple[Code, bool, bool], ...]) -> Registry:
     with redirect_stdout(sys.stderr):
         for code, given, shipped in files:
             _add_file(registry, code, given, shipped)
-        for group in ENTRY_POINT_GROUPS:
-            for point in importlib.metadata.entry_points(group=group):
-                _add_entry_point(registry, point)
+        for point in _points():
+            _add_entry_point(registry, point)
     return registry
 
 
@@ -172,8 +224,12 @@ def _files(places: Iterable[Path]) -> list[Path]:
 
 
 def _add_file(registry: Registry, code: Code, given: bool, shipped: bool) -> None:
+    if why := _refused.get((str(code.file), code.digest)):
+        registry.broken.append(Broken(str(code.file), why, given))
+        return
     try:
-        module = _import(code.file, code.digest)
+        with _process_kept(str(code.file)):
+            module = _import(code.file, code.digest)
     except (Exception, SystemExit) as error:
         registry.broken.append(Broken(str(code.file), _in_one_line(error), given))
         return
@@ -186,11 +242,15 @@ def _add_file(registry: Registry, code: Code, given: bool, shipped: bool) -> Non
 
 
 def _add_entry_point(registry: Registry, point: importlib.metadata.EntryPoint) -> None:
+    if why := _refused.get((_named(point), point.value)):
+        registry.broken.append(Broken(_named(point), why))
+        return
     try:
-        loaded = point.load()
+        with _process_kept(_named(point)):
+            loaded = point.load()
         code = code_identity.read(Path(inspect.getfile(loaded)))
     except (Exception, SystemExit) as error:
-        registry.broken.append(Broken(f"entry point {point.name} = {point.value}", _in_one_line(error)))
+        registry.broken.append(Broken(_named(point), _in_one_line(error)))
         return
     if isinstance(loaded, ModuleType):
         found = _declarations(loaded)
@@ -199,6 +259,54 @@ def _add_entry_point(registry: Registry, point: importlib.metadata.EntryPoint) -
         names = tuple(name for name, there in around.items() if there is loaded)
         found = [(item, names) for item in vars(loaded).get("declared", ())]
     _add(registry, found, code, given=False, shipped=False)
+
+
+def _other(device: torch.device) -> torch.device | None:
+    return None if device.type == "cpu" else device
+
+
+@contextmanager
+def _process_kept(source: str) -> Iterator[None]:
+    """Put back what an import changes for the whole process, with a warning if it changes numbers.
+
+    Otherwise every other method would train under settings that its record does not name.
+    """
+    folder, variables = os.open(".", os.O_RDONLY), dict(os.environ)
+    drawn = torch.get_rng_state(), random.getstate(), np.random.get_state()
+    before = {name: read() for name, (read, _) in SETTINGS.items()}
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        os.chdir(folder)
+        os.close(folder)
+        if os.environ != variables:
+            os.environ.clear()
+            os.environ.update(variables)
+        torch.set_rng_state(drawn[0])
+        random.setstate(drawn[1])
+        np.random.set_state(drawn[2])
+        changed = [name for name, (read, _) in SETTINGS.items() if read() != before[name]]
+        for name in changed:
+            SETTINGS[name][1](before[name])
+        if changed:
+            warn(f"plugin {source} changes torch's {' and '.join(changed)} when imported: put back")
+
+
+SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
+    "default dtype": (torch.get_default_dtype, torch.set_default_dtype),
+    # None, since torch functions take longer with a device set, even the usual one.
+    "default device": (lambda: _other(torch.get_default_device()), torch.set_default_device),
+    "grad mode": (torch.is_grad_enabled, torch.set_grad_enabled),
+    "anomaly mode": (torch.is_anomaly_enabled, torch.set_anomaly_enabled),
+    "deterministic algorithms": (
+        torch.are_deterministic_algorithms_enabled,
+        torch.use_deterministic_algorithms,
+    ),
+    "matmul precision": (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    "threads": (torch.get_num_threads, torch.set_num_threads),
+}
+"""How to read and set what decides the numbers of every training in this process."""
 
 
 @cache

@@ -1,8 +1,29 @@
-"""Formatting numbers and names in sentences."""
+"""Formatting numbers and names in sentences, and text from elsewhere that can be written down."""
 
 from __future__ import annotations
+
+import os
+import re
+
+SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|AUTH|COOKIE|PRIVATE", re.IGNORECASE)
+"""Names of environment variables whose values are not for others."""
+SHORTEST_SECRET = 6
+"""Shorter values are left alone: they would be found in the middle of ordinary words."""
+LOGIN = re.compile(r"(?<=://)[^\s/@]+:[^\s/@]+(?=@)")
 
 
 def counted(number: int, thing: str) -> str:
     """For messages: "no file", "1 file", "2 files"."""
     return f"{f'{number:,}' if number else 'no'} {thing}{'s' * (number > 1)}"
+
+
+def printable(text: str) -> str:
+    """The text of an error or of another program, for a file that others may read.
+
+    Secrets of the environment and logins in addresses are masked. Lone surrogates, as in odd file names, are
+    escaped, since they cannot be written.
+    """
+    for name, value in os.environ.items():
+        if len(value) >= SHORTEST_SECRET and SECRET.search(name):
+            text = text.replace(value, f"<{name}>")
+    return LOGIN.sub("<login>", text).encode(errors="backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""What a new method must keep to: the laws of `spikegrad check`, and the file that `spikegrad new` writes.
+"""The laws that every method must satisfy (`spikegrad check`), and the templates of `spikegrad new`.
 
 `laws` lists the laws and the function that tests each of them; `case` is a method under test.
 """

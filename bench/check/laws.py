@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
@@ -18,11 +19,15 @@ from bench.check import loop, networks, one_layer
 from bench.check.case import Broken, Case, Compiler, NoClaim
 from bench.errors import BenchError
 from bench.measures.probe import repeatable
+from bench.registry import load
+from bench.runner.engines.process import NoAnswer, ask
 from bench.surrogate import Law
 
-__all__ = ["LAWS", "MEANING", "Case", "Compiler", "Verdict", "check"]
+__all__ = ["LAWS", "MEANING", "Case", "Compiler", "Verdict", "check", "check_apart"]
 
 LAWS: tuple[Law, ...] = get_args(Law)
+LIMIT = 600.0
+"""Seconds that the test of one law can take, on a method from elsewhere."""
 Outcome = Literal["holds", "no claim", "declared", "broken"]
 
 _TRIALS: dict[Law, Callable[[Case], str]] = {
@@ -59,6 +64,20 @@ def check(case: Case) -> Iterator[Verdict]:
     """Test every law, in order, each with its own random numbers. Raises nothing."""
     for law in LAWS:
         yield _verdict(law, case)
+
+
+def check_apart(name: str, plugins: tuple[Path, ...], compiler: Compiler) -> Iterator[Verdict]:
+    """As `check`, of a method from elsewhere: in a process of its own, which it may hang or end."""
+    questions = [(law, name, plugins, compiler) for law in LAWS]
+    for law, answer in zip(LAWS, ask(one, questions, limit=LIMIT), strict=True):
+        yield Verdict(law, "broken", answer.why) if isinstance(answer, NoAnswer) else answer
+
+
+def one(question: tuple[Law, str, tuple[Path, ...], Compiler]) -> Verdict:
+    """The verdict of one law on the method of this name."""
+    law, name, plugins, compiler = question
+    registry = load(plugins)
+    return _verdict(law, Case(registry.method(name).item, registry, compiler))
 
 
 def _verdict(law: Law, case: Case) -> Verdict:

@@ -1,1 +1,1 @@
-"""The command line, one module a command or group, and what the commands render."""
+"""The command line: one module per command or group, and the code that formats their output."""

@@ -16,6 +16,7 @@ from typing import NoReturn
 import typer
 
 from bench.errors import BenchError, Stopped
+from bench.files import open_streams
 from bench.show.terminal import STOPPED_BY_USER
 
 COMMANDS = {
@@ -40,6 +41,7 @@ COMMANDS = {
 
 def main() -> NoReturn:
     """The entry point of `spikegrad` and `python -m bench`."""
+    open_streams()
     # Thousands of records are no garbage, and every look for some goes through all of them.
     gc.set_threshold(200_000, 20, 50)
     try:

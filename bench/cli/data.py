@@ -167,7 +167,7 @@ def _start(data_root: Path | None, plugin: list[Path] | None) -> tuple[Registry,
     root = paths.data_root(data_root)
     if root.exists() and not root.is_dir():
         raise BenchError(f"the data root {root} is not a folder: give the folder that holds the datasets")
-    from bench.registry import load
+    from bench.runner.vetting import load
 
     registry = load(tuple(plugin or ()))
     warn_broken(console(stderr=True), registry)

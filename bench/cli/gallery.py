@@ -9,8 +9,10 @@ import altair as alt
 import pandas as pd
 import torch
 
-from bench.measures.probe import curve, facts
+from bench.measures.probe import Facts, curve, facts
 from bench.registry import Registry, missing_packages
+from bench.runner import vetting
+from bench.runner.engines.process import NoAnswer
 from bench.show import figure_files
 from bench.surrogate import REFERENCE_THRESHOLD, Method
 
@@ -21,14 +23,16 @@ BOTTOM, TOP = -1.1, 2.2
 """Limits of the common scale; curves are cut off there, and the printed h(0) says how high they are."""
 
 
-def picture(registry: Registry) -> alt.VConcatChart:
+def picture(registry: Registry, plugins: tuple[Path, ...] = ()) -> alt.VConcatChart:
     """The derivatives of all installed methods at their defaults, grouped by kind."""
-    curves = [
-        _drawn(entry.item)
+    entries = [
+        entry
         for kind in COLOURS
         for entry in registry.methods.values()
         if entry.item.kind == kind and not missing_packages(entry.item)
     ]
+    answers = vetting.of_each(drawn, entries, plugins)
+    curves = [_curve(entry.item, answers[entry.item.name]) for entry in entries]
     rows = [
         alt.hconcat(
             *(_panel(drawn, first=i == 0) for i, drawn in enumerate(curves[at : at + COLUMNS])), spacing=14
@@ -54,23 +58,28 @@ def picture(registry: Registry) -> alt.VConcatChart:
     return whole
 
 
-def save(registry: Registry, file: Path) -> None:
+def save(registry: Registry, file: Path, plugins: tuple[Path, ...] = ()) -> None:
     """Write the figure; the file's extension sets the format.
 
     Raises BenchError for an unknown extension, or if the file cannot be written.
     """
-    figure_files.save(lambda: picture(registry), file)
+    figure_files.save(lambda: picture(registry, plugins), file)
 
 
-def _drawn(method: Method) -> dict[str, Any]:
+def drawn(method: Method) -> tuple[list[float], list[float | None], str, Facts]:
+    """x, h(x), the curve's problem, and the derivative's properties."""
     x = torch.linspace(-REACH, REACH, 301, dtype=torch.float64)
     h, problem = curve(method, x)
-    if not h:
+    return x.tolist(), h, problem, facts(method) if h else Facts()
+
+
+def _curve(method: Method, answer: Any) -> dict[str, Any]:
+    if isinstance(answer, NoAnswer) or not answer[1]:
         # The panel says that it cannot be called.
         return {"method": method, "points": pd.DataFrame({"x": [], "h": []}), "facts": "cannot be called"}
-    found = facts(method)
+    x, h, problem, found = answer
     height, area = ("–" if number is None else f"{number:.3g}" for number in (found.height, found.area))
-    points = pd.DataFrame({"x": x.numpy(), "h": h}, dtype=float).dropna()
+    points = pd.DataFrame({"x": x, "h": h}, dtype=float).dropna()
     return {
         "method": method,
         "points": points,

@@ -119,10 +119,10 @@ def _job(
 
     from bench.records.layer_times import Case, Mode
     from bench.records.timings import hardware
-    from bench.registry import load
     from bench.runner.environment import describe
     from bench.runner.timing import timed_layers
     from bench.runner.timing.layer_session import Job
+    from bench.runner.vetting import load
     from bench.suite import Profile
 
     there = torch.cuda.is_available()

@@ -43,13 +43,14 @@ def list_(
     if what == "suites":
         rows = render.suite_rows()
     else:
-        from bench.registry import load
+        from bench.runner.vetting import load
 
-        registry = load(tuple(plugin or ()))
+        plugins = tuple(plugin or ())
+        registry = load(plugins)
         warn_broken(console(stderr=True), registry)
         # Methods are built to look at their derivatives, and may print.
         with redirect_stdout(sys.stderr):
-            rows = render.rows(registry, what)
+            rows = render.rows(registry, what, plugins)
     if as_json:
         print_json(rows)
     else:
@@ -62,15 +63,16 @@ def _list_more(plugin: list[Path] | None, conversions: bool, figure: Path | None
 
         # Before torch is imported, and every method.
         figure_files.check(figure)
-    from bench.registry import load
+    from bench.runner.vetting import load
 
-    registry = load(tuple(plugin or ()))
+    plugins = tuple(plugin or ())
+    registry = load(plugins)
     warn_broken(console(stderr=True), registry)
     if figure is not None:
         from bench.cli import gallery
 
         with redirect_stdout(sys.stderr):
-            gallery.save(registry, figure)
+            gallery.save(registry, figure, plugins)
         say(console(stderr=True), f"wrote {figure}")
     if conversions:
         from bench.measures.conversions import conversions as compare

@@ -333,10 +333,15 @@ def _compile_modes(plan: Plan) -> str:
     )
 
 
-def rows(registry: Registry, what: str) -> list[dict[str, Any]]:
+def rows(registry: Registry, what: str, plugins: tuple[Path, ...] = ()) -> list[dict[str, Any]]:
     """The output of `spikegrad list`: one flat dictionary per entry."""
     if what == "methods":
-        return [_method_row(entry.item) for entry in sorted(registry.methods.values(), key=_by_kind)]
+        from bench.measures.probe import facts
+        from bench.runner import vetting
+
+        entries = sorted(registry.methods.values(), key=_by_kind)
+        found = vetting.of_each(facts, entries, plugins)
+        return [_method_row(entry.item, found[entry.item.name]) for entry in entries]
     if what == "datasets":
         return [dataset_row(entry.item) for entry in _by_name(registry.datasets)]
     return [{"name": e.item.name, "description": e.item.description} for e in _by_name(registry.backbones)]
@@ -419,12 +424,13 @@ def _by_kind(entry: Any) -> int:
     return KINDS.index(entry.item.kind)
 
 
-def _method_row(method: Any) -> dict[str, Any]:
-    from bench.measures import probe
+def _method_row(method: Any, found: Any) -> dict[str, Any]:
+    from bench.measures.probe import Facts
     from bench.registry import missing_packages
+    from bench.runner.engines.process import NoAnswer
 
-    missing = missing_packages(method)
-    found = probe.Facts(problem=f"{missing[0]} is not installed") if missing else probe.facts(method)
+    if isinstance(found, NoAnswer):
+        found = Facts(problem=found.why)
     return {
         "name": method.name,
         "kind": method.kind,
@@ -436,7 +442,7 @@ def _method_row(method: Any) -> dict[str, Any]:
             name: {"default": p.default, "search": list(p.search) if p.search else None}
             for name, p in method.params.items()
         },
-        "installed": not missing,
+        "installed": not missing_packages(method),
         "paper": method.paper,
         "link": method.link,
         "note": method.note,

@@ -1,5 +1,5 @@
-"""What is measured of a network beside its accuracy, one file a family.
+"""Measurements of a network other than its accuracy, one module per family.
 
 Gradients by layer, the surrogate derivative in use, descent, spikes and operations. `looks` decides when a
-training run is probed. `probe` measures the derivative that a method delivers, outside training.
+training run is probed. `probe` measures the derivative that autograd returns for a method.
 """

@@ -9,17 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from contextlib import redirect_stdout
 from pathlib import Path
-from sys import stderr
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.files import write_atomic
-
-if TYPE_CHECKING:
-    from bench.registry import Registry
+from bench.words import printable
 
 SCHEMA = 1
 POINTS = 161
@@ -92,36 +88,33 @@ def read(results: Path, suite: str, ids: Iterable[str]) -> dict[str, Derivative]
     return found
 
 
-def complete(results: Path, suite: str, missing: Iterable[Of], registry: Registry) -> None:
-    """Compute and store the missing curves whose method is still installed unchanged.
-
-    Raises OSError if they cannot be stored.
-    """
-    for of in missing:
-        entry = registry.methods.get(of.method)
-        if entry is not None and entry.digest == of.digest:
-            drawn = _drawn(of, entry.item)
-            text = drawn.model_dump_json(by_alias=True) + "\n"
-            write_atomic(_folder(results, suite) / f"{of.id}.json", text.encode())
-
-
-def _drawn(of: Of, method: Any) -> Derivative:
+def draw(question: tuple[Of, tuple[Path, ...]]) -> Derivative | None:
+    """Compute a curve; None if its method is not installed unchanged. question: also the plugin files."""
     import torch
 
     from bench.measures.probe import curve
+    from bench.registry import load
 
+    of, plugins = question
+    entry = load(plugins).methods.get(of.method)
+    if entry is None or entry.digest != of.digest:
+        return None
     x = torch.linspace(-REACH, REACH, POINTS, dtype=torch.float64)
-    # Plugins may print.
-    with redirect_stdout(stderr):
-        h, problem = curve(method, x, of.params)
-    return Derivative(
-        method=of.method,
-        params=dict(of.params),
-        digest=of.digest,
-        x=[round(value, DIGITS) for value in x.tolist()] if h else [],
-        h=[None if value is None else round(value, DIGITS) for value in h],
-        problem=problem,
-    )
+    h, problem = curve(entry.item, x, of.params)
+    rounded = [None if value is None else round(value, DIGITS) for value in h]
+    return derivative(of, problem, [round(value, DIGITS) for value in x.tolist()] if h else [], rounded)
+
+
+def derivative(of: Of, problem: str, x: list[float], h: list[float | None]) -> Derivative:
+    """The curve of a method, or the reason why there is none."""
+    said = printable(problem)
+    return Derivative(method=of.method, params=dict(of.params), digest=of.digest, x=x, h=h, problem=said)
+
+
+def keep(results: Path, suite: str, of: Of, drawn: Derivative) -> None:
+    """Store a curve. Raises OSError if that fails."""
+    text = drawn.model_dump_json(by_alias=True) + "\n"
+    write_atomic(_folder(results, suite) / f"{of.id}.json", text.encode())
 
 
 def _folder(results: Path, suite: str) -> Path:

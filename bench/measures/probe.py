@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from bench.model.layers import Layers, NeuronOptions
 from bench.model.neuron import SpikingNeuron
+from bench.registry import missing_packages
 from bench.surrogate import REFERENCE_THRESHOLD, Method, Values
 
 CHANNELS = 2
@@ -137,6 +138,8 @@ class Facts:
 
 def facts(method: Method, values: Mapping[str, float | None] | None = None) -> Facts:
     """The properties of a method's derivative at its defaults, or at `values`."""
+    if missing := missing_packages(method):
+        return Facts(problem=f"{missing[0]} is not installed")
     if method.surrogate.activation is not None:
         return Facts(problem="no spikes, so no surrogate")
     try:

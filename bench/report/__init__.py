@@ -1,1 +1,1 @@
-"""One HTML page that shows a suite: it needs no network, no server and no torch."""
+"""One HTML page that shows a suite: it works offline, without a server and without torch."""

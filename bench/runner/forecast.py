@@ -87,7 +87,7 @@ def _gpus() -> list[Gpu]:
     """The GPUs that a run could use now; empty if there are none."""
     import torch
 
-    from bench.runner.engines.asking import usable_gpus
+    from bench.runner.engines.gpu_query import usable_gpus
 
     if not torch.cuda.is_available():
         return []

@@ -20,6 +20,7 @@ from bench.records import protocol
 from bench.records.record_files import Record
 from bench.records.store import FAILED, OK, Store
 from bench.registry import Registry, load, missing_packages
+from bench.runner.engines.process import ask
 from bench.runner.workload import Workloads, compile_mode
 from bench.suite import (
     BackboneSpec,
@@ -187,8 +188,9 @@ def make_plan(
     registry.method(suite.baseline)
     _check_there(suite, registry, data_root)
     planned: list[Planned] = []
-    workloads = Workloads(registry)
+    workloads = Workloads(registry, tuple(plugins))
     known = {} if known is None else known
+    fits: list[tuple[Cell, loading.Facts]] = []
     seeds, measure = suite.seeds, suite.measure
     if trials and suite.tune:
         seeds, measure = suite.tune.seeds, UNMEASURED
@@ -214,7 +216,8 @@ def make_plan(
                 # Check before reading: data that cannot fit the network need not be loaded.
                 first = Cell(seed=0, **varied[0])
                 if _fit(first.model_dump(mode="json")) not in built:
-                    _check_fit(first, loading.Facts("", dataset.shape, dataset.classes, ""), registry)
+                    declared = loading.Facts("", dataset.shape, dataset.classes, "")
+                    _check_fits([(first, declared)], registry, tuple(plugins))
             if key not in known:
                 known[key] = facts(dataset, d, t, data_root, test=not trials)
             for each in varied:
@@ -232,8 +235,9 @@ def make_plan(
                 ]
                 if any(each.pending for each in cells):
                     # If all cells are final, this code has built the network before.
-                    _check_fit(first, known[key], registry)
+                    fits.append((first, known[key]))
                 planned += cells
+    _check_fits(fits, registry, tuple(plugins))
     # A method can be listed twice: by "all" and by name, or with a default written out.
     unique = {p.id: p for p in planned}
     return Plan(suite, store, tuple(unique.values()), registry, tuple(plugins), data_root, workloads)
@@ -246,6 +250,8 @@ def label(cell: Cell, registry: Registry) -> str:
     return variant(cell, method.defaults(cell.backbone.threshold), dataset.settle({}))
 
 
+BUILDING = 60.0
+"""Seconds in which a network with code from elsewhere must be built."""
 UNMEASURED = Measure(probe="off", descent=False)
 """What is measured in a tuning trial."""
 LIBRARIES = "libraries"
@@ -368,20 +374,46 @@ def _fit(cell: Mapping[str, Any]) -> str:
     return json.dumps([cell["dataset"], cell["backbone"], cell["timesteps"]], sort_keys=True)
 
 
-def _check_fit(cell: Cell, known: loading.Facts, registry: Registry) -> None:
+def _check_fits(
+    pairs: Sequence[tuple[Cell, loading.Facts]], registry: Registry, plugins: tuple[Path, ...]
+) -> None:
+    """Raise BenchError if the network of one of these cells does not fit its data.
+
+    Code from elsewhere is called in a process of its own. If it ends that, its runs will say so.
+    """
+    own = [(*pair, plugins) for pair in pairs if _all_shipped(pair[0], registry)]
+    others = [(*pair, plugins) for pair in pairs if not _all_shipped(pair[0], registry)]
+    for said in (*map(misfit, own), *(ask(misfit, others, limit=BUILDING))):
+        if isinstance(said, str):
+            raise BenchError(said)
+
+
+def _all_shipped(cell: Cell, registry: Registry) -> bool:
+    parts = (
+        registry.method(cell.method.name),
+        registry.dataset(cell.dataset.name),
+        registry.backbone(cell.backbone.name),
+    )
+    return all(part.shipped for part in parts)
+
+
+def misfit(question: tuple[Cell, loading.Facts, tuple[Path, ...]]) -> str | None:
+    """Why the network of a cell does not fit these facts of its data; None if it does. Also: plugin files."""
     import torch
 
     from bench.runner.train import build
 
+    cell, known, plugins = question
     try:
         # The meta device computes and allocates nothing.
         with torch.device("meta"), redirect_stdout(sys.stderr):
-            build(cell, registry, known)
+            build(cell, load(plugins), known)
     except BenchError as problem:
-        raise BenchError(f"{cell.dataset.name} on {cell.backbone.name}: {problem}") from None
+        return f"{cell.dataset.name} on {cell.backbone.name}: {problem}"
     except (Exception, SystemExit):
         # A method that cannot be built becomes a failed row of the table, with its reason, when it runs.
-        return
+        pass
+    return None
 
 
 def _planned(cell: Cell, store: Store, retry: bool, again: bool, **alike: Any) -> Planned:

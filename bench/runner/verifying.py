@@ -26,7 +26,7 @@ from bench.records.predictions import FILE, Predictions, of_bytes
 from bench.records.record_files import Record
 from bench.records.runs import Found, read
 from bench.records.store import OK, Store
-from bench.registry import Registry, load
+from bench.registry import Registry
 from bench.suite import Cell, Suite
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def verify(
     """
     from bench.runner.engines import local
     from bench.runner.plan import Plan
+    from bench.runner.vetting import load
     from bench.runner.workload import Workloads
 
     registry = load(tuple(plugins))
@@ -134,7 +135,9 @@ def verify(
         apart = Store(Path(folder), store.suite)
         # Records of one cell from two machines need only one run here.
         cells = tuple({each.id: each for each in sorted(planned.values(), key=_configuration)}.values())
-        plan = Plan(suite, apart, cells, registry, tuple(plugins), data_root, Workloads(registry))
+        plan = Plan(
+            suite, apart, cells, registry, tuple(plugins), data_root, Workloads(registry, tuple(plugins))
+        )
         if cells:
             local.run(plan, jobs=jobs, timeout=timeout or suite.timeout, listener=listener)
         return [

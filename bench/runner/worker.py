@@ -12,10 +12,6 @@ Everything that the code of a method or a dataset prints goes to a log file.
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-import threading
 import time
 import traceback
 from dataclasses import dataclass
@@ -23,7 +19,6 @@ from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from bench.data import loading
@@ -32,17 +27,18 @@ from bench.records.protocol import installed
 from bench.records.record_files import Record
 from bench.records.store import OK, Store
 from bench.registry import Registry, load
+from bench.runner.engines.child import LINES, begin
 from bench.runner.environment import describe
 from bench.runner.faults import judge
 from bench.runner.gpus import Gpu, see_only
 from bench.runner.origins import keep, origins
 from bench.runner.plan import digests, label
 from bench.suite import RECORD_SCHEMA, Cell, DatasetSpec
+from bench.words import printable
 
 if TYPE_CHECKING:
     from bench.runner.train import Notify
 
-TRACEBACK_LINES = 50
 UNHARMED = (OK, "diverged")
 """Statuses after which a process can be reused on a GPU.
 
@@ -70,9 +66,7 @@ class Job:
 
 def work(job: Job, pipe: Connection, log: Path) -> None:
     """Entry point of the process."""
-    os.setsid()
-    send_output_to(log)
-    told = listen(pipe)
+    told = begin(pipe, log)
     if job.gpu is not None:
         see_only(job.gpu)
     store = Store(job.results, job.suite)
@@ -112,18 +106,18 @@ def attempt(cell: Cell, job: Job, registry: Registry, notify: Notify) -> dict[st
     try:
         prepared = _data(job, registry, cell)
         trained = train(cell, registry, prepared, notify)
-        unmeasured = {what: encodable(why) for what, why in trained.unmeasured.items()}
+        unmeasured = {what: printable(why) for what, why in trained.unmeasured.items()}
         outcome |= {"status": "ok", "metrics": trained.metrics, "unmeasured": unmeasured}
         outcome |= {"epochs": trained.epochs, "layers": trained.layers, "predictions": trained.predictions}
     except Diverged as problem:
-        outcome |= {"status": "diverged", "error": str(problem)}
+        outcome |= {"status": "diverged", "error": printable(str(problem))}
     except Exception as problem:
         lines = "".join(traceback.format_exception(problem)).splitlines()
         status, error = judge(problem)
         outcome |= {
             "status": status,
-            "error": encodable(error),
-            "traceback": [encodable(line) for line in lines[-TRACEBACK_LINES:]],
+            "error": printable(error),
+            "traceback": [printable(line) for line in lines[-LINES:]],
         }
     return outcome | {"ended": now(), "seconds": round(time.perf_counter() - began, 3)}
 
@@ -182,41 +176,3 @@ def _data(job: Job, registry: Registry, cell: Cell) -> loading.Prepared:
             f"{job.known.checksum} when the suite was planned: a loader must give the same data every time"
         )
     return prepared
-
-
-def encodable(text: str) -> str:
-    """The text with lone surrogates escaped, as in odd file names: they cannot be written to a file."""
-    return text.encode(errors="backslashreplace").decode()
-
-
-def send_output_to(log: Path) -> None:
-    """Redirect everything that this process and its children print to the log file.
-
-    Ends the process if the folder is gone: the engine stopped and cleaned up before this process began.
-    """
-    try:
-        file = log.open("wb", buffering=0)
-    except FileNotFoundError:
-        sys.exit()
-    with file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-
-
-def listen(pipe: Connection) -> SimpleQueue[Any]:
-    """A queue of the engine's messages.
-
-    This process and its group end when the engine's end of the pipe closes, however the engine ended.
-    """
-    told: SimpleQueue[Any] = SimpleQueue()
-
-    def watch() -> None:
-        try:
-            while True:
-                told.put(pipe.recv())
-        except (EOFError, OSError):
-            os.killpg(0, signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()
-    return told

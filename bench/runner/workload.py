@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import math
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +23,9 @@ from bench.data.loading import Facts
 from bench.measures.gradients import RELU
 from bench.measures.looks import SAMPLES
 from bench.model.compiling import CompileMode, compiler_missing, suited
-from bench.registry import Registry
+from bench.registry import Registry, load
 from bench.runner import gpu_steps
+from bench.runner.engines.process import NoAnswer, ask
 from bench.suite import Cell, Profile
 from bench.surrogate import Method
 
@@ -36,6 +39,8 @@ PER_MAC = 1.2e-10
 """Seconds of a training step per multiplication with a weight in the forward pass."""
 BYTES = 48.0
 """Bytes that a run on a CPU keeps per current, a conservative value: a dozen numbers."""
+LIMIT = 60.0
+"""Seconds in which a network with code from elsewhere must be built and run once."""
 BYTES_PER_WEIGHT = 16
 """Four copies: the weights, their gradients and the optimizer's state."""
 MODES: tuple[CompileMode, ...] = ("off", "neuron", "step")
@@ -68,18 +73,15 @@ class Workload:
 class Workloads:
     """The workload of each cell; every network is counted once for all methods, recipes and seeds."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._found = registry
+    def __init__(self, registry: Registry, plugins: tuple[Path, ...] = ()) -> None:
+        self._found, self._plugins = registry, plugins
         self._known: dict[str, _Network | None] = {}
 
     def of(self, cell: Cell, known: Facts) -> Workload | None:
         """The workload of a cell; None if its network cannot be built or run, which its run will report."""
         key = f"{cell.backbone.model_dump_json()} {known.shape} {known.classes}"
         if key not in self._known:
-            try:
-                self._known[key] = _look(cell, self._found, known)
-            except Exception:
-                self._known[key] = None
+            self._known[key] = self._look(cell, known)
         network, recipe = self._known[key], cell.recipe
         if network is None:
             return None
@@ -95,6 +97,13 @@ class Workloads:
             + BYTES_PER_WEIGHT * network.weights
             + gpu_steps.RESIDENT * (cell.profile.device == "cuda"),
         )
+
+    def _look(self, cell: Cell, known: Facts) -> _Network | None:
+        if self._found.backbone(cell.backbone.name).shipped:
+            return look((cell, known, self._found))
+        # Code from elsewhere runs in a process of its own.
+        (answer,) = ask(look, [(cell, known, self._plugins)], limit=LIMIT)
+        return None if isinstance(answer, NoAnswer) else cast("_Network | None", answer)
 
 
 def _bytes(cell: Cell, known: Facts) -> float:
@@ -131,7 +140,15 @@ def _device() -> str:
     return "meta" if "torch._dynamo" in sys.modules else "cpu"
 
 
-def _look(cell: Cell, registry: Registry, known: Facts) -> _Network:
+def look(question: tuple[Cell, Facts, Registry | tuple[Path, ...]]) -> _Network | None:
+    """Count a cell's network; None if it cannot be built or run. Also: the registry, or the plugin files."""
+    cell, known, where = question
+    with suppress(Exception):
+        return _counted(cell, where if isinstance(where, Registry) else load(where), known)
+    return None
+
+
+def _counted(cell: Cell, registry: Registry, known: Facts) -> _Network:
     from bench.runner.train import build
 
     plain = Profile(device="cpu", dtype="float32", channels_last=False)

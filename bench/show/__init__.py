@@ -1,1 +1,1 @@
-"""Terminal and pictures: one run for the eye, the shapes of all methods, and what commands share to print."""
+"""Displays one run, on the terminal or as a figure; output helpers that all commands share."""

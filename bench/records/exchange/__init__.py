@@ -1,1 +1,1 @@
-"""Records from and for other machines: `spikegrad import` and `spikegrad export`."""
+"""Exchanging records with other machines: `spikegrad import` and `spikegrad export`."""

@@ -1,1 +1,1 @@
-"""Processes that carry out a plan: which start when, what becomes of them, and what they answer."""
+"""Start and supervise the processes that carry out a plan or call code from elsewhere."""

@@ -31,16 +31,16 @@ from typing import Any, Protocol
 from bench.errors import Stopped
 from bench.records.record_files import Record
 from bench.records.store import LOGS
-from bench.runner.engines.asking import ADVICE, usable_gpus
-from bench.runner.engines.process import died, end, start, unwritable
+from bench.runner.engines.child import cut, last_lines
+from bench.runner.engines.gpu_query import ADVICE, usable_gpus
+from bench.runner.engines.process import BEGINNING, LOOK, died, end, start, unwritable
 from bench.runner.engines.slots import Need, Slot, Slots, of_machine
 from bench.runner.faults import judge_abort
 from bench.runner.gpus import Gpu
 from bench.runner.plan import Plan, Planned
-from bench.runner.worker import TRACEBACK_LINES, UNHARMED, Job, make_record, now, work
+from bench.runner.worker import UNHARMED, Job, make_record, now, work
+from bench.words import printable
 
-BEGINNING = 300.0
-"""Seconds in which a new worker must begin: before that it loads plugins, but no data."""
 LEAVING = 10.0
 """Seconds that a worker with nothing left to do can take to end: plugin threads or CUDA can delay it."""
 FAULTS = 3
@@ -224,10 +224,12 @@ class _Local:
         return None if slot.gpu is None else self.gpus[slot.gpu]
 
     def _wait(self) -> None:
-        """Wait until a worker sends a message, ends, or reaches its time limit."""
+        """Wait until a worker sends a message, ends, or reaches its time limit; for LOOK at the most."""
         first = min(worker.limit(self.timeout) for worker in self.workers)
         handles = [handle for w in self.workers for handle in (w.pipe, w.process.sentinel)]
-        wait(handles, timeout=max(0.0, first - time.monotonic()))
+        wait(handles, timeout=max(0.0, min(first - time.monotonic(), LOOK)))
+        for worker in self.workers:
+            cut(worker.log)
 
     def _serve(self, worker: _Worker) -> None:
         try:
@@ -291,7 +293,7 @@ class _Local:
         code = worker.process.exitcode
         # A cell that it was given but did not begin is lost too; otherwise it would be retried for ever.
         if worker.current is not None:
-            said = judge_abort("\n".join(_last_words(worker))) if code == -signal.SIGABRT else None
+            said = judge_abort("\n".join(last_lines(worker.log))) if code == -signal.SIGABRT else None
             status, error = said or died(code)
             self._write(worker, status, error)
             if said:
@@ -323,8 +325,8 @@ class _Local:
             "suite": self.plan.store.suite,
             "workers": self.slots.most(worker.group.need),
             "status": status,
-            "error": error,
-            "traceback": _last_words(worker),
+            "error": printable(error),
+            "traceback": [printable(line) for line in last_lines(worker.log)],
             "metrics": {},
             "unmeasured": {},
             "started": now(ago=seconds),
@@ -337,10 +339,3 @@ class _Local:
             raise unwritable(self.plan.store.results, problem.strerror or str(problem)) from None
         worker.give(None)
         self.listener.ended(planned, record)
-
-
-def _last_words(worker: _Worker) -> list[str]:
-    """The last lines that the worker printed."""
-    if not worker.log.exists():
-        return []
-    return worker.log.read_text(errors="replace").splitlines()[-TRACEBACK_LINES:]

@@ -1,7 +1,7 @@
-"""Start and end one process of an engine, and interpret its exit code.
+"""Start and end one process of an engine, interpret its exit code, or have it answer questions.
 
-The process is forked from a server that has torch loaded, leads its own process group, ignores Ctrl-C, and
-gets its end of a pipe. Its entry point must call `os.setsid`.
+The process is forked from a server that has torch loaded, ignores Ctrl-C, and gets its end of a pipe. Its
+entry point must call `bench.runner.engines.child.begin`.
 """
 
 from __future__ import annotations
@@ -10,21 +10,32 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from bench.errors import Stopped
+from bench.records.store import LOGS
+from bench.registry import Origin, refuse, refused
+from bench.runner.engines.child import begin, cut
 
 PRELOADED = ["bench.runner.worker", "bench.runner.train", "torch._inductor"]
 """torch imports its compiler when a compiler setting is used, which would cost every worker seconds."""
 KILLED = 10.0
 """Seconds to wait for a killed process to end."""
+BEGINNING = 300.0
+"""Seconds in which a new process must begin: before that it loads torch and plugins, but no data."""
+LOOK = 1.0
+"""Seconds after which a log is looked at, so that no output fills the disk."""
 SAFE_PATH = "PYTHONSAFEPATH"
 
 
@@ -36,11 +47,22 @@ def start(
     context: Any = multiprocessing.get_context(method)
     context.set_forkserver_preload(PRELOADED)
     ours, theirs = context.Pipe()
-    process = context.Process(target=target, args=(job, theirs, log), daemon=False)
+    process = context.Process(target=_enter, args=(target, refused(), job, theirs, log), daemon=False)
     with _no_main_module(), _no_current_folder(), _no_ctrl_c():
         process.start()
     theirs.close()
     return process, ours
+
+
+def _enter(
+    target: Callable[[Any, Connection, Path], None],
+    refusals: Mapping[Origin, str],
+    job: Any,
+    pipe: Connection,
+    log: Path,
+) -> None:
+    refuse(refusals)
+    target(job, pipe, log)
 
 
 def end(process: BaseProcess) -> None:
@@ -70,6 +92,72 @@ def died(code: int | None) -> tuple[str, str]:
         return "interrupted", why
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     return "failed", f"the process ended with {how}"
+
+
+@dataclass(frozen=True)
+class NoAnswer:
+    """What became of a question instead. status: of a run that ends in this way; why: in words."""
+
+    status: str
+    why: str
+
+
+def ask(
+    function: Callable[[Any], Any], questions: Iterable[Any], *, limit: float, logs: Path | None = None
+) -> Iterator[Any]:
+    """function(question) for each question, as a process answers them; NoAnswer where it does not.
+
+    function: can be imported by name; an exception that it raises ends the process. limit: seconds for each
+    question. logs: the folder for its output, the suite's, of which taking the lock removes what a killed run
+    has left; None for a temporary one. If the process ends or takes too long, another one answers the rest.
+
+    Raises OSError if its output cannot be kept.
+    """
+    left = deque(questions)
+    while left:
+        with tempfile.TemporaryDirectory(prefix=LOGS, dir=logs) as folder:
+            log = Path(folder) / "output.log"
+            process, pipe = start(_answer, (function, list(left)), log)
+            try:
+                answer = _heard(process, pipe, log, BEGINNING)
+                while left:
+                    # The first message says only that it has begun.
+                    if not isinstance(answer, NoAnswer):
+                        answer = _heard(process, pipe, log, limit)
+                    left.popleft()
+                    yield answer
+                    if isinstance(answer, NoAnswer):
+                        break
+            finally:
+                # Everything that it has started ends with it.
+                end(process)
+                pipe.close()
+
+
+def _answer(job: tuple[Callable[[Any], Any], list[Any]], pipe: Connection, log: Path) -> None:
+    """Entry point of the process."""
+    begin(pipe, log)
+    pipe.send("begun")
+    function, questions = job
+    for question in questions:
+        pipe.send(function(question))
+
+
+def _heard(process: BaseProcess, pipe: Connection, log: Path, patience: float) -> Any:
+    until = time.monotonic() + patience
+    # A child of a dead process can hold the pipe open, so watch the process itself too.
+    while not wait([pipe, process.sentinel], max(0.0, min(until - time.monotonic(), LOOK))):
+        cut(log)
+        if time.monotonic() >= until:
+            return NoAnswer("timeout", f"took longer than {patience:g} s")
+    try:
+        if pipe.poll():
+            return pipe.recv()
+    except (EOFError, OSError):
+        pass
+    # Give it time to end with an exit code.
+    process.join(1)
+    return NoAnswer(*died(process.exitcode))
 
 
 def unwritable(results: Path, why: str) -> Stopped:

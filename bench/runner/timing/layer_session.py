@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import Stopped
 from bench.records.layer_times import Case
+from bench.runner.engines.child import begin
 from bench.runner.engines.process import died, end, start
-from bench.runner.worker import encodable, listen, send_output_to
 from bench.suite import Profile
+from bench.words import printable
 
 if TYPE_CHECKING:
     from bench.runner.timing.timed_layers import TimedLayer
@@ -75,9 +76,7 @@ def measure(job: Job, tell: Callable[[Case], None]) -> Content:
 
 def _work(job: Job, pipe: Connection, log: Path) -> None:
     """Entry point of the process."""
-    os.setsid()
-    send_output_to(log)
-    listen(pipe)
+    begin(pipe, log)
     for name in [name for name in os.environ if name.startswith("PYTEST_")]:
         # Set by users for their own tests, or by a pytest that runs this code.
         del os.environ[name]
@@ -188,6 +187,6 @@ class _Named:
         if call.excinfo is None or call.excinfo.errisinstance(pytest.skip.Exception):
             return
         problem = call.excinfo.value
-        error = encodable(" ".join(f"{type(problem).__name__}: {problem}".split()))
+        error = printable(" ".join(f"{type(problem).__name__}: {problem}".split()))
         part = item.originalname.removeprefix("test_")
         self.cases.fails(item.callspec.params["layer"], part, error)

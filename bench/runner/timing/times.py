@@ -7,10 +7,8 @@ for each configuration with a successful run.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,16 +28,16 @@ from bench.records.timings import (
     timing_id,
 )
 from bench.registry import Registry, load
-from bench.runner.engines.asking import usable_gpus
+from bench.runner.engines.gpu_query import usable_gpus
 from bench.runner.environment import describe
 from bench.runner.faults import judge
 from bench.runner.gpus import Gpu, see_only
 from bench.runner.plan import LIBRARIES, Plan, Planned
 from bench.runner.timing.network import BATCHES, USUAL, Rounds
-from bench.runner.worker import encodable, listen, send_output_to
 from bench.shapes import rectangle
 from bench.suite import Cell
 from bench.surrogate import Method, Param
+from bench.words import printable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -185,24 +183,19 @@ def _measurement(
     )
 
 
-def measure_in_process(job: TimingJob, pipe: Connection, log: Path) -> None:
-    """Entry point of the process; sends the part of a timing that the outcome decides."""
-    os.setsid()
-    send_output_to(log)
-    listen(pipe)
+def attempt(job: TimingJob) -> dict[str, Any]:
+    """Measure in this process, which does nothing else; every exception becomes a status with an error.
+
+    Returns the part of a timing that the outcome decides.
+    """
     if job.measurement.gpu is not None:
         see_only(job.measurement.gpu)
-    pipe.send(attempt(job))
-
-
-def attempt(job: TimingJob) -> dict[str, Any]:
-    """Measure, and turn every exception into a status with an error."""
     outcome: dict[str, Any] = {"status": OK, "error": None, "metrics": {}}
     try:
         outcome["metrics"] = measure(job)
     except Exception as problem:
         outcome["status"], error = judge(problem)
-        outcome["error"] = encodable(error)
+        outcome["error"] = printable(error)
     return outcome
 
 

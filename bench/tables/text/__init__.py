@@ -1,1 +1,1 @@
-"""Tables as text: for terminals, Markdown and LaTeX, with captions that can be read on their own."""
+"""Tables as text: for terminals, Markdown and LaTeX, with self-contained captions."""

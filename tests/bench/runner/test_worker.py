@@ -9,6 +9,7 @@ import torch
 
 from bench import registry
 from bench.runner import worker
+from bench.runner.engines import child
 from bench.suite import RECORD_SCHEMA
 
 SICK = """
@@ -113,7 +114,7 @@ def test_what_goes_wrong_has_a_status_and_a_reason(attempt, name, status, error)
     if status == "diverged":
         assert outcome["traceback"] is None
     else:
-        assert 1 < len(outcome["traceback"]) <= worker.TRACEBACK_LINES
+        assert 1 < len(outcome["traceback"]) <= child.LINES
         assert any("plugin.py" in line for line in outcome["traceback"])
     json.dumps(outcome, allow_nan=False)
 
@@ -168,11 +169,3 @@ def test_what_a_record_says_before_the_outcome(tiny, make_plan):
     assert record["digests"].keys() == {"method", "dataset", "backbone", "harness", "libraries"}
     assert record["digests"]["method"] == registry.load().method("rectangle").digest
     json.dumps(record, allow_nan=False)
-
-
-def test_a_process_whose_engine_has_cleared_up_ends_and_leaves_nothing(tmp_path):
-    log = tmp_path / "gone" / "0.log"
-    with pytest.raises(SystemExit) as end:
-        worker.send_output_to(log)
-    assert end.value.code is None
-    assert not log.parent.exists()

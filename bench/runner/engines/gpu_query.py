@@ -8,15 +8,9 @@ hangs or dies in the driver, the run survives.
 
 from __future__ import annotations
 
-import os
-import tempfile
-from multiprocessing.connection import Connection, wait
-from pathlib import Path
-
 from bench.errors import BenchError, warn
-from bench.runner.engines.process import died, end, start
+from bench.runner.engines.process import NoAnswer, ask
 from bench.runner.gpus import Gpu, about, visible
-from bench.runner.worker import listen, send_output_to
 
 LIMIT = 120.0
 """Seconds in which all GPUs must answer; a driver that is not yet loaded takes several seconds per GPU."""
@@ -41,41 +35,21 @@ def usable_gpus() -> list[Gpu]:
 
 
 def _asked() -> Answer:
-    with tempfile.TemporaryDirectory(prefix="spikegrad-gpus-") as folder:
-        process, pipe = start(_answer, None, Path(folder) / "gpus.log")
-        try:
-            # A child of a dead process can hold the pipe open, so watch the process itself too.
-            if not wait([pipe, process.sentinel], LIMIT):
-                raise BenchError(f"the GPUs did not answer for {LIMIT:g} s: {ADVICE}")
-            if pipe.poll():
-                answer: Answer = pipe.recv()
-                return answer
-        except (EOFError, OSError):
-            pass
-        finally:
-            # Give it time to end with an exit code.
-            process.join(1)
-            end(process)
-            pipe.close()
-        raise BenchError(f"asking the GPUs for their memory, {died(process.exitcode)[1]}: {ADVICE}")
+    (answer,) = ask(look, [None], limit=LIMIT)
+    if isinstance(answer, NoAnswer):
+        raise BenchError(f"asking the GPUs for their memory, {answer.why}: {ADVICE}")
+    found: Answer = answer
+    return found
 
 
-def _answer(_: None, pipe: Connection, log: Path) -> None:
-    """Entry point of the process."""
-    os.setsid()
-    send_output_to(log)
-    listen(pipe)
-    pipe.send(look())
-
-
-def look() -> Answer:
+def look(_: object = None) -> Answer:
     """Query the GPUs in this process; starts CUDA."""
     import torch
 
     found, broken = list[Gpu](), list[str]()
     for index in range(torch.cuda.device_count()):
         try:
-            free, _ = torch.cuda.mem_get_info(index)
+            free, _total = torch.cuda.mem_get_info(index)
             found.append(Gpu(visible(index), float(free), about(index)))
         except Exception as problem:
             # A broken or full GPU must not affect the others.

@@ -1,0 +1,24 @@
+"""Text from elsewhere: writable, and without secrets."""
+
+import pytest
+
+from bench.words import counted, printable
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "no file"), (1, "1 file"), (2, "2 files"), (1234, "1,234 files")]
+)
+def test_things_are_counted(number, text):
+    assert counted(number, "file") == text
+
+
+def test_secrets_of_the_environment_and_logins_are_masked(monkeypatch):
+    monkeypatch.setenv("SOME_API_TOKEN", "hunter2-hunter2")
+    monkeypatch.setenv("DB_PASSWORD", "abc")
+    monkeypatch.setenv("SPIKEGRAD_DATA", "/data/hunter")
+    text = "refused hunter2-hunter2 at https://me:pass@host/x, abc in /data/hunter"
+    assert printable(text) == "refused <SOME_API_TOKEN> at https://<login>@host/x, abc in /data/hunter"
+
+
+def test_what_cannot_be_written_is_escaped():
+    assert printable("a\ud800b é") == "a\\ud800b é"

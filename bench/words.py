@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 
 SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|AUTH|COOKIE|PRIVATE", re.IGNORECASE)
 """Names of environment variables whose values are not for others."""
@@ -15,6 +16,12 @@ LOGIN = re.compile(r"(?<=://)[^\s/@]+:[^\s/@]+(?=@)")
 def counted(number: int, thing: str) -> str:
     """For messages: "no file", "1 file", "2 files"."""
     return f"{f'{number:,}' if number else 'no'} {thing}{'s' * (number > 1)}"
+
+
+def listed(things: Iterable[object], most: int) -> str:
+    """For messages: "a, b and 3 more"."""
+    names = [str(thing) for thing in things]
+    return ", ".join(names[:most]) + f" and {len(names) - most:,} more" * (len(names) > most)
 
 
 def printable(text: str) -> str:

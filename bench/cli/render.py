@@ -125,8 +125,7 @@ def _kept(planned: Planned) -> str:
 def _unmeasured(records: Sequence[Any]) -> list[str]:
     """What could not be measured in successful runs, and why."""
     return [
-        f"{NOT_DONE.get(each.what, f'not measured: {each.what} of')} {each.method} on {each.dataset}, "
-        f"{each.runs} run{'s' * (each.runs > 1)}: {each.why}"
+        f"{NOT_DONE.get(each.what, f'not measured: {each.what} of')} {each}"
         for each in failures.unmeasured(records)
     ]
 

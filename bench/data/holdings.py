@@ -22,6 +22,7 @@ import filelock
 
 from bench.data.loading import Dataset, Request, Value
 from bench.errors import BenchError
+from bench.words import listed
 
 THERE, PARTLY, MISSING, NOTHING, PATH = "there", "partly there", "missing", "needs nothing", "needs a path"
 NAMED = 8
@@ -95,13 +96,10 @@ class Holding:
         """What is missing, as part of a sentence."""
         if self.unset:
             return f"it reads your own files and {' and '.join(self.unset)} is not set"
-        named = ", ".join(self.missing[:NAMED]) + f" and {len(self.missing) - NAMED} more" * (
-            len(self.missing) > NAMED
-        )
         if self._named:
             return f"{self.root / self.missing[0]} is not there or is empty"
         count = f"{len(self.missing)} of {len(self.files)}" if len(self.files) > 1 else "a file"
-        return f"{count} missing from the data root {self.root} ({named})"
+        return f"{count} missing from the data root {self.root} ({listed(self.missing, NAMED)})"
 
     def remedy(self) -> str:
         """What to do about it, as part of a sentence."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from bench.errors import BenchError
 from bench.records.record_files import read_record, reason
 from bench.records.store import ELSEWHERE, in_folder
 from bench.suite import load_suite
+from bench.words import listed
 
 Row = dict[str, Any]
 
@@ -182,15 +183,19 @@ def _with_record(suite: Path) -> list[Path]:
 
 def _unknown(asked: str, results: Path, suites: Sequence[str], everything: Sequence[Path]) -> str:
     close = difflib.get_close_matches(asked, [*suites, *(folder.name for folder in everything)], n=3)
-    there = f"did you mean {_either(map(repr, close))}?" if close else f"there are the suites {_some(suites)}"
+    there = (
+        f"did you mean {' or '.join(map(repr, close))}?"
+        if close
+        else f"there are the suites {listed(suites, MOST_NAMED)}"
+    )
     return f"no run or suite {asked!r} in {results}: {there}{'' if close else '; or give another --results'}"
 
 
 def _ambiguous(asked: str, found: Sequence[Found]) -> str:
     ids = {each.record["id"] for each in found}
     if len(ids) == 1:
-        return f"{asked!r} is in several suites: give its path, {_either(str(f.folder) for f in found)}"
-    return f"{asked!r} begins {len(found)} runs, {_some(map(str, found))}: give more of the id"
+        return f"{asked!r} is in several suites: give its path, {' or '.join(str(f.folder) for f in found)}"
+    return f"{asked!r} begins {len(found)} runs, {listed(found, MOST_NAMED)}: give more of the id"
 
 
 def _read_all(folders: Sequence[Path]) -> tuple[list[Found], list[str]]:
@@ -223,7 +228,11 @@ def _only(found: Sequence[Found], what: str, value: str | int, place: str) -> li
     if not left:
         there = list(dict.fromkeys(map(of, found)))
         close = difflib.get_close_matches(str(value), list(map(str, there)), n=1)
-        hint = f"did you mean {close[0]!r}?" if close and what != "seed" else f"{what}s there: {_some(there)}"
+        hint = (
+            f"did you mean {close[0]!r}?"
+            if close and what != "seed"
+            else f"{what}s there: {listed(there, MOST_NAMED)}"
+        )
         raise BenchError(f"no run with the {what} {value!r} in {place}: {hint}")
     return left
 
@@ -264,16 +273,6 @@ def _value(column: str, value: Any) -> Any:
     if column in PLACES:
         return int(value)
     return float(value) if math.isfinite(value) else None
-
-
-def _some(things: Iterable[object]) -> str:
-    names = [str(thing) for thing in things]
-    rest = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def _either(names: Iterable[str]) -> str:
-    return " or ".join(names)
 
 
 def plugins(record: Mapping[str, Any]) -> list[str]:

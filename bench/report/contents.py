@@ -102,7 +102,7 @@ def contents(suite: Suite, store: Store, results: Results) -> Contents:
         published=grids("published", tables["published"]),
         sources=_sources(tables["published"]),
         failures=_failures(records),
-        unmeasured=_unmeasured(records),
+        unmeasured=[f"{each.what} of {each}" for each in failures.unmeasured(records)],
         left_out=left_out,
         facts=facts(records),
         data={
@@ -286,10 +286,3 @@ def _failures(records: Sequence[Any]) -> Grid | None:
     ]
     words = frozenset(heads) - {"T"}
     return Grid("failures", "Trainings that did not end well", heads, lines, words) if lines else None
-
-
-def _unmeasured(records: Sequence[Any]) -> list[str]:
-    return [
-        f"{each.what} of {each.method} on {each.dataset}, {each.runs} run{'s' * (each.runs > 1)}: {each.why}"
-        for each in failures.unmeasured(records)
-    ]

@@ -76,10 +76,9 @@ def _data(records: Sequence[Record]) -> list[str]:
 
 def _machine(record: Record) -> str:
     place = record["environment"]
-    threads = f"{place['threads']} thread{'s' * (place['threads'] > 1)} a training"
     workers = f", {record['workers']} trainings at a time" if record.get("workers") else ""
     gpu = f", {place['gpu'].get('name', 'a GPU')}" if place.get("gpu") else ""
-    return f"{place['cpu']}{gpu}, {threads}{workers}"
+    return f"{place['cpu']}{gpu}, {counted(place['threads'], 'thread')} a training{workers}"
 
 
 def _versions(record: Record) -> str:

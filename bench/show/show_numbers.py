@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.show.layer_grids import buckets
+from bench.words import counted
 
 NONE = "–"
 """Placeholder for a missing value."""
@@ -57,7 +58,10 @@ def other_lines(metrics: Metrics, timesteps: int) -> list[tuple[str, str]]:
     to_99 = metrics.get("timesteps_to_99")
     return [
         ("accuracy by time step, %", anytime(metrics.get("anytime_accuracy"))),
-        ("  99 % of it reached", NONE if to_99 is None else f"after {_steps(to_99)} of {timesteps}"),
+        (
+            "  99 % of it reached",
+            NONE if to_99 is None else f"after {counted(round(to_99), 'step')} of {timesteps}",
+        ),
         ("spikes per sample", text(metrics.get("spikes_per_sample"), ",.5g")),
         ("synaptic operations per sample", text(metrics.get("sops_per_sample"), ",.0f")),
         ("multiplications per sample (MACs)", text(metrics.get("macs_per_sample"), ",.0f")),
@@ -110,7 +114,3 @@ def plain(anything: object) -> str:
 def _dead(metrics: Metrics) -> str:
     dead, layers = metrics.get("dead_layers"), metrics.get("spiking_layers")
     return NONE if dead is None else f"{dead:.0f} of {text(layers, '.0f')}"
-
-
-def _steps(number: float) -> str:
-    return f"{number:.0f} step{'s' * (number != 1)}"

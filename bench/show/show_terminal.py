@@ -15,6 +15,7 @@ from rich.text import Text
 
 from bench.records.runs import Found, Run, plugins, why_no_layers
 from bench.records.store import OK
+from bench.records.timings import hardware
 from bench.show.braille import plot
 from bench.show.heat_map import MARKED, HeatMap, beside
 from bench.show.layer_grids import MEANING, Grids, grids, size_scale
@@ -111,14 +112,6 @@ def accuracy(record: dict[str, Any]) -> str:
 
 def _header(run: Run, width: int) -> list[Text]:
     record = run.record
-    environment = record.get("environment", {})
-    gpu = (environment.get("gpu") or {}).get("name")
-    threads = environment.get("threads")
-    machine = gpu or ", ".join(
-        str(part)
-        for part in (environment.get("cpu"), threads and f"{threads} thread{'s' * (threads != 1)}")
-        if part
-    )
     lines = _folded(title(record), width, "bold")
     ok = record["status"] == OK
     if ok:
@@ -132,7 +125,7 @@ def _header(run: Run, width: int) -> list[Text]:
     facts = [
         f"status {record['status']}" if ok else "",
         f"{record['seconds']:.1f} s in all",
-        machine,
+        hardware(record["environment"]),
         str(record.get("digests", {}).get("harness", "")),
         str(record.get("ended", ""))[:10],
     ]

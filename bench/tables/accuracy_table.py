@@ -44,6 +44,7 @@ from bench.tables.statistics_of_images import (
     difference_interval,
 )
 from bench.variants import own_words
+from bench.words import counted
 
 VERDICTS = ("indistinguishable_from_best", "equivalent_to_best", *RANKS, "detectable")
 ACCURACY_COLUMNS = (
@@ -179,7 +180,7 @@ class Task:
     def design(self) -> str:
         """What this many seeds and comparisons can detect."""
         k, n = len(self.compared), len(self.seeds)
-        size = f"n = {n} paired seed{'s' * (n > 1)}, {k} method{'s' * (k != 1)}"
+        size = f"n = {counted(n, 'paired seed')}, {counted(k, 'method')}"
         lacking = "" if self.base else f" {self._lacking()}."
         if not self.pairs.judged:
             why = f"fewer than {FEWEST} seeds" if k > 1 else "two that have every seed are needed"
@@ -189,10 +190,10 @@ class Task:
             return f"{size}; the differences do not vary, so what this design detects is unknown.{lacking}"
         more = self.pairs.seeds_for(MARGIN)
         needed = f"{more} seeds" if more else f"more than {MOST_SEEDS} seeds"
-        pairs = f"{self.pairs.pairs} pair{'s' * (self.pairs.pairs > 1)}"
         return (
-            f"{size}, {pairs}; with 80 % power this design detects a true difference of "
-            f"{least:.2f} percentage points or more; one of {MARGIN:g} would take {needed}.{lacking}"
+            f"{size}, {counted(self.pairs.pairs, 'pair')}; with 80 % power this design detects a true "
+            f"difference of {least:.2f} percentage points or more; one of {MARGIN:g} would take {needed}."
+            f"{lacking}"
         )
 
     def _lacking(self) -> str:

@@ -14,6 +14,7 @@ from bench.errors import BenchError
 from bench.tables.columns import ACCURACIES, COUNTS, DECIMALS, DECLARED, KEY, WHOLE, printed
 from bench.tables.statistics import LEVEL, Summary, Welch, holm, welch
 from bench.variants import without_training
+from bench.words import counted, listed
 
 Key = tuple[str, ...]
 
@@ -83,27 +84,31 @@ class Comparison:
         identical, within, beyond = (
             self.of(verdict) for verdict in ("identical", "within noise", "beyond noise")
         )
-        said = [
-            f"{len(identical)} of {_rows(len(self.pairs))} are identical to {old} in every accuracy column."
-        ]
+        rows = counted(len(self.pairs), "row")
+        said = [f"{len(identical)} of {rows} are identical to {old} in every accuracy column."]
         if not self.pairs:
             said = [f"No row is in both {old} and {new}."]
         if within:
-            said.append(f"{_rows(len(within))} moved within noise.")
+            said.append(f"{counted(len(within), 'row')} moved within noise.")
         if beyond:
-            test = f"Welch's t-test, adjusted over {_rows(self.tested)}"
-            said.append(f"{_rows(len(beyond))} moved beyond noise ({test}): {_named(beyond)}.")
+            test = f"Welch's t-test, adjusted over {counted(self.tested, 'row')}"
+            said.append(
+                f"{counted(len(beyond), 'row')} moved beyond noise ({test}): {listed(beyond, MOST_NAMED)}."
+            )
         if unjudged := self.of("not judged"):
             why = "without two ok runs on both sides, or without any spread"
-            said.append(f"{_rows(len(unjudged))} cannot be judged {why}: {_named(unjudged)}.")
+            said.append(
+                f"{counted(len(unjudged), 'row')} cannot be judged {why}: {listed(unjudged, MOST_NAMED)}."
+            )
         for pair in self.of("incomparable"):
             apart = [
                 f"{b} was {a}" for a, b in zip(pair.old.declared, pair.new.declared, strict=True) if a != b
             ]
             said.append(f"{pair.old.name} is no longer the same method ({', '.join(apart)}).")
-        for name, rows in ((old, self.only_old), (new, self.only_new)):
-            if rows:
-                said.append(f"{_rows(len(rows))} only in {name}: {_named(row.name for row in rows)}.")
+        for name, those in ((old, self.only_old), (new, self.only_new)):
+            if those:
+                names = listed((row.name for row in those), MOST_NAMED)
+                said.append(f"{counted(len(those), 'row')} only in {name}: {names}.")
         return said
 
 
@@ -207,13 +212,3 @@ def _require_columns(table: pd.DataFrame, name: str) -> None:
 def _name(key: tuple[str, ...]) -> str:
     dataset, backbone, timesteps, method, variant = key
     return f"{dataset} {backbone} T={timesteps} {method} {variant}"
-
-
-def _rows(count: int) -> str:
-    return f"{count} row{'s' * (count != 1)}"
-
-
-def _named(things: Iterable[object]) -> str:
-    names = [str(thing) for thing in things]
-    rest = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f", and {rest} more" if rest > 0 else "")

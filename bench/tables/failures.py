@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from bench.records.store import OK
 from bench.tables.columns import text
+from bench.words import counted
 
 Record = Mapping[str, Any]
 
@@ -39,6 +40,10 @@ class Unmeasured(NamedTuple):
     dataset: str
     why: str
     runs: int
+
+    def __str__(self) -> str:
+        """`mpd-agl on digits, 2 runs: out of memory`: whose, and why."""
+        return f"{self.method} on {self.dataset}, {counted(self.runs, 'run')}: {self.why}"
 
 
 def failures(records: Iterable[Record]) -> list[Failure]:

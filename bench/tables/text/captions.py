@@ -9,6 +9,7 @@ from bench.tables.columns import KEY
 from bench.tables.leaderboards import Results
 from bench.tables.rows import Row
 from bench.tables.text.readable import Block, bold_note
+from bench.words import counted
 
 ABOUT = {
     "accuracy": "Test accuracy",
@@ -101,7 +102,7 @@ def _recipe(row: Row) -> str:
         optimizer = f"{optimizer} with momentum {recipe['momentum']:g}"
     epochs, batch = recipe["epochs"], recipe["batch_size"]
     return (
-        f"{epochs} epoch{'s' * (epochs > 1)}, {optimizer}, learning rate {recipe['learning_rate']:g} "
+        f"{counted(epochs, 'epoch')}, {optimizer}, learning rate {recipe['learning_rate']:g} "
         f"({recipe['schedule']}), weight decay {recipe['weight_decay']:g}, batches of {batch}, "
         f"augmentation {recipe['augment']}."
     )

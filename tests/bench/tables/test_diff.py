@@ -165,7 +165,7 @@ def test_sentences_name_the_tables_and_stop_somewhere() -> None:
     said = diff.compare(table(*many), table(OLD)).sentences("old/", "new/")
     assert said[0] == "No row is in both old/ and new/."
     assert said[1].startswith("20 rows only in old/: digits convnet T=4 m0 default, ")
-    assert said[1].endswith("m7 default, and 12 more.")
+    assert said[1].endswith("m7 default and 12 more.")
 
 
 def test_a_missing_mean_is_said_in_words() -> None:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from bench.tables.statistics import LEVEL, Interval, Values
@@ -97,8 +98,8 @@ def average_ranks(scores: NDArray[np.float64]) -> list[float]:
 
     1 is best; equal scores share the mean of their ranks, as in Friedman's test.
     """
-    ranks = [_ranked(task) for task in -np.asarray(scores, float)]
-    return [float(rank) for rank in np.mean(ranks, axis=0)]
+    ranks = pd.DataFrame(-np.asarray(scores, float)).rank(axis=1, na_option="bottom")
+    return [float(rank) for rank in ranks.to_numpy().mean(axis=0)]
 
 
 def critical_difference(scores: NDArray[np.float64]) -> Critical | None:
@@ -175,11 +176,3 @@ def _middle(values: NDArray[np.float64]) -> NDArray[np.float64]:
     apart = np.partition(values, (cut, size - cut - 1), axis=1)
     found: NDArray[np.float64] = apart[:, cut : size - cut].mean(axis=1)
     return found
-
-
-def _ranked(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ranks from 1 for the lowest value; equal values share the mean of their ranks."""
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    shared: NDArray[np.float64] = last - (counts - 1) / 2
-    return shared[places]

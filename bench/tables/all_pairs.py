@@ -40,6 +40,7 @@ BORROWED = 2.0
 With three seeds, a row whose scores vary much more than all others sometimes looks as stable as they do. With
 more borrowing, such a row is called worse, or the best, too often.
 """
+POWER = 0.8
 MOST_SEEDS = 1000
 """The largest number of seeds that the search tries."""
 ROUNDING = 1e-9
@@ -150,8 +151,8 @@ class AllPairs:
         highs = len(better) - better.sum(axis=1)
         return [*zip(lows.tolist(), highs.tolist(), strict=True)]
 
-    def detectable(self, seeds: int | None = None, power: float = 0.8) -> float:
-        """The true difference that the design of one table detects with this power, for the median pair.
+    def detectable(self, seeds: int | None = None) -> float:
+        """The true difference that the design of one table detects with POWER, for the median pair.
 
         seeds: a hypothetical number of seeds with the same spread. NaN if no pair varies. Ignores the other
         side of the test: Cohen (1988), "Statistical Power Analysis for the Behavioral Sciences", chapter 2.
@@ -164,16 +165,16 @@ class AllPairs:
             return math.nan
         degrees = float(of_prior.item()) + n - 1
         limit = float(stdtrit(degrees, 1 - (1 - LEVEL) / (2 * self.pairs)))
-        return float(nctdtrinc(degrees, 1 - power, limit)) * math.sqrt(spread / n)
+        return float(nctdtrinc(degrees, 1 - POWER, limit)) * math.sqrt(spread / n)
 
-    def seeds_for(self, difference: float, power: float = 0.8) -> int | None:
+    def seeds_for(self, difference: float) -> int | None:
         """The number of seeds that would show this true difference; None if MOST_SEEDS are too few."""
         low, high = FEWEST, MOST_SEEDS
-        if not self.detectable(high, power) <= difference:
+        if not self.detectable(high) <= difference:
             return None
         while low < high:
             middle = (low + high) // 2
-            if self.detectable(middle, power) <= difference:
+            if self.detectable(middle) <= difference:
                 high = middle
             else:
                 low = middle + 1

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.records.layer_times import PARTS
 from bench.records.store import OK
 from bench.records.timings import Forward, Kind, Timing, forward_kind, hardware, timed, timed_code
 from bench.tables import statistics
@@ -24,7 +25,6 @@ INFERENCE = (
 )
 TRAINING = ("train_step_ms_p50", "compile_s", "peak_memory_mb")
 OF_RUNS = ("train_seconds", "search_seconds", "probe_seconds")
-PARTS = ("forward", "backward", "step")
 LAYER_TASK = {"dataset": "none", "backbone": "neuron"}
 """Placeholders for dataset and backbone in the row of a neuron layer that was timed alone."""
 LATENCY_COLUMNS = (

@@ -82,7 +82,8 @@ def _overall(compared: Sequence[Sequence[Row]], baseline: str, latency: pd.DataF
     methods = _methods(compared, baseline)
     scores = [_run_scores(rows_) for rows_ in compared]
     ranked = [m for m in methods if m.complete(len(compared)) and not m.reference]
-    ranks = dict(zip(map(id, ranked), _average_ranks(ranked, scores), strict=True))
+    means = average_ranks(_means(ranked, scores)) if ranked else []
+    ranks = dict(zip(map(id, ranked), means, strict=True))
     optimal = _pareto(ranked, scores, training_steps(latency))
     lines = list[Line]()
     for method in methods:
@@ -175,10 +176,6 @@ def _means(ranked: Sequence[_Method], scores: Sequence[Mapping[Row, Values]]) ->
     """Mean scores, [tasks, methods]; rounded, since the order of summation would otherwise break ties."""
     found = [[round(float(scores[i][m.rows[i]].mean()), 9) for m in ranked] for i in range(len(scores))]
     return np.array(found, float)
-
-
-def _average_ranks(ranked: Sequence[_Method], scores: Sequence[Mapping[Row, Values]]) -> list[float]:
-    return average_ranks(_means(ranked, scores)) if ranked else []
 
 
 def _counts(method: _Method, settings: int) -> Line:

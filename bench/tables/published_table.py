@@ -103,7 +103,8 @@ def _differences(number: Published, row: Row, measure: str) -> list[str]:
     ours = _ours(row)
     pairs = [(words, ours.get(name), getattr(number, name)) for name, words in (RECIPE | NEURON).items()]
     pairs.append(("epoch chosen by", CHOSEN_BY[measure], number.chosen_by))
-    apart = [f"{what} {here} against {there}" for what, here, there in pairs if _known_apart(here, there)]
+    known = [(what, here, there) for what, here, there in pairs if here is not None and there is not None]
+    apart = [f"{what} {here} against {there}" for what, here, there in known if here != there]
     if number.validation == "none":
         apart.append("part of the training data is kept for validation here")
     # How it was trained is compared above, recipe by recipe; the rest of that changes no protocol.
@@ -113,10 +114,6 @@ def _differences(number: Published, row: Row, measure: str) -> list[str]:
     if failed := row.count(*FAILED):
         apart.append(f"without {failed} failed of {len(row.records)} runs")
     return [*apart, *([number.differs] if number.differs else [])]
-
-
-def _known_apart(here: object, there: object) -> bool:
-    return here is not None and there is not None and here != there
 
 
 def _unknown(number: Published, row: Row) -> list[str]:

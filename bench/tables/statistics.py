@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -36,19 +35,12 @@ class Interval(NamedTuple):
 
 
 class Paired(NamedTuple):
-    """Result of a paired comparison: the mean of n differences, its interval and test.
-
-    n: number of pairs; mean, sd: of the differences; low, high: the paired t-interval;
-    p: two-sided paired t-test; note: why p is NaN ("no pairs", "one pair", "no variance"), otherwise "".
-    """
+    """Result of a paired comparison: the mean of n differences, and its t-interval."""
 
     n: int
     mean: float
-    sd: float
     low: float
     high: float
-    p: float
-    note: str
 
 
 class Summary(NamedTuple):
@@ -99,12 +91,18 @@ def means_and_sds(samples: Sequence[Values]) -> list[tuple[float, float]]:
     return found
 
 
-def t_interval(values: Values, level: float = LEVEL) -> Interval:
-    """Student's interval of the mean: mean ± t(n - 1) · sd / √n. NaN for fewer than two values.
+def half_interval(n: int, sd: float) -> float:
+    """Half of Student's interval of a mean of n values with this sd: t(n - 1) · sd / √n. NaN if n < 2.
 
     Source: Student (1908), "The probable error of a mean", Biometrika 6.
     """
-    return _interval(values.size, mean(values), sd(values), level)
+    return float(stdtrit(n - 1, (1 + LEVEL) / 2)) * sd / math.sqrt(n) if n > 1 else math.nan
+
+
+def t_interval(values: Values) -> Interval:
+    """Student's interval of the mean. NaN for fewer than two values."""
+    centre, half = mean(values), half_interval(values.size, sd(values))
+    return Interval(centre - half, centre + half)
 
 
 def differences(a: Values, b: Values) -> Values:
@@ -122,28 +120,13 @@ def differences(a: Values, b: Values) -> Values:
     return np.where(np.abs(found) <= rounding, 0.0, found)
 
 
-def paired(a: Values, b: Values, level: float = LEVEL) -> Paired:
-    """Compare a with b, paired by position: a's advantage, its t-interval and the paired t-test's p.
-
-    All differences zero: p = 1. All equal but not zero: p is NaN and the interval has no width,
-    since the t-test has no scale to judge them by.
-    """
+def paired(a: Values, b: Values) -> Paired:
+    """Compare a with b, paired by position: a's advantage and its t-interval."""
     found = differences(a, b)
-    n, centre, spread = found.size, mean(found), sd(found)
-    if n < 2:
-        return Paired(n, centre, spread, math.nan, math.nan, math.nan, "one pair" if n else "no pairs")
-    # This includes differences that vary so little that their squares are 0.
-    if spread == 0:
-        zero = centre == 0
-        return Paired(
-            n, centre, 0.0, centre, centre, 1.0 if zero else math.nan, "" if zero else "no variance"
-        )
-    low, high = _interval(n, centre, spread, level)
-    p = 2 * float(stdtr(n - 1, -abs(centre) * math.sqrt(n) / spread))
-    return Paired(n, centre, spread, low, high, p, "")
+    return Paired(found.size, mean(found), *t_interval(found))
 
 
-def welch(mine: Summary, theirs: Summary, level: float = LEVEL) -> Welch:
+def welch(mine: Summary, theirs: Summary) -> Welch:
     """Compare the means of two independent samples by their mean, sd and size alone.
 
     NaN if a sample has fewer than two values, or neither varies: there is no scale to judge by.
@@ -157,7 +140,7 @@ def welch(mine: Summary, theirs: Summary, level: float = LEVEL) -> Welch:
     a, b = mine.sd**2 / mine.n, theirs.sd**2 / theirs.n
     degrees = (a + b) ** 2 / (a**2 / (mine.n - 1) + b**2 / (theirs.n - 1))
     spread = math.sqrt(a + b)
-    half = float(stdtrit(degrees, (1 + level) / 2)) * spread
+    half = float(stdtrit(degrees, (1 + LEVEL) / 2)) * spread
     p = 2 * float(stdtr(degrees, -abs(difference) / spread))
     return Welch(difference, difference - half, difference + half, p)
 
@@ -214,22 +197,9 @@ def sign_flips(family: Sequence[Values]) -> list[float]:
     return holm([sign_flip(found) if worthwhile(found.size) else math.nan for found in family])
 
 
-def _interval(n: int, centre: float, spread: float, level: float) -> Interval:
-    """Student's interval of a mean of n values with this sd."""
-    if n < 2:
-        return Interval(math.nan, math.nan)
-    half = _t_quantile(n - 1, (1 + level) / 2) * spread / math.sqrt(n)
-    return Interval(centre - half, centre + half)
-
-
 def _signed_sums(values: Values) -> Values:
     """All 2^n sums of ± values."""
     sums = np.zeros(1)
     for value in values:
         sums = np.concatenate([sums + value, sums - value])
     return sums
-
-
-@lru_cache(maxsize=1024)
-def _t_quantile(degrees: int, probability: float) -> float:
-    return float(stdtrit(degrees, probability))

@@ -100,7 +100,7 @@ def paired_counts(first: Answers, second: Answers) -> Counts:
     return Counts(*(int(np.sum(where)) for where in (a & b, a & ~b, ~a & b, ~a & ~b)))
 
 
-def accuracy_interval(found: Answers, level: float = LEVEL) -> Interval:
+def accuracy_interval(found: Answers) -> Interval:
     """Interval of the accuracy in percent, for other seeds on other images.
 
     Wilson's interval of a share, with the effective number of images (Korn and Graubard 1998), and t with
@@ -113,17 +113,17 @@ def accuracy_interval(found: Answers, level: float = LEVEL) -> Interval:
     y = found.right.astype(float)
     seeds, images = y.shape
     mean = float(y.mean())
-    effective, quantile = float(images), float(ndtri((1 + level) / 2))
+    effective, quantile = float(images), float(ndtri((1 + LEVEL) / 2))
     if seeds > 1 and (error := _standard_error(y)).variance > 0 and 0 < mean < 1:
         effective = mean * (1 - mean) / error.variance
-        quantile = error.quantile(level)
+        quantile = error.quantile
     square = quantile**2 / effective
     middle = (mean + square / 2) / (1 + square)
     half = math.sqrt(square * (mean * (1 - mean) + square / 4)) / (1 + square)
     return Interval(100 * (middle - half), 100 * (middle + half))
 
 
-def difference_interval(first: Answers, second: Answers, level: float = LEVEL) -> Interval:
+def difference_interval(first: Answers, second: Answers) -> Interval:
     """Interval of first minus second, in percentage points, for other seeds on other images.
 
     Both are paired by seed and by image; NaN if they share no seed. With one shared seed it covers the
@@ -135,7 +135,7 @@ def difference_interval(first: Answers, second: Answers, level: float = LEVEL) -
     y = a.right.astype(float) - b.right
     mean = float(y.mean())
     error = _standard_error(y)
-    half = error.quantile(level) * math.sqrt(error.variance)
+    half = error.quantile * math.sqrt(error.variance)
     return Interval(100 * (mean - half), 100 * (mean + half))
 
 
@@ -159,8 +159,9 @@ class _Error(NamedTuple):
     variance: float
     degrees: float
 
-    def quantile(self, level: float) -> float:
-        return float(stdtrit(self.degrees, (1 + level) / 2))
+    @property
+    def quantile(self) -> float:
+        return float(stdtrit(self.degrees, (1 + LEVEL) / 2))
 
 
 def _standard_error(y: Crossed) -> _Error:

@@ -79,8 +79,7 @@ def escape(text: str) -> str:
 def number(text: str) -> str:
     """`escape` for a column of numbers: with minus signs, powers of ten and missing values."""
     signed = re.sub(r"(?<![\w.])-(?=\d)", "−", text)
-    powers = re.sub(r"(\d)e([+-]?)0*(\d+)", _power, escape(signed))
-    return powers
+    return re.sub(r"(\d)e([+-]?)0*(\d+)", _power, escape(signed))
 
 
 def _power(found: re.Match[str]) -> str:

@@ -9,12 +9,11 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Console
-from scipy.special import stdtrit
 
 from bench.show.terminal import say
 from bench.show.terminal_table import print_table
 from bench.tables.columns import DECIMALS, GAIN, text
-from bench.tables.statistics import LEVEL
+from bench.tables.statistics import half_interval
 from bench.tables.text.readable import WORDS, Block, tasks
 from bench.variants import full_name
 
@@ -182,12 +181,8 @@ def blocks(which: str, table: pd.DataFrame) -> Iterator[Block]:
 def _parts(which: str, table: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
     if which != "overall":
         return tasks(table, *(["hardware"] if which == "latency" else []))
-    return [("all tasks", table.assign(method=full_names(table)))] if len(table) else []
-
-
-def full_names(overall: pd.DataFrame) -> list[str]:
-    """The method names of the table over all tasks, with their parameters."""
-    return [full_name(*of) for of in zip(overall["method"], overall["variant"], strict=True)]
+    names = [full_name(*of) for of in zip(table["method"], table["variant"], strict=True)]
+    return [("all tasks", table.assign(method=names))] if len(table) else []
 
 
 def _column(name: str, rows: pd.DataFrame) -> list[str]:
@@ -196,21 +191,14 @@ def _column(name: str, rows: pd.DataFrame) -> list[str]:
     if SPREADS.get(name) not in rows:
         digits = 2 if name in DECIMALS else _digits(values)
         return [_short(name, value, digits) for value in values]
-    counts, spreads = rows["n_seeds"].astype("Float64"), rows[SPREADS[name]]
-    halves = [_half(n, sd) for n, sd in zip(counts, spreads, strict=True)]
+    counts, spreads = rows["n_seeds"].fillna(0), rows[SPREADS[name]]
+    halves = [half_interval(n, sd) for n, sd in zip(counts, spreads, strict=True)]
     digits = 2 if name in DECIMALS else _digits_of_halves([half for half in halves if half > 0])
     texts = [_short(name, value, digits) for value in values]
     return [
         text if math.isnan(half) else f"{text} ± {half:,.{digits or 0}f}"
         for text, half in zip(texts, halves, strict=True)
     ]
-
-
-def _half(n: Any, spread: Any) -> float:
-    """Half the 95 % t-interval of a mean of n values with this sd; NaN if it is undefined."""
-    if pd.isna(n) or pd.isna(spread) or n < 2:
-        return math.nan
-    return float(stdtrit(n - 1, (1 + LEVEL) / 2)) * float(spread) / math.sqrt(n)
 
 
 def _digits_of_halves(halves: list[float]) -> int | None:

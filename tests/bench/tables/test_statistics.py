@@ -23,11 +23,10 @@ def sample(n: int, seed: int = 0, centre: float = 0.0) -> Values:
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 30])
-@pytest.mark.parametrize("level", [0.9, 0.95, 0.993])
-def test_t_interval_is_scipys(n: int, level: float) -> None:
+def test_t_interval_is_scipys(n: int) -> None:
     values = sample(n, centre=90)
-    expected = stats.ttest_1samp(values, 0).confidence_interval(level)
-    assert statistics.t_interval(values, level) == pytest.approx((expected.low, expected.high), rel=1e-12)
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert statistics.t_interval(values) == pytest.approx((expected.low, expected.high), rel=1e-12)
 
 
 @pytest.mark.parametrize("n", [0, 1])
@@ -50,10 +49,7 @@ def test_paired_is_scipys(n: int) -> None:
     a, b = sample(n, 1, 98), sample(n, 2, 97)
     found, expected = statistics.paired(a, b), stats.ttest_rel(a, b)
     interval = expected.confidence_interval(0.95)
-    assert (found.n, found.note) == (n, "")
-    assert found.p == pytest.approx(expected.pvalue, rel=1e-10)
-    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
-    assert (found.mean, found.sd) == pytest.approx(((a - b).mean(), np.std(a - b, ddof=1)))
+    assert found == pytest.approx((n, (a - b).mean(), interval.low, interval.high))
 
 
 def test_paired_without_enough_pairs() -> None:
@@ -61,28 +57,25 @@ def test_paired_without_enough_pairs() -> None:
         statistics.paired(np.empty(0), np.empty(0)),
         statistics.paired(np.array([3.0]), np.array([1.0])),
     )
-    assert (none.n, none.note, math.isnan(none.mean)) == (0, "no pairs", True)
-    assert (one.n, one.note, one.mean) == (1, "one pair", 2.0)
-    assert math.isnan(one.p) and math.isnan(one.low) and math.isnan(one.high)
+    assert none.n == 0 and math.isnan(none.mean)
+    assert (one.n, one.mean) == (1, 2.0)
+    assert math.isnan(one.low) and math.isnan(one.high)
 
 
-def test_paired_without_any_difference_has_p_one() -> None:
-    found = statistics.paired(sample(3), sample(3))
-    assert (found.mean, found.low, found.high, found.p, found.note) == (0, 0, 0, 1, "")
+def test_paired_without_any_difference_has_no_width() -> None:
+    assert statistics.paired(sample(3), sample(3)) == (3, 0, 0, 0)
 
 
-def test_paired_without_variance_has_no_p() -> None:
+def test_paired_without_variance_has_no_width() -> None:
     """355/360 - 354/360 and 354/360 - 353/360 are not the same number in binary."""
     a, b = np.array([355, 354, 351]) / 3.6, np.array([354, 353, 350]) / 3.6
     assert np.ptp(a - b) > 0, "the case no longer tests rounding"
     found = statistics.paired(a, b)
-    assert found.note == "no variance" and math.isnan(found.p)
     assert found.mean == found.low == found.high == pytest.approx(1 / 3.6)
 
 
 def test_differences_whose_squares_vanish_have_no_variance() -> None:
     found = statistics.paired(np.array([0.0, 0.0, 0.0, 1.7e-227]), np.zeros(4))
-    assert found.note == "no variance" and math.isnan(found.p)
     assert found.mean == found.low == found.high > 0
 
 
@@ -93,7 +86,8 @@ def test_equal_values_do_not_vary(value: float, n: int) -> None:
 
 def test_a_small_real_variance_is_not_taken_for_rounding() -> None:
     a, b = np.array([98.0, 98.0, 98.00001]), np.array([97.0, 97.0, 97.0])
-    assert statistics.paired(a, b).p == pytest.approx(stats.ttest_rel(a, b).pvalue)
+    expected = stats.ttest_rel(a, b).confidence_interval()
+    assert statistics.paired(a, b)[2:] == pytest.approx((expected.low, expected.high), rel=1e-12)
 
 
 @given(accuracies, st.integers(-50, 50), st.sampled_from([0.5, 2.0, 10.0]), st.integers(0, 5))
@@ -102,10 +96,8 @@ def test_shift_and_scale(a: Values, shift: int, scale: float, seed: int) -> None
     old = statistics.paired(a, b)
     both = statistics.paired(a + shift, b + shift)
     one = statistics.paired(scale * a, scale * b)
-    assert both.p == pytest.approx(old.p, rel=1e-6, nan_ok=True)
-    assert both.mean == pytest.approx(old.mean, abs=1e-9)
-    assert one.p == pytest.approx(old.p, rel=1e-6, nan_ok=True)
-    assert one[1:5] == pytest.approx([scale * v for v in old[1:5]], abs=1e-9)
+    assert both[1:] == pytest.approx(old[1:], abs=1e-9)
+    assert one[1:] == pytest.approx([scale * v for v in old[1:]], abs=1e-9)
     low, high = statistics.t_interval(a)
     assert statistics.t_interval(scale * a + shift) == pytest.approx(
         (scale * low + shift, scale * high + shift)
@@ -211,8 +203,10 @@ def test_t_interval_covers_where_a_bootstrap_does_not(n: int) -> None:
 @given(accuracies)
 def test_the_t_test_and_its_interval_agree(a: Values) -> None:
     found = statistics.paired(a, np.full_like(a, 50.0))
-    assume(not math.isnan(found.p) and abs(found.p - 0.05) > 1e-9)
-    assert (found.p < 0.05) == (not found.low <= 0 <= found.high)
+    assume(np.ptp(a) > 0)
+    p = stats.ttest_1samp(a, 50.0).pvalue
+    assume(abs(p - 0.05) > 1e-9)
+    assert (p < 0.05) == (not found.low <= 0 <= found.high)
 
 
 @given(

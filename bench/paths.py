@@ -45,6 +45,11 @@ def default_results() -> Path:
     return Path("results") / "local"
 
 
+def cache_folder() -> Path:
+    """SPIKEGRAD_CACHE, otherwise ~/.cache/spikegrad."""
+    return Path(os.environ.get("SPIKEGRAD_CACHE") or Path.home() / ".cache" / "spikegrad")
+
+
 def data_root(given: Path | None) -> Path:
     """--data-root, otherwise SPIKEGRAD_DATA, otherwise ~/.cache/spikegrad."""
     if given is not None:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.show.terminal import table_width
+from bench.show.terminal import say, table_width
 from bench.words import counted
 
 SIGNS = {"holds": "✓", "no claim": "–", "declared": "!", "broken": "✗"}
@@ -56,12 +56,7 @@ def _show_matrix(checked: dict[str, list[Any]], console: Console) -> None:
     for name, verdicts in checked.items():
         for verdict in verdicts:
             if verdict.outcome in ("declared", "broken"):
-                console.print(
-                    f"{SIGNS[verdict.outcome]} {name}, {verdict.law}: {verdict.detail}",
-                    highlight=False,
-                    markup=False,
-                    soft_wrap=True,
-                )
+                say(console, f"{SIGNS[verdict.outcome]} {name}, {verdict.law}: {verdict.detail}")
 
 
 def as_json(checked: dict[str, list[Any]]) -> list[dict[str, str]]:

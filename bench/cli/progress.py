@@ -13,6 +13,7 @@ from bench import variants
 from bench.records.record_files import Record
 from bench.records.store import OK
 from bench.records.timings import Timing
+from bench.show.terminal import say
 
 if TYPE_CHECKING:
     from bench.runner.plan import Planned
@@ -122,14 +123,12 @@ class Lines:
 
     def timed(self, measurement: Measurement, timing: Timing, number: int, total: int) -> None:
         """One line."""
-        line = f"[times {number}/{total}] {measurement.title}: {took(timing)}"
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(self.console, f"[times {number}/{total}] {measurement.title}: {took(timing)}")
 
     def _say(self, what: str) -> None:
         e = self.estimate
         left = f", {e.text()}" if e.text() else ""
-        line = f"[{e.ended}/{e.total}] {what}{left}"
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(self.console, f"[{e.ended}/{e.total}] {what}{left}")
         self.spoke = time.monotonic()
 
 
@@ -181,13 +180,7 @@ class Bars:
         if task is not None:
             self.progress.remove_task(task)
         if record["status"] != OK:
-            self.progress.console.print(
-                f"{title(planned)}: {outcome(record)}",
-                markup=False,
-                highlight=False,
-                style="red",
-                soft_wrap=True,
-            )
+            say(self.progress.console, f"{title(planned)}: {outcome(record)}", "red")
         self.estimate.end(planned)
         self.progress.update(self.whole, advance=1, note=self.estimate.text())
 
@@ -203,8 +196,7 @@ class Bars:
         assert self.times is not None
         self.progress.update(self.times, completed=number)
         if timing["status"] != OK:
-            line = f"{measurement.title}: {took(timing)}"
-            self.progress.console.print(line, markup=False, highlight=False, style="red", soft_wrap=True)
+            say(self.progress.console, f"{measurement.title}: {took(timing)}", "red")
 
 
 def took(timing: Timing) -> str:

@@ -17,7 +17,7 @@ from bench.cli.progress import duration
 from bench.paths import shipped_leaderboard
 from bench.records.record_files import SEAL
 from bench.records.store import OK
-from bench.show.terminal import table_width
+from bench.show.terminal import say, table_width
 from bench.show.terminal_table import print_table
 from bench.suite import shipped_suites
 from bench.tables import failures
@@ -63,11 +63,11 @@ class RunOutcome:
         """Print the leaderboard, then the notes."""
         show_accuracy(self.accuracy, console)
         for note in self.notes:
-            console.print(note, markup=False, highlight=False, soft_wrap=True)
+            say(console, note)
         counts = ", ".join(f"{n} {status}" for status, n in sorted(self.statuses.items()))
         console.print(f"cells: {counts}", highlight=False)
         for path in self.files:
-            console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+            say(console, f"wrote {path}")
 
 
 def outcome(plan: Plan, results: Results, files: Sequence[Path] = ()) -> RunOutcome:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import atexit
 import hashlib
-import os
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from bench.paths import cache_folder
 from bench.records import anytime, evidence, predictions, run_columns
 
 LENGTH = 64
@@ -60,9 +60,7 @@ def _known() -> set[str]:
 
 @cache
 def _file() -> Path:
-    root = os.environ.get("SPIKEGRAD_CACHE")
-    folder = Path(root) if root else Path.home() / ".cache" / "spikegrad"
     rules = hashlib.sha256()
     for module in (evidence, predictions, anytime, run_columns):
         rules.update(Path(module.__file__ or "").read_bytes())
-    return folder / f"checked-{rules.hexdigest()[:16]}.txt"
+    return cache_folder() / f"checked-{rules.hexdigest()[:16]}.txt"

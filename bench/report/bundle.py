@@ -6,13 +6,13 @@ Bundling takes longer than the rest of a report, so the script is kept in the us
 from __future__ import annotations
 
 import hashlib
-import os
 from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 
 from bench.files import write_atomic
+from bench.paths import cache_folder
 from bench.show.drawing_packages import fitting
 
 WANTED = "window.vegaEmbed = vegaEmbed;"
@@ -30,7 +30,7 @@ def vega() -> str:
     import vl_convert
 
     version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    file = _folder() / f"vega-{version}-{metadata.version('vl-convert-python')}.js"
+    file = cache_folder() / "vega" / f"vega-{version}-{metadata.version('vl-convert-python')}.js"
     script = _kept(file)
     if script is None:
         script = vl_convert.javascript_bundle(WANTED, vl_version=version)
@@ -38,10 +38,6 @@ def vega() -> str:
         with suppress(OSError):
             write_atomic(file, f"{_digest(script)}\n{script}".encode())
     return script
-
-
-def _folder() -> Path:
-    return Path(os.environ.get("SPIKEGRAD_CACHE") or Path.home() / ".cache" / "spikegrad") / "vega"
 
 
 def _kept(file: Path) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,9 +114,13 @@ def contents(suite: Suite, store: Store, results: Results) -> Contents:
                     "methods": [entry.name for entry in task.entries],
                     "others": [entry.name for entry in task.entries if entry.other],
                     "compared": _compared(task, results.baseline),
+                    "accuracy": figure_rows.accuracy(task),
+                    "anytime": figure_rows.anytime(task, lines["anytime"]),
+                    "cost": figure_rows.costs(task, of, steps, told),
+                    "slope": figure_rows.slopes(task, lines["gradients"]),
+                    "swept": figure_rows.swept(task, of),
+                    "maps": maps.get(task.id, {}),
                 }
-                | _figures(task, lines, steps, of, told)
-                | {"maps": maps.get(task.id, {})}
                 for task in tasks
             ],
             "tuning": [{"trials": t.trials, "scale": t.scale, "curves": t.curves} for t in tuning],
@@ -142,9 +146,7 @@ def _blocks(
     for task, block in zip(tasks, blocks(accuracy), strict=True):
         rows = []
         for place, (entry, said) in enumerate(zip(task.entries, block.lines, strict=True)):
-            cost, gradients = (
-                next(iter(lines[name].get(entry.key, ())), {}) for name in ("cost", "gradients")
-            )
+            cost, gradients = (figure_rows.only_line(lines[name], entry) for name in ("cost", "gradients"))
             rows.append(
                 [
                     # Sorted by rank, the table is in its own order: other rows of a sweep follow its best.
@@ -171,22 +173,6 @@ def _told(pairs: pd.DataFrame) -> set[tuple[Key, Key]]:
     first = apart[[*KEY]].itertuples(index=False, name=None)
     second = apart[[*TASK, *OTHER]].itertuples(index=False, name=None)
     return {*zip(first, second, strict=True)}
-
-
-def _figures(
-    task: Task,
-    lines: Mapping[str, figure_rows.Lines],
-    steps: Mapping[Key, float],
-    of: Mapping[Key, Row],
-    told: Collection[tuple[Key, Key]],
-) -> dict[str, Any]:
-    return {
-        "accuracy": figure_rows.accuracy(task),
-        "anytime": figure_rows.anytime(task, lines["anytime"]),
-        "cost": figure_rows.costs(task, of, steps, told),
-        "slope": figure_rows.slopes(task, lines["gradients"]),
-        "swept": figure_rows.swept(task, of),
-    }
 
 
 def _maps(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from bench.report.tasks import NOTHING, REFERENCE, Entry, Key, Line, Task, known, rounded
+from bench.report.tasks import REFERENCE, Entry, Key, Line, Task, known, rounded
 from bench.tables import statistics
 from bench.tables.fronts import faster, front, lower
 from bench.tables.rows import Row
@@ -113,7 +113,7 @@ def slopes(task: Task, gradients: Lines) -> list[Line]:
     """Vanishing slope, in the order of the table."""
     found: list[Line] = []
     for entry in task.compared:
-        line = _one(gradients, entry)
+        line = only_line(gradients, entry)
         mean = rounded(line.get("vanishing_slope_mean", math.nan))
         if mean is None:
             continue
@@ -162,6 +162,6 @@ def swept(task: Task, of: Mapping[Key, Row]) -> list[Line]:
     return sorted(found[chosen], key=lambda row: (row["method"], row["value"]))
 
 
-def _one(lines: Lines, entry: Entry) -> Mapping[str, Any]:
-    there = lines.get(entry.key, ())
-    return there[0] if there else NOTHING
+def only_line(lines: Lines, entry: Entry) -> Mapping[str, Any]:
+    """The line of an entry in a table with at most one for each; empty without one."""
+    return next(iter(lines.get(entry.key, ())), {})

@@ -16,7 +16,6 @@ from bench.tables.text.readable import tasks
 
 Line = dict[str, Any]
 Key = tuple[Any, ...]
-NOTHING: Mapping[str, Any] = {}
 REFERENCE = "reference"
 
 
@@ -88,9 +87,9 @@ def known(value: Any) -> Any:
     return None if pd.isna(value) else value
 
 
-def rounded(value: Any, digits: int = 6) -> float | None:
-    """A number for JSON, with `digits` significant digits; None if it is unknown."""
-    return None if pd.isna(value) else float(f"{float(value):.{digits}g}")
+def rounded(value: Any) -> float | None:
+    """A number for JSON, with six significant digits; None if it is unknown."""
+    return None if pd.isna(value) else float(f"{float(value):.6g}")
 
 
 def seeds(runs: Iterable[Line]) -> list[list[Any]]:

@@ -48,9 +48,9 @@ def warn_broken(to: Console, registry: Registry) -> None:
         say(to, f"warning: plugin {broken.source} could not be imported: {broken.error}")
 
 
-def say(to: Console, text: str) -> None:
+def say(to: Console, text: str, style: str | None = None) -> None:
     """Print the text as it is, without wrapping."""
-    to.print(text, markup=False, highlight=False, soft_wrap=True)
+    to.print(text, markup=False, highlight=False, soft_wrap=True, style=style)
 
 
 def print_json(content: Any) -> None:

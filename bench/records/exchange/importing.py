@@ -22,6 +22,7 @@ from bench.paths import PLUGINS, TRIALS
 from bench.records import kept_suites
 from bench.records.predictions import COLUMNS, FILE
 from bench.records.record_files import Damaged, Record, check, of_bytes, parsed, reason
+from bench.records.runs import Found
 from bench.records.store import ELSEWHERE, FINISHED, INCOMPLETE, OK, Store, apart, in_folder
 from bench.records.timings import TIMING_SCHEMA, Needed, Timings, hardware, timing_id
 from bench.suite import NAME, Cell
@@ -215,8 +216,9 @@ def _sorted_in(
             outcome.there.append(beside)
             return None
         name, here = beside, there
+    what = Found(store.folder(name), record).name
     said = (
-        f"{name} ({_described(record)}) is here already, as {_ending(here)}, and that is kept: "
+        f"{name} ({what}) is here already, as {_ending(here)}, and that is kept: "
         f"the other is {_ending(record)}"
     )
     (outcome.kept if keep == "ours" else outcome.conflicts).append(said)
@@ -353,8 +355,3 @@ def _checked_timing(file: Path) -> dict[str, Any]:
         raise Damaged(f"{file} is not the timing that its name says: it is left out")
     found: dict[str, Any] = json.loads(content)
     return found
-
-
-def _described(record: Record) -> str:
-    cell = record["cell"]
-    return f"{cell['method']['name']} on {cell['dataset']['name']}, seed {cell['seed']}"

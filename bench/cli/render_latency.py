@@ -44,7 +44,7 @@ def as_rows(times: Sequence[LayerTime], baseline: str, compared: Comparison | No
         rows.append(
             time.case._asdict()
             | {"neuron": info.neuron, "hardware": info.hardware}
-            | {f"{part}_ms_p50": time.part(part) for part in PARTS}
+            | {f"{part}_ms_p50": time.ms.get(part) for part in PARTS}
             | {"compile_s": info.compile_s, f"step_over_{baseline}": _over(time, base)}
             | ({f"{part}_new_over_old": ratios.get(part) for part in PARTS} if compared else {})
             | {"error": time.error}
@@ -71,7 +71,7 @@ def _table(times: Sequence[LayerTime], size: Size, baseline: str, console: Conso
         heads.append(f"step /\n{baseline}")
     rows = []
     for time in there:
-        cells = [time.info.neuron or NOTHING, *(_number(time.part(part)) for part in PARTS)]
+        cells = [time.info.neuron or NOTHING, *(_number(time.ms.get(part)) for part in PARTS)]
         if size[-1] == "compiled":
             cells.append(_number(time.info.compile_s))
         if base:
@@ -126,7 +126,7 @@ def _size(time: LayerTime) -> Size:
 def _order(time: LayerTime) -> tuple[Any, ...]:
     steps, batch, units, mode = _size(time)
     # Eager first; untimed cases last.
-    return steps, batch, units, mode != "eager", time.part("step") or float("inf"), time.case.method
+    return steps, batch, units, mode != "eager", time.ms.get("step") or float("inf"), time.case.method
 
 
 def _steps(times: Sequence[LayerTime], baseline: str) -> dict[Size, float]:
@@ -134,7 +134,7 @@ def _steps(times: Sequence[LayerTime], baseline: str) -> dict[Size, float]:
 
 
 def _over(time: LayerTime, base: Mapping[Size, float]) -> float | None:
-    step, other = time.part("step"), base.get(_size(time))
+    step, other = time.ms.get("step"), base.get(_size(time))
     return None if step is None or other is None else step / other
 
 

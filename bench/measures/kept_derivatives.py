@@ -63,15 +63,10 @@ def wanted(records: Iterable[Mapping[str, Any]]) -> dict[str, Of]:
     found: dict[str, Of] = {}
     for record in records:
         if record["method"]["kind"] != "reference" and "method" in record.get("digests", {}):
-            of = of_record(record)
+            method = record["cell"]["method"]
+            of = Of(method["name"], method["params"], record["digests"]["method"])
             found[of.id] = of
     return found
-
-
-def of_record(record: Mapping[str, Any]) -> Of:
-    """The method that a run trained with."""
-    method = record["cell"]["method"]
-    return Of(method["name"], method["params"], record["digests"]["method"])
 
 
 def read(results: Path, suite: str, ids: Iterable[str]) -> dict[str, Derivative]:

@@ -136,15 +136,15 @@ class Facts:
     problem: str = ""
 
 
-def facts(method: Method, values: Mapping[str, float | None] | None = None) -> Facts:
-    """The properties of a method's derivative at its defaults, or at `values`."""
+def facts(method: Method) -> Facts:
+    """The properties of a method's derivative at its defaults."""
     if missing := missing_packages(method):
         return Facts(problem=f"{missing[0]} is not installed")
     if method.surrogate.activation is not None:
         return Facts(problem="no spikes, so no surrogate")
     try:
         with repeatable():
-            probe = Probe(method, values).eval()
+            probe = Probe(method).eval()
             near = torch.linspace(-2, 2, 9, dtype=torch.float64)
             if not torch.equal(probe.gradient(near).nan_to_num(), probe.gradient(near).nan_to_num()):
                 return Facts(problem="random: another one at each look")
@@ -154,9 +154,9 @@ def facts(method: Method, values: Mapping[str, float | None] | None = None) -> F
         return Facts(problem=f"{type(problem).__name__}: {problem}")
 
 
-def facts_of(h: Curve, threshold: float = REFERENCE_THRESHOLD) -> Facts:
+def facts_of(h: Curve) -> Facts:
     """The properties of a curve, [N] to [N] in float64."""
-    x, y = _refined(h, threshold)
+    x, y = _refined(h)
     height = h(torch.zeros(1, dtype=torch.float64)).item()
     finite = torch.isfinite(y)
     problem = "" if bool(finite.all()) else f"not finite at x = {_first(x[~finite]):g}"
@@ -164,21 +164,21 @@ def facts_of(h: Curve, threshold: float = REFERENCE_THRESHOLD) -> Facts:
     fwhm = _fwhm(x, y)
     if problem:
         return Facts(at_zero, fwhm, problem=problem)
-    inside = _integral(x, y.abs(), 1e-2 * FAR * threshold)
+    inside = _integral(x, y.abs(), 1e-2 * FAR * REFERENCE_THRESHOLD)
     size = _integral(x, y.abs())
     # A summable tail has nothing left in the last two decades.
     if size - inside > 0.01 * size:
         return Facts(at_zero, fwhm, problem="no finite area")
-    beyond = size - _integral(x, y.abs(), 2 * threshold)
+    beyond = size - _integral(x, y.abs(), 2 * REFERENCE_THRESHOLD)
     return Facts(at_zero, fwhm, _integral(x, y), max(0.0, beyond / size) if size else None)
 
 
-def _refined(h: Curve, threshold: float) -> tuple[Tensor, Tensor]:
+def _refined(h: Curve) -> tuple[Tensor, Tensor]:
     """Adaptive sampling: intervals are halved until each contributes little error."""
     end = torch.asinh(torch.tensor(FAR, dtype=torch.float64)).item()
     s = torch.linspace(-end, end, POINTS, dtype=torch.float64)
-    cuts = torch.tensor([-2 * threshold, 2 * threshold], dtype=torch.float64)
-    x = torch.cat([torch.sinh(s) * threshold, cuts]).sort().values
+    cuts = torch.tensor([-2 * REFERENCE_THRESHOLD, 2 * REFERENCE_THRESHOLD], dtype=torch.float64)
+    x = torch.cat([torch.sinh(s) * REFERENCE_THRESHOLD, cuts]).sort().values
     y = h(x)
     while len(x) < MOST_POINTS:
         error = y.diff().abs() * x.diff()

@@ -33,7 +33,7 @@ def _of_different_data(same: Sequence[Record]) -> list[tuple[str, Sequence[Recor
             by_data[checksum].append(record["id"])
     if len(by_data) < 2:
         return []
-    which = "; ".join(f"{checksum}: {_ids(ids)}" for checksum, ids in sorted(by_data.items()))
+    which = "; ".join(f"{checksum}: {', '.join(sorted(ids))}" for checksum, ids in sorted(by_data.items()))
     return [(f"{_name(same[0])} has records of different data ({which}): all are left out", same)]
 
 
@@ -44,7 +44,7 @@ def _of_one_seed(same: Sequence[Record]) -> list[tuple[str, Sequence[Record]]]:
     return [
         (
             f"{_name(same[0])} has {len(those)} records of seed {seed} "
-            f"({_ids([record['id'] for record in those])}): all of them are left out; "
+            f"({', '.join(sorted(record['id'] for record in those))}): all of them are left out; "
             "remove the folders of those that are not the run's own",
             those,
         )
@@ -57,7 +57,3 @@ def _name(record: Record) -> str:
     cell = record["cell"]
     where = f"{cell['method']['name']} on {cell['dataset']['name']}"
     return f"configuration {record['configuration']} ({where})"
-
-
-def _ids(ids: Sequence[str]) -> str:
-    return ", ".join(sorted(ids))

@@ -89,10 +89,6 @@ class LayerTime(NamedTuple):
     info: Info
     error: str | None
 
-    def part(self, name: str) -> float | None:
-        """The median of one part in ms; None if there is none."""
-        return self.ms.get(name)
-
 
 def read(results: Path, tell: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
     """Rows for the latency table: all methods, from every machine, sorted; without peers.
@@ -204,17 +200,13 @@ def compare(new: Sequence[LayerTime], old: Sequence[LayerTime]) -> Comparison:
         case: {
             part: ours[case].ms[part] / theirs[case].ms[part]
             for part in PARTS
-            if _has(ours, theirs, case, part)
+            if part in ours[case].ms and part in theirs[case].ms
         }
         for case in both
     }
     notes = dict.fromkeys(note for case in both for note in _differences(theirs[case].info, ours[case].info))
     only_new, only_old = ([c for c in a if c not in b] for a, b in ((ours, theirs), (theirs, ours)))
     return Comparison(ratios, only_new, only_old, list(notes))
-
-
-def _has(ours: Mapping[Case, LayerTime], theirs: Mapping[Case, LayerTime], case: Case, part: str) -> bool:
-    return part in ours[case].ms and part in theirs[case].ms
 
 
 def _differences(old: Info, new: Info) -> Iterable[str]:
@@ -243,6 +235,6 @@ def _row(time: LayerTime) -> dict[str, Any]:
         "variant": f"batch={case.batch} units={case.units} {case.mode}{neuron}",
         "timesteps": case.timesteps,
         "hardware": info.hardware,
-        **{f"{part}_ms_p50": time.part(part) for part in PARTS},
+        **{f"{part}_ms_p50": time.ms.get(part) for part in PARTS},
         "compile_s": info.compile_s,
     }

@@ -51,7 +51,8 @@ def save(run: Run, file: Path) -> None:
 def picture(run: Run) -> alt.ConcatChart:
     """The chart, about 800 pixels wide."""
     panels: list[Panel] = []
-    notes = _folded(accuracy(run.record), LONGEST_NOTE)
+    # Vega does not wrap titles.
+    notes = wrap(accuracy(run.record), LONGEST_NOTE)
     if run.epochs:
         best = run.record["metrics"].get("best_epoch")
         panels.append(_curve(run.epochs, "train_loss", "training loss"))
@@ -69,9 +70,9 @@ def picture(run: Run) -> alt.ConcatChart:
         if found.per_column > 1:
             notes.append(f"A column of the maps is the mean of up to {found.per_column} epochs.")
     else:
-        notes += _folded(f"The layers were not probed: {why_no_layers(run)}.", LONGEST_NOTE)
+        notes += wrap(f"The layers were not probed: {why_no_layers(run)}.", LONGEST_NOTE)
     heading = alt.Title(
-        _folded(title(run.record), LONGEST_TITLE), subtitle=notes, anchor="start", subtitleColor="#555555"
+        wrap(title(run.record), LONGEST_TITLE), subtitle=notes, anchor="start", subtitleColor="#555555"
     )
     whole: alt.ConcatChart = (
         alt.concat(*panels, columns=2, spacing=22, title=heading)
@@ -109,7 +110,8 @@ def _curve(epochs: Sequence[dict[str, Any]], column: str, name: str, marked: flo
 
 def _map(name: str, found: Grids, values: Values, low: float, high: float, form: str) -> Panel:
     names = _distinct(found.layers)
-    ticks = [_column(found, i) for i in range(len(found.columns))]
+    # A column is labelled by its last epoch; the first column always holds a single epoch.
+    ticks = [last for _, last in found.columns]
     cells = [
         {
             "layer": layer,
@@ -170,11 +172,6 @@ def _value_axis(values: Sequence[dict[str, Any]]) -> alt.Axis:
     return alt.Axis(**flat)
 
 
-def _column(found: Grids, i: int) -> int:
-    """The epoch that labels a column: its last one. The first column always holds a single epoch."""
-    return found.columns[i][1]
-
-
 def _some(ticks: Sequence[int]) -> list[int]:
     """Ticks that have room for their labels, including the first and the last."""
     if len(ticks) <= MOST_TICKS:
@@ -198,8 +195,3 @@ def _signs(marks: Sequence[str]) -> list[str]:
 def _distinct(names: Sequence[str]) -> list[str]:
     """Layer names; a repeated name gets its position."""
     return [name if names.count(name) == 1 else f"{name} ({i})" for i, name in enumerate(names)]
-
-
-def _folded(said: str, width: int) -> list[str]:
-    """The lines of a title, since Vega does not wrap titles."""
-    return wrap(said, width)

@@ -111,7 +111,7 @@ def _json(content: Mapping[str, Any]) -> bytes:
 
 
 def _put(contents: Mapping[str, bytes], to: Path) -> None:
-    if not is_file_name(to):
+    if not to.name.endswith(ENDINGS):
         if to.exists():
             raise BenchError(
                 f"{to} is there already: name a folder that is not, or a file that ends in .tar.gz"
@@ -130,11 +130,6 @@ def _put(contents: Mapping[str, bytes], to: Path) -> None:
             about.size, about.mode = len(contents[name]), 0o644
             tar.addfile(about, io.BytesIO(contents[name]))
     write_atomic(to, packed.getvalue())
-
-
-def is_file_name(path: Path) -> bool:
-    """Whether a bundle of this name is a file."""
-    return path.name.endswith(ENDINGS)
 
 
 def unpack(bundle: Path, into: Path) -> None:

@@ -35,34 +35,33 @@ def diff(
     from bench.tables import diff_folders
 
     found = diff_folders.compare(old, new)
+    lines = [_texts(pair) for pair in found.accuracy.pairs if pair.verdict != "identical"]
+    said = [*found.accuracy.sentences(str(old), str(new)), *found.others]
     if as_json:
         print_json(_json(found))
     elif form == "markdown":
-        print(_markdown(found, str(old), str(new)))
+        print(_markdown(lines, said))
     else:
-        _show(found, str(old), str(new))
+        _show(lines, said)
     if exit_code and (found.accuracy.of("beyond noise", "incomparable") or found.accuracy.only_old):
         raise typer.Exit(1)
 
 
-def _show(found: Folders, old: str, new: str) -> None:
+def _show(lines: list[list[str]], said: list[str]) -> None:
     from bench.show.terminal_table import print_table
 
     out = console()
-    lines = [_texts(pair) for pair in found.accuracy.pairs if pair.verdict != "identical"]
     print_table(out, HEADS, lines, words=("row", "verdict"))
-    for sentence in (*found.accuracy.sentences(old, new), *found.others):
+    for sentence in said:
         say(out, sentence)
 
 
-def _markdown(found: Folders, old: str, new: str) -> str:
+def _markdown(lines: list[list[str]], said: list[str]) -> str:
     from bench.tables.text.readable import escaped
 
-    lines = [_texts(pair) for pair in found.accuracy.pairs if pair.verdict != "identical"]
     rows = [HEADS, ["---"] * len(HEADS), *([escaped(cell) for cell in line] for line in lines)]
     table = [f"| {' | '.join(row)} |" for row in rows] if lines else []
-    said = [f"- {escaped(sentence)}" for sentence in (*found.accuracy.sentences(old, new), *found.others)]
-    return "\n".join([*table, *([""] if table else []), *said])
+    return "\n".join([*table, *([""] if table else []), *(f"- {escaped(sentence)}" for sentence in said)])
 
 
 def _texts(pair: Pair) -> list[str]:
@@ -151,19 +150,18 @@ def _show_outcome(outcome: Outcome, dry_run: bool) -> None:
     out = console()
     verb = "would be taken in" if dry_run else "taken in"
     parts = [f"{counted(len(outcome.taken), 'record')} {verb}"]
-    if outcome.replaced:
-        parts.append(f"{len(outcome.replaced)} in the place of those here")
-    if outcome.beside:
-        parts.append(f"{len(outcome.beside)} beside those here, as rows of their own")
-    if outcome.kept:
-        parts.append(f"{len(outcome.kept)} not, since ours are kept")
-    if outcome.there:
-        parts.append(f"{len(outcome.there)} here already")
     if outcome.timings:
         parts.append(f"{counted(outcome.timings, 'timing')} {verb}")
-    for kept, what in ((outcome.conflicts, "in conflict with what is here"), (outcome.refused, "refused")):
-        if kept:
-            parts.append(f"{len(kept)} {what}")
+    for those, what in (
+        (outcome.replaced, "in the place of those here"),
+        (outcome.beside, "beside those here, as rows of their own"),
+        (outcome.kept, "not, since ours are kept"),
+        (outcome.there, "here already"),
+        (outcome.conflicts, "in conflict with what is here"),
+        (outcome.refused, "refused"),
+    ):
+        if those:
+            parts.append(f"{len(those)} {what}")
     say(out, f"{outcome.suite}: {', '.join(parts)}")
     for sentence in outcome.conflicts:
         say(out, f"conflict: {sentence}")

@@ -35,6 +35,7 @@ ROW_OF = {
     "trials": "value",
 }
 """The column whose values the page counts, to give each value STEP pixels of height."""
+DOTS = alt.OverlayMarkDef(size=30, filled=True)
 DASHED: dict[str, Any] = {"color": "#8d8d8d", "strokeDash": [4, 3]}
 
 
@@ -66,33 +67,19 @@ def accuracy() -> Layered:
     Rows: method, kind, mean, low, high, seeds, failed, and end, the smaller of high and 100: an interval can
     extend beyond 100, the axis does not.
     """
-    base = _chart()
+    base = _chart().encode(y=_method(), color=_kind())
     title = "test accuracy, %"
-    bars = base.mark_rule(strokeWidth=2.5, opacity=0.6)
-    across = bars.encode(x=_number("low", title), x2="end:Q", y=_method(), color=_kind())
-    dots = base.mark_point(filled=True, size=70, opacity=1)
-    dots = dots.encode(
-        x=_number("mean", title),
-        y=_method(),
-        color=_kind(),
-        tooltip=_tips("method", "kind", mean=".2f", low=".2f", high=".2f", seeds="d", failed="d"),
-    )
+    across = base.mark_rule(strokeWidth=2.5, opacity=0.6).encode(x=_number("low", title), x2="end:Q")
+    tips = _tips("method", "kind", mean=".2f", low=".2f", high=".2f", seeds="d", failed="d")
+    dots = base.mark_point(filled=True, size=70, opacity=1).encode(x=_number("mean", title), tooltip=tips)
     return alt.layer(across, dots)
 
 
 def anytime() -> Layered:
     """A line per method. Rows: method, role, t, accuracy, sd."""
-    lines = _chart().mark_line(point=alt.OverlayMarkDef(size=30, filled=True), strokeWidth=2)
     x = alt.X("t:O", title="time steps that the output is averaged over", axis=alt.Axis(labelAngle=0))
-    return alt.layer(
-        lines.encode(
-            x=x,
-            y=_number_y("accuracy", "test accuracy, %"),
-            detail="method:N",
-            **_roles(),
-            tooltip=_tips("method", "t", accuracy=".2f", sd=".2f"),
-        )
-    ).properties(height=260)
+    y = _number_y("accuracy", "test accuracy, %")
+    return _line_per_method(x, y, _tips("method", "t", accuracy=".2f", sd=".2f"), point=DOTS)
 
 
 def cost() -> Layered:
@@ -163,22 +150,14 @@ def slope() -> Layered:
 
     Rows: method, kind, mean, sd, low, high, before, ann.
     """
-    base = _chart()
+    base = _chart().encode(y=_method(), color=_kind())
     title = "decades a layer"
-    x = _number("mean", title)
-    spread = base.mark_rule(strokeWidth=2, opacity=0.6).encode(
-        x=_number("low", title), x2="high:Q", y=_method(), color=_kind()
-    )
-    before = base.mark_tick(thickness=2, size=13).encode(
-        x=_number("before", title), y=_method(), color=_kind()
-    )
-    dots = base.mark_point(filled=True, size=60, opacity=1).encode(
-        x=x,
-        y=_method(),
-        color=_kind(),
-        tooltip=_tips("method", "kind", mean=".3f", sd=".3f", before=".3f", ann=".3f"),
-    )
-    healthy = base.transform_aggregate(ann="mean(ann)").mark_rule(**DASHED).encode(x=_number("ann", title))
+    spread = base.mark_rule(strokeWidth=2, opacity=0.6).encode(x=_number("low", title), x2="high:Q")
+    before = base.mark_tick(thickness=2, size=13).encode(x=_number("before", title))
+    tips = _tips("method", "kind", mean=".3f", sd=".3f", before=".3f", ann=".3f")
+    dots = base.mark_point(filled=True, size=60, opacity=1).encode(x=_number("mean", title), tooltip=tips)
+    all_rows = _chart().transform_aggregate(ann="mean(ann)")
+    healthy = all_rows.mark_rule(**DASHED).encode(x=_number("ann", title))
     return alt.layer(healthy, spread, before, dots)
 
 
@@ -240,32 +219,17 @@ def trials() -> Layered:
 
 def best_of() -> Layered:
     """The best accuracy to expect of k trials, a line per method. Rows: method, role, k, best."""
-    lines = _chart().mark_line(point=alt.OverlayMarkDef(size=30, filled=True), strokeWidth=2)
-    return alt.layer(
-        lines.encode(
-            x=alt.X("k:O", title="k, number of trials", axis=alt.Axis(labelAngle=0)),
-            y=_number_y("best", "best validation accuracy, %"),
-            detail="method:N",
-            **_roles(),
-            tooltip=_tips("method", "k", best=".2f"),
-        )
-    ).properties(height=260)
+    x = alt.X("k:O", title="k, number of trials", axis=alt.Axis(labelAngle=0))
+    y = _number_y("best", "best validation accuracy, %")
+    return _line_per_method(x, y, _tips("method", "k", best=".2f"), point=DOTS)
 
 
 def profile() -> Layered:
     """Share of the runs that reach an accuracy. Rows: method, role, accuracy, share."""
-    lines = _chart().mark_line(interpolate="step-before", strokeWidth=2)
-    return alt.layer(
-        lines.encode(
-            x=alt.X(
-                "accuracy:Q", title="test accuracy of at least, %", scale=alt.Scale(zero=False, nice=False)
-            ),
-            y=alt.Y("share:Q", title="share of the runs", scale=alt.Scale(domain=[0, 1])),
-            detail="method:N",
-            **_roles(),
-            tooltip=_tips("method", accuracy=".2f", share=".2f"),
-        )
-    ).properties(height=260)
+    scale = alt.Scale(zero=False, nice=False)
+    x = alt.X("accuracy:Q", title="test accuracy of at least, %", scale=scale)
+    y = alt.Y("share:Q", title="share of the runs", scale=alt.Scale(domain=[0, 1]))
+    return _line_per_method(x, y, _tips("method", accuracy=".2f", share=".2f"), interpolate="step-before")
 
 
 def critical() -> Layered:
@@ -287,6 +251,13 @@ def critical() -> Layered:
 
 def _chart() -> alt.Chart:
     return alt.Chart(alt.NamedData(name=ROWS), width="container")
+
+
+def _line_per_method(x: alt.X, y: alt.Y, tips: list[alt.Tooltip], **mark: Any) -> Layered:
+    """Lines in the colours of the methods' roles."""
+    lines = _chart().mark_line(strokeWidth=2, **mark)
+    lines = lines.encode(x=x, y=y, detail="method:N", **_roles(), tooltip=tips)
+    return alt.layer(lines).properties(height=260)
 
 
 def _method() -> alt.Y:

@@ -128,8 +128,7 @@ class Row:
 
     def values(self, metric: str) -> Values:
         """The values of `measured`, in the order of seeds."""
-        found = [metrics.get(metric) for metrics in self.worked.values()]
-        return np.array([value for value in found if value is not None], float)
+        return np.array([*self.measured(metric).values()], float)
 
     def pairs(self, other: Row, metric: str = "test_accuracy") -> tuple[Values, Values]:
         """A metric of both rows on the seeds where both measured it; empty if their data differ."""

@@ -233,12 +233,7 @@ def execute(
     with plan.store.lock():
         _keep_suite(plan)
         try:
-            local.run(
-                plan,
-                jobs=jobs,
-                timeout=timeout or plan.suite.timeout,
-                listener=listener,
-            )
+            local.run(plan, jobs=jobs, timeout=timeout or plan.suite.timeout, listener=listener)
             records = plan.store.records()
             worked = [record["id"] for record in records if record["status"] == OK]
             serial.run(
@@ -324,29 +319,7 @@ def leaderboard(suite: str, *, results: Path | str | None = None) -> pd.DataFram
 
     Raises BenchError if there are no records.
     """
-    return tables(suite, results=results)["accuracy"]
-
-
-def tables(suite: str, *, results: Path | str | None = None) -> dict[str, pd.DataFrame]:
-    """Regenerate the tables of a suite, and return all of them by name.
-
-    Raises BenchError if there are no records.
-    """
-    return read_results(*stored(suite, results)).tables
-
-
-def to_paste(
-    suite: str,
-    form: Form,
-    table: str = "accuracy",
-    *,
-    results: Path | str | None = None,
-) -> str:
-    """Regenerate the tables of a suite, and return one of them as text to paste, with captions.
-
-    Raises BenchError if there are no records.
-    """
-    return paste(read_results(*stored(suite, results)), suite, form, table, results=results)
+    return read_results(*stored(suite, results)).table("accuracy")
 
 
 def paste(found: Results, suite: str, form: Form, table: str, *, results: Path | str | None) -> str:
@@ -376,17 +349,6 @@ def stored(suite: str, results: Path | str | None) -> tuple[Store, Suite]:
         )
     chosen, store = kept_suites.find(suite, Path(results) if results is not None else default_results())
     return store, chosen
-
-
-def report(suite: str, *, results: Path | str | None = None) -> Path:
-    """Write the report of a suite, one HTML file, from its records alone; returns its path.
-
-    Raises BenchError if there are no records, or the file cannot be written.
-    """
-    from bench.report import page
-
-    store, chosen = stored(suite, results)
-    return page.write(chosen, store, read_results(store, chosen, save=False, tell=False))
 
 
 def report_of_run(plan: Plan, results: Results, *, anything_new: bool) -> Path | None:

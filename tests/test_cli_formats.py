@@ -116,13 +116,15 @@ def test_one_table_has_one_baseline(folder, spikegrad, form):
 
 
 def test_the_command_in_the_comment_names_the_results_that_were_given(folder):
-    made = api.to_paste("quick", "latex", "cost", results=folder / "results/local")
+    results = folder / "results/local"
+    found = api.read_results(*api.stored("quick", results), save=False)
+    made = api.paste(found, "quick", "latex", "cost", results=results)
     assert made.splitlines()[0].endswith("results/local --table cost --format latex")
 
 
-def test_without_records_there_is_nothing_to_paste(tmp_path):
+def test_without_records_there_is_no_table(tmp_path):
     with pytest.raises(BenchError, match="no records of the suite quick"):
-        api.to_paste("quick", "markdown", results=tmp_path)
+        api.leaderboard("quick", results=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -132,5 +134,5 @@ def test_a_damaged_file_of_published_numbers_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("bench.tables.published.published_accuracies", lambda: broken)
     shutil.copytree(ROOT / "results" / "runs" / "quick", tmp_path / "runs" / "quick")
     with pytest.raises(BenchError, match="its columns are method"):
-        api.tables("quick", results=tmp_path)
+        api.leaderboard("quick", results=tmp_path)
     assert not (tmp_path / "leaderboards").exists()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cli.run import Datasets, Jobs, Methods, Timeout
 from bench.errors import BenchError
 from bench.records.store import OK
 from bench.show.terminal import DataRoot, Json, Plugins, Results, console, names_in, print_json, say
@@ -43,17 +44,11 @@ def verify(
         typer.Option("--draw", min=0, help="Seed of an earlier draw, to repeat it.", show_default="random"),
     ] = None,
     data_root: DataRoot = None,
-    methods: Annotated[
-        str | None, typer.Option("--methods", help="Only these methods, separated by commas.")
-    ] = None,
-    datasets: Annotated[
-        str | None, typer.Option("--datasets", help="Only these datasets, separated by commas.")
-    ] = None,
+    methods: Methods = None,
+    datasets: Datasets = None,
     plugin: Plugins = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Number of concurrent runs.")] = None,
-    timeout: Annotated[
-        float | None, typer.Option("--timeout", min=1, help="Time limit of one run, in seconds.")
-    ] = None,
+    jobs: Jobs = None,
+    timeout: Timeout = None,
     as_json: Json = False,
 ) -> None:
     """Rerun finished cells, and report whether the recorded results reproduce.

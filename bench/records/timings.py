@@ -108,10 +108,6 @@ class Timings:
             return None
         return found if (found["schema"], found["id"]) == (TIMING_SCHEMA, timing) else None
 
-    def all(self) -> list[Timing]:
-        """All readable timings, by id."""
-        return self.survey()[0]
-
     def survey(self) -> tuple[list[Timing], list[str]]:
         """The timings, by id, and one sentence for each file that is not a valid timing.
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bench.runner.plan import Plan, Planned
     from bench.runner.timing.serial import TimesListener
     from bench.runner.timing.times import Measurement
-    from bench.tables.leaderboards import Results
+    from bench.tables.results import Results
     from bench.tables.text.formats import Form
 
     class RunListener(Listener, TimesListener, Protocol):
@@ -374,7 +374,7 @@ def read_results(store: Store, suite: Suite, *, save: bool = True, tell: bool = 
     tell: warn about each record and timing that is left out because it is damaged.
     Raises BenchError if there are no records, Stopped if the files cannot be written.
     """
-    from bench.tables.leaderboards import Results
+    from bench.tables.results import Results
 
     found = Results.read(store, suite)
     if tell:
@@ -389,7 +389,7 @@ def write_tuning_tables(plan: Plan) -> dict[str, pd.DataFrame]:
 
     Raises BenchError if there are no trials, Stopped if the files cannot be written.
     """
-    from bench.tables.leaderboards import OF_TUNING, Results
+    from bench.tables.results import OF_TUNING, Results
 
     store = _own_store(plan)
     trials, left_out = plan.store.survey()
@@ -412,10 +412,10 @@ def _own_store(plan: Plan) -> Store:
 
 
 def _save(made: dict[str, pd.DataFrame], store: Store) -> None:
-    from bench.tables import leaderboards
+    from bench.tables.results import save
 
     try:
-        leaderboards.save(made, store.leaderboards)
+        save(made, store.leaderboards)
     except Stopped:
         raise
     except BenchError as problem:

@@ -19,7 +19,8 @@ from scipy.stats import spearmanr
 from bench.records.record_files import Record
 from bench.records.store import OK, Store, trial_store
 from bench.suite import load_suite
-from bench.tables import leaderboards, tuning_tables
+from bench.tables import tuning_tables
+from bench.tables.results import Results
 from bench.variants import TUNED
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -116,7 +117,7 @@ def comparison(found: Tables, method: str, other: str) -> list[str]:
 
 def designs(found: Tables) -> list[str]:
     """What the suite can detect, a line per task."""
-    notes = leaderboards.Results.read(found.store, load_suite(found.suite)).notes
+    notes = Results.read(found.store, load_suite(found.suite)).notes
     return ["What this design can detect:", "", *(f"- {note}" for note in notes), ""]
 
 

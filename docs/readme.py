@@ -14,7 +14,8 @@ import pandas as pd
 from bench.records.record_files import Record
 from bench.records.store import Store
 from bench.suite import load_suite
-from bench.tables import diff, leaderboards
+from bench.tables import diff
+from bench.tables.results import Results
 from bench.tables.text import readable
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,7 +33,7 @@ KIND_COLOURS = {"adaptive": "#d1495b", "fixed": "#30638e", "control": "#c98a1b",
 def section(records: list[Record], table: pd.DataFrame) -> str:
     """The Markdown between the markers."""
     suite = load_suite(SUITE)
-    of = leaderboards.Results(records, suite.baseline, suite.seeds)
+    of = Results(records, suite.baseline, suite.seeds)
     notes = "\n".join(f"- {note}" for note in of.notes)
     lines = [f"- {readable.bold_note(table)}", notes, f"- {measured_on(records)}"]
     return "\n".join([f"{BEGIN}\n\n{readable.markdown(table)}", *lines, f"\n{END}"])

@@ -16,7 +16,7 @@ from playwright.sync_api import sync_playwright
 from bench.records.store import Store
 from bench.report import page
 from bench.suite import load_suite
-from bench.tables.leaderboards import Results
+from bench.tables.results import Results
 
 ROOT = Path(__file__).resolve().parents[1]
 SUITE = "quick"

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from bench.data import loading
-from bench.measures.probe import Probe
+from bench.measures.single_layer import Probe
 from bench.model.backbone import Network, build_network
 from bench.model.layers import NeuronOptions
 from bench.model.neuron import NeuronKind

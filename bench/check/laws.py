@@ -18,7 +18,7 @@ import torch
 from bench.check import loop, networks, one_layer
 from bench.check.case import Broken, Case, Compiler, NoClaim
 from bench.errors import BenchError
-from bench.measures.probe import repeatable
+from bench.measures.single_layer import repeatable
 from bench.registry import load
 from bench.runner.engines.process import NoAnswer, ask
 from bench.surrogate import Law

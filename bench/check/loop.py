@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bench.check.case import NO_SPIKES, Broken, Case, NoClaim
-from bench.measures.probe import CHANNELS, Probe
+from bench.measures.single_layer import CHANNELS, Probe
 from bench.surrogate import Values, overrides
 
 TIMESTEPS = 4

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bench.check.case import CLASSES, FRAMED, NO_SPIKES, Broken, Case, NoClaim
 from bench.data import loading
 from bench.errors import BenchError
-from bench.measures.probe import CHANNELS, Probe
+from bench.measures.single_layer import CHANNELS, Probe
 from bench.model.backbone import Network
 from bench.model.neuron import NeuronKind
 from bench.runner import train

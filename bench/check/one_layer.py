@@ -1,4 +1,4 @@
-"""Laws of the derivative, tested on one layer (`bench.measures.probe`), in float64 unless about dtypes."""
+"""Laws of the derivative, tested on `bench.measures.single_layer`, in float64 unless about dtypes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bench.check.case import NO_SPIKES, Broken, Case, NoClaim
-from bench.measures.probe import CHANNELS, Probe, facts_of
+from bench.measures.single_layer import CHANNELS, Probe, facts_of
 from bench.surrogate import REFERENCE_THRESHOLD
 
 

@@ -31,10 +31,10 @@ COMMANDS = {
     "check": "check:check",
     "data": "data:data",
     "latency": "latency:latency",
-    "diff": "compare:diff",
+    "diff": "diff:diff",
     "verify": "verify:verify",
     "export": "export:export",
-    "import": "compare:import_",
+    "import": "importing:import_",
 }
 """MODULE:FUNCTION of each command, in bench/cli. Only the module of the called command is imported."""
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.show.terminal import Results, console, say
+from bench.show.terminal import ResultsFolder, console, say
 from bench.words import counted
 
 
@@ -17,7 +17,7 @@ def export(
         Path | None,
         typer.Option("--to", help="A .tar.gz file, or a new folder.", show_default="SUITE.tar.gz"),
     ] = None,
-    results: Results = None,
+    results: ResultsFolder = None,
 ) -> None:
     """Pack the results of a suite, with everything needed to check and repeat them, to send to others.
 

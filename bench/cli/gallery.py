@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 import torch
 
-from bench.measures.probe import Facts, curve, facts
+from bench.measures.single_layer import Facts, curve, facts
 from bench.registry import Registry, missing_packages
 from bench.runner import vetting
 from bench.runner.engines.process import NoAnswer

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from bench.errors import BenchError, Stopped
-from bench.show.terminal import Json, Plugins, Results, console, names_in, print_json, say, warn_broken
+from bench.show.terminal import Json, Plugins, ResultsFolder, console, names_in, print_json, say, warn_broken
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,7 +52,7 @@ def latency(
     threads: Annotated[int, typer.Option(min=1, max=MOST_THREADS, help="CPU threads.")] = 1,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: cuda if available.")] = "auto",
     plugin: Plugins = None,
-    results: Results = None,
+    results: ResultsFolder = None,
     save: Annotated[
         Path | None,
         typer.Option("--save", metavar="FILE.json", help="Write here, not to the results folder."),

@@ -12,7 +12,7 @@ from bench.cli import render
 from bench.cli.run import SuiteName
 from bench.errors import BenchError
 from bench.records import reading
-from bench.show.terminal import Json, Results, console, print_json, say
+from bench.show.terminal import Json, ResultsFolder, console, print_json, say
 
 if TYPE_CHECKING:
     from bench.records.store import Store
@@ -34,7 +34,7 @@ Table = Literal[
 
 def leaderboard(
     suite: SuiteName,
-    results: Results = None,
+    results: ResultsFolder = None,
     which: Annotated[Table, typer.Option("--table", help="Which one to show.")] = "accuracy",
     form: Annotated[
         Literal["table", "csv", "markdown", "latex"] | None,
@@ -54,7 +54,7 @@ def leaderboard(
     Ends with 1 where a record is left out, as one that was edited.
     """
     from bench.tables import columns
-    from bench.tables.leaderboards import OF_TUNING
+    from bench.tables.results import OF_TUNING
     from bench.tables.text import render_tables
 
     if as_json and form:
@@ -92,7 +92,7 @@ def leaderboard(
 
 def report(
     suite: SuiteName,
-    results: Results = None,
+    results: ResultsFolder = None,
     baseline: Annotated[
         str | None,
         typer.Option("--baseline", help="Compare with METHOD, or METHOD:VARIANT, instead of the suite's."),

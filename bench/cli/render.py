@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from bench.registry import Registry
     from bench.runner.plan import Plan, Planned
-    from bench.tables.leaderboards import Results
+    from bench.tables.results import Results
 
 NOT_DONE = {"compile": "trained without being compiled:"}
 """Phrases for things that were not done but are not measurements."""
@@ -335,7 +335,7 @@ def _compile_modes(plan: Plan) -> str:
 def rows(registry: Registry, what: str, plugins: tuple[Path, ...] = ()) -> list[dict[str, Any]]:
     """The output of `spikegrad list`: one flat dictionary per entry."""
     if what == "methods":
-        from bench.measures.probe import facts
+        from bench.measures.single_layer import facts
         from bench.runner import vetting
 
         entries = sorted(registry.methods.values(), key=_by_kind)
@@ -424,7 +424,7 @@ def _by_kind(entry: Any) -> int:
 
 
 def _method_row(method: Any, found: Any) -> dict[str, Any]:
-    from bench.measures.probe import Facts
+    from bench.measures.single_layer import Facts
     from bench.registry import missing_packages
     from bench.runner.engines.process import NoAnswer
 

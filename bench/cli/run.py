@@ -11,7 +11,7 @@ from bench import api
 from bench.cli import progress, render
 from bench.errors import BenchError
 from bench.records import reading
-from bench.show.terminal import DataRoot, Json, Results, console, names_in, print_json, say, warn_broken
+from bench.show.terminal import DataRoot, Json, ResultsFolder, console, names_in, print_json, say, warn_broken
 
 if TYPE_CHECKING:
     from bench.runner.plan import Plan
@@ -56,7 +56,7 @@ Timeout = Annotated[
 
 def run(
     suite: SuiteName,
-    results: Results = None,
+    results: ResultsFolder = None,
     data_root: DataRoot = None,
     methods: Methods = None,
     datasets: Datasets = None,
@@ -97,7 +97,7 @@ def run(
 
 def plan(
     suite: SuiteName,
-    results: Results = None,
+    results: ResultsFolder = None,
     data_root: DataRoot = None,
     methods: Methods = None,
     datasets: Datasets = None,

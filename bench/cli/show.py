@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.errors import BenchError
-from bench.show.terminal import Json, Results, console, print_json, say
+from bench.show.terminal import Json, ResultsFolder, console, print_json, say
 from bench.words import counted
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def show(
         str,
         typer.Argument(metavar="RUN", help="An id or its first characters, the path of a run, or a suite."),
     ],
-    results: Results = None,
+    results: ResultsFolder = None,
     method: Annotated[str | None, typer.Option("--method", help="Only runs of this method.")] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", help="Only runs on this dataset.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Only runs with this seed.")] = None,

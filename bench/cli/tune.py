@@ -9,7 +9,7 @@ import typer
 from bench import api
 from bench.cli import progress, render
 from bench.cli.run import Again, Datasets, Device, Jobs, Methods, Plugins, Retry, SuiteName, Timeout, names
-from bench.show.terminal import DataRoot, Json, Results, console, print_json, say, warn_broken
+from bench.show.terminal import DataRoot, Json, ResultsFolder, console, print_json, say, warn_broken
 from bench.words import counted
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def tune(
     suite: SuiteName,
-    results: Results = None,
+    results: ResultsFolder = None,
     data_root: DataRoot = None,
     methods: Methods = None,
     datasets: Datasets = None,

@@ -13,7 +13,7 @@ import typer
 from bench.cli.run import Datasets, Jobs, Methods, Timeout
 from bench.errors import BenchError
 from bench.records.store import OK
-from bench.show.terminal import DataRoot, Json, Plugins, Results, console, names_in, print_json, say
+from bench.show.terminal import DataRoot, Json, Plugins, ResultsFolder, console, names_in, print_json, say
 from bench.words import counted
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ SAID = {
 
 def verify(
     suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite, or the name of a folder in runs/.")],
-    results: Results = None,
+    results: ResultsFolder = None,
     sample: Annotated[
         int | None, typer.Option("--sample", min=1, help="Number of runs to repeat.", show_default="3")
     ] = None,

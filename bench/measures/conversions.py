@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from bench.measures.probe import Probe
+from bench.measures.single_layer import Probe
 from bench.registry import Registry, missing_packages
 
 REACH = 5.0

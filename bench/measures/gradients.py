@@ -77,7 +77,7 @@ def look(
     Values that are missing or not finite are None. The network, its gradients and all random generators keep
     their state. If an activation replaces the neurons, u is the current, a spike is an output above 0, and a
     static sample has a single time step. `training_gradient_ratio` is not measured here and is None: see
-    `bench.measures.looks`.
+    `bench.measures.probing`.
     """
     with drawing_from(derive(seed, "look", epoch), x.device), _watched(network) as (twin, watch, layers):
         with precision.forward():

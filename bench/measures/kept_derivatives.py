@@ -87,7 +87,7 @@ def draw(question: tuple[Of, tuple[Path, ...]]) -> Derivative | None:
     """Compute a curve; None if its method is not installed unchanged. question: also the plugin files."""
     import torch
 
-    from bench.measures.probe import curve
+    from bench.measures.single_layer import curve
     from bench.registry import load
 
     of, plugins = question

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, Valid
 from pydantic_core import from_json
 
 from bench.errors import BenchError
-from bench.records import checked
+from bench.records import validation_cache
 from bench.records.evidence import BESIDE, contradiction, contradiction_beside
 from bench.records.ranges import out_of_range
 from bench.suite import RECORD_SCHEMA, Cell
@@ -96,7 +96,7 @@ def check(file: Path, record: Record, content: bytes, beside: Mapping[str, bytes
             )
     # The record contains the hashes of its files, so this hash covers everything that is compared.
     text = _sha256(content)
-    if checked.known(text):
+    if validation_cache.known(text):
         return
     wrong = contradiction(record) or _broken_seal(record)
     try:
@@ -106,7 +106,7 @@ def check(file: Path, record: Record, content: bytes, beside: Mapping[str, bytes
         wrong = f"a file beside it is damaged, {reason(problem)}"
     if wrong:
         raise Damaged(f"{file} contradicts itself ({wrong}): it was edited or damaged; {REMEDY}")
-    checked.remember(text)
+    validation_cache.remember(text)
 
 
 def sealed(record: Mapping[str, Any], contents: Mapping[str, bytes]) -> Record:

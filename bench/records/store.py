@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from bench.errors import BenchError
 from bench.files import write_together
 from bench.paths import TRIALS
-from bench.records import checked
+from bench.records import validation_cache
 from bench.records.conflicts import without_conflicts
 from bench.records.evidence import BESIDE
 from bench.records.predictions import FILE, Predictions, to_bytes
@@ -161,7 +161,7 @@ class Store:
         with suppress(Damaged):
             # Validate now, while it costs nothing: otherwise the first reader has to wait.
             check(self.folder(record["id"]) / "record.json", whole, text, contents)
-        checked.keep()
+        validation_cache.keep()
         return True
 
     def put(self, name: str, contents: Mapping[str, bytes]) -> None:

@@ -21,7 +21,7 @@ from bench.suite import Suite
 from bench.tables import failures
 from bench.tables.columns import KEY, OTHER, TASK
 from bench.tables.latency_table import training_steps
-from bench.tables.leaderboards import Results
+from bench.tables.results import Results
 from bench.tables.rows import Row
 from bench.tables.text.readable import blocks
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from bench.report.tasks import Line, rounded
 from bench.tables.across_tasks import performance_profile
-from bench.tables.leaderboards import Results
 from bench.tables.overall_table import critical_of, runs_by_method
+from bench.tables.results import Results
 
 
 def profiles(results: Results) -> list[Line]:

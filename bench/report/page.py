@@ -15,7 +15,7 @@ from bench.records.store import Store
 from bench.report.contents import HEADS, WORDS, Contents, contents
 from bench.show.drawing_packages import need
 from bench.suite import Suite
-from bench.tables.leaderboards import Results
+from bench.tables.results import Results
 
 FOLDER = Path(__file__).parent
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
 from bench.measures.descent import DIRECTIONS
-from bench.measures.looks import BATCHES, SAMPLES
+from bench.measures.probing import BATCHES, SAMPLES
 from bench.model.compiling import CompileMode
 from bench.runner import gpu_steps
 from bench.runner.engines.slots import Need, of_machine

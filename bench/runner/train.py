@@ -28,7 +28,7 @@ from bench.data.batches import Batches, as_input
 from bench.data.loading import Facts, Prepared, Split
 from bench.measures import training_gradients
 from bench.measures.gradients import RELU
-from bench.measures.looks import Looks
+from bench.measures.probing import Looks
 from bench.model import compiling
 from bench.model.backbone import Network, build_network, synapses
 from bench.model.layers import NeuronOptions

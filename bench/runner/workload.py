@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from bench.data.loading import Facts
 from bench.measures.gradients import RELU
-from bench.measures.looks import SAMPLES
+from bench.measures.probing import SAMPLES
 from bench.model.compiling import CompileMode, compiler_missing, suited
 from bench.registry import Registry, load
 from bench.runner import gpu_steps

@@ -24,7 +24,9 @@ DataRoot = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of tables.")]
-Results = Annotated[Path | None, typer.Option("--results", help="Results folder (default: results/local).")]
+ResultsFolder = Annotated[
+    Path | None, typer.Option("--results", help="Results folder (default: results/local).")
+]
 Plugins = Annotated[
     list[Path] | None,
     typer.Option("--plugin", help="A Python file, or a folder of them; repeatable."),

@@ -238,7 +238,7 @@ def test_the_harness_imports_nothing_from_the_plugin_folders():
 
 def test_what_needs_no_torch_imports_none():
     modules = (
-        "bench, bench.cli.app, bench.tables.leaderboards, bench.tables.diff, bench.suite, bench.records.store"
+        "bench, bench.cli.app, bench.tables.results, bench.tables.diff, bench.suite, bench.records.store"
     )
     code = f"import sys, {modules}, bench.runner.environment; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent)

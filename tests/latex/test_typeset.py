@@ -12,7 +12,7 @@ import pytest
 
 from bench import api
 from bench.paths import shipped_leaderboard
-from bench.tables import leaderboards
+from bench.tables.results import Results
 from bench.tables.text import formats, render_tables
 from bench.tables.text.captions import ABOUT
 from bench.tables.text.latex import LONG
@@ -140,7 +140,7 @@ def hostile(names, task=("digits", "convnet", 4)):
 
 def paste(which, records, suite="mine"):
     command = ["spikegrad", "leaderboard", f"a b\n{HOSTILE[0]}.toml"]
-    return formats.to_paste("latex", which, leaderboards.Results(records), suite=suite, command=command)
+    return formats.to_paste("latex", which, Results(records), suite=suite, command=command)
 
 
 @pytest.mark.parametrize("which", WHICH)

@@ -23,7 +23,7 @@ LEADERBOARD_RECORDS = 10_000
 GROWTH = (100, 1_000, 10_000)
 TINY_CELLS, TINY_RECORDS = 20, 50
 IMPORTS = (
-    "import bench.cli.app, bench.cli.render, bench.tables.leaderboards, bench.runner.timing.times; "
+    "import bench.cli.app, bench.cli.render, bench.tables.results, bench.runner.timing.times; "
     "import bench.runner.engines.local; "
     "from bench import registry; registry.load()"
 )
@@ -168,7 +168,7 @@ def test_first_commands(done, timed, arguments, limit, says):
     [
         "import bench.cli.app",
         "import torch",
-        "import bench.tables.leaderboards",
+        "import bench.tables.results",
         "from bench import registry; registry.load()",
     ],
 )

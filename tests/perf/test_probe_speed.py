@@ -8,7 +8,7 @@ from ledger import Measured
 from trained_networks import network_of, training_step
 
 from bench.measures.gradients import COLUMNS, look
-from bench.measures.looks import SAMPLES
+from bench.measures.probing import SAMPLES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 IMAGES, BATCH = 45_000, 100

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.tables.columns import KEY
-from bench.tables.leaderboards import Results
+from bench.tables.results import Results
 from bench.tables.rows import Row
 from bench.tables.text.readable import Block, bold_note
 from bench.words import counted

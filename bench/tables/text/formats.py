@@ -8,7 +8,7 @@ from typing import Literal
 
 import pandas as pd
 
-from bench.tables.leaderboards import Results
+from bench.tables.results import Results
 from bench.tables.text import latex, readable, render_tables
 from bench.tables.text.captions import Captions
 from bench.tables.text.readable import Block

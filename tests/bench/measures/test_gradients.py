@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from bench import registry, shapes
-from bench.measures import gradients, probe
+from bench.measures import gradients, single_layer
 from bench.measures.gradients import COLUMNS, RELU, look
 from bench.model.backbone import Backbone, build_network
 from bench.model.layers import NeuronOptions, OverTime
@@ -555,7 +555,7 @@ def test_a_width_that_is_not_declared_is_measured(named):
 )
 def test_the_width_of_a_sharp_derivative_is_that_of_its_formula(named):
     (row,) = look(network_of(Direct, named, timesteps=1), *batch((16,)), 0, 0)
-    assert row["width"] == pytest.approx(probe.facts(FOUND.method(named).item).fwhm, rel=0.01)
+    assert row["width"] == pytest.approx(single_layer.facts(FOUND.method(named).item).fwhm, rel=0.01)
 
 
 def test_a_spike_on_the_way_to_1_makes_no_neuron_busy():

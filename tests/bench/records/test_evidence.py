@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
-from bench.records import checked, predictions, reading, record_files, runs
+from bench.records import predictions, reading, record_files, runs, validation_cache
 from bench.records.evidence import contradiction
 from bench.records.record_files import Damaged, outcome_hash, read_record
 from bench.records.store import Store
@@ -174,13 +174,13 @@ def test_what_was_compared_once_is_not_compared_again_unless_it_has_changed(run,
 def test_a_cache_that_cannot_be_used_is_none(run, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("SPIKEGRAD_CACHE", str(tmp_path / "file"))
-    for cached in (checked._known, checked._file):
+    for cached in (validation_cache._known, validation_cache._file):
         cached.cache_clear()
     try:
         resealed(run, train_seconds=8.0)
         assert read_record(run)
-        checked.keep()
+        validation_cache.keep()
         assert Path(tmp_path / "file").read_bytes() == b""
     finally:
-        for cached in (checked._known, checked._file):
+        for cached in (validation_cache._known, validation_cache._file):
             cached.cache_clear()

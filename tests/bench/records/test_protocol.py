@@ -20,7 +20,8 @@ from bench.model import layers, neuron
 from bench.records import anytime, protocol, run_columns, timings
 from bench.runner import train
 from bench.suite import BackboneSpec, Measure, Recipe
-from bench.tables import leaderboards, rows
+from bench.tables import rows
+from bench.tables.results import Results
 
 DOCS = Path(__file__).parents[3] / "docs" / "protocol.md"
 COMMAND = "python tests/bench/records/fingerprints.py"
@@ -228,7 +229,7 @@ def test_results_of_two_versions_are_rows_of_their_own(part, other, variant):
 
 def test_a_row_is_compared_with_the_baseline_of_its_own_torch():
     table = (
-        leaderboards.Results(
+        Results(
             made_with("rectangle", GOOD)
             + made_with("rectangle", POOR, libraries="torch 2.15")
             + made_with("arctan", FAIR, libraries="torch 2.15"),

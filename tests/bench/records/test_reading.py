@@ -9,7 +9,8 @@ from bench.errors import BenchError
 from bench.records import reading
 from bench.records.store import Store
 from bench.suite import RECORD_SCHEMA
-from bench.tables import columns, leaderboards
+from bench.tables import columns
+from bench.tables.results import Results
 
 DAMAGED = {
     "cut": '{"schema": 3, "id": "cu',
@@ -79,7 +80,7 @@ def test_when_a_target_was_reached(tmp_path, goal, epochs):
     _, found = targeted(tmp_path, goal)
     assert [record["metrics"]["epochs_to_target"] for record in found.records] == [epochs]
     assert found.left_out == []
-    table = leaderboards.Results(found.records).table("runs")
+    table = Results(found.records).table("runs")
     assert columns.printed(table)["epochs_to_target"].tolist() == [str(epochs or "")]
 
 

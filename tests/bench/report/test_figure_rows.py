@@ -7,12 +7,12 @@ from written_records import FAIR, GOOD, POOR, runs
 
 from bench.report import figure_rows
 from bench.report.tasks import by_key, page_tasks
-from bench.tables import leaderboards
+from bench.tables.results import Results
 from bench.tables.rows import rows
 
 
 def task_of(records):
-    (task,) = page_tasks(leaderboards.Results(records).table("accuracy"))
+    (task,) = page_tasks(Results(records).table("accuracy"))
     return task, {(*row.task, row.method, row.variant): row for row in rows(records)}
 
 
@@ -106,7 +106,7 @@ def test_what_is_swept_is_drawn_over_its_values_and_nothing_else_is():
         records += with_recipe(
             runs("rectangle", [accuracy, accuracy + 1], f"width={width}"), {"width": width}, 0.1
         )
-    tasks = page_tasks(leaderboards.Results(records).table("accuracy"))
+    tasks = page_tasks(Results(records).table("accuracy"))
     of = {(*row.task, row.method, row.variant): row for row in rows(records)}
     (task,) = tasks
     found = figure_rows.swept(task, of)
@@ -125,7 +125,7 @@ def test_a_sweep_of_the_recipe_too_is_a_line_for_each_of_its_values():
             records += with_recipe(runs("rectangle", GOOD[:2], variant), {"width": width}, rate)
     for record in records:
         record["cell"]["selection"] = {"by": "sweep", "over": ["recipe.learning_rate", "width"]}
-    (task,) = page_tasks(leaderboards.Results(records).table("accuracy"))
+    (task,) = page_tasks(Results(records).table("accuracy"))
     found = figure_rows.swept(task, {(*row.task, row.method, row.variant): row for row in rows(records)})
     assert [(r["method"], r["value"], r["entry"]) for r in found] == [
         (f"rectangle (learning_rate={rate})", width, f"rectangle (width={width} learning_rate={rate})")
@@ -139,11 +139,11 @@ def test_one_parameter_alone_has_the_axis_and_methods_that_vary_another_are_left
     for method, parameter in (("rectangle", "width"), ("triangle", "width"), ("mpd-agl", "scale")):
         for value in (0.5, 2.0):
             records += with_recipe(runs(method, GOOD[:3], f"{parameter}={value}"), {parameter: value}, 0.1)
-    (task,) = page_tasks(leaderboards.Results(records).table("accuracy"))
+    (task,) = page_tasks(Results(records).table("accuracy"))
     of = {(*row.task, row.method, row.variant): row for row in rows(records)}
     found = figure_rows.swept(task, of)
     assert {(r["method"], r["parameter"]) for r in found} == {("rectangle", "width"), ("triangle", "width")}
-    assert figure_rows.swept(page_tasks(leaderboards.Results(runs("a", GOOD)).table("accuracy"))[0], of) == []
+    assert figure_rows.swept(page_tasks(Results(runs("a", GOOD)).table("accuracy"))[0], of) == []
 
 
 def test_slopes_stand_in_the_order_of_the_table():
@@ -163,7 +163,7 @@ def test_slopes_stand_in_the_order_of_the_table():
 
 def test_other_tables_are_found_by_the_key_of_the_leaderboard():
     records = runs("rectangle", GOOD[:2]) + runs("rectangle", FAIR[:2], "width=2")
-    table = leaderboards.Results(records).table("runs")
+    table = Results(records).table("runs")
     found = by_key(table)
     assert sorted(len(lines) for lines in found.values()) == [2, 2]
     assert {key[-1] for key in found} == {"default", "width=2"}

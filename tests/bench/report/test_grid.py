@@ -7,7 +7,7 @@ import pytest
 from written_records import GOOD, runs
 
 from bench.report.grid import Cell, grids, number
-from bench.tables import leaderboards
+from bench.tables.results import Results
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_a_number_is_read_with_four_digits_and_sorted_by_all(value, shown):
 
 def test_grids_have_the_texts_of_the_terminal_and_numbers_to_sort_by():
     records = [r for task in ("digits", "blobs") for r in runs("rectangle", GOOD, task=(task, "mlp", 2))]
-    (found,) = grids("overall", leaderboards.Results(records).tables["overall"])
+    (found,) = grids("overall", Results(records).tables["overall"])
     (line,) = found.lines
     shown = dict(zip(found.heads, line, strict=True))
     assert shown["method"] == Cell("rectangle") and "method" in found.words

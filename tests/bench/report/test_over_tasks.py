@@ -4,7 +4,7 @@ import pytest
 from written_records import FAIR, GOOD, POOR, runs
 
 from bench.report import over_tasks
-from bench.tables.leaderboards import Results
+from bench.tables.results import Results
 
 
 def everything(tasks):

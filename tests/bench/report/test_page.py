@@ -14,7 +14,7 @@ from bench.records.store import Store
 from bench.report import contents, page
 from bench.report.contents import _compared
 from bench.report.tasks import Entry, Task
-from bench.tables.leaderboards import Results
+from bench.tables.results import Results
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7*7 }}{% raw %}"
 

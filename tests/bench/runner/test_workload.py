@@ -41,8 +41,8 @@ def test_currents_and_operations_are_those_counted_by_hand():
 
 def test_a_network_is_looked_at_once_for_all_methods_recipes_and_seeds(monkeypatch):
     calls = []
-    real = workload._look
-    monkeypatch.setattr(workload, "_look", lambda *a: calls.append(a) or real(*a))
+    real = workload.look
+    monkeypatch.setattr(workload, "look", lambda *a: calls.append(a) or real(*a))
     known = Workloads(FOUND)
     first = cell()
     assert known.of(first, PICTURES) == known.of(cell(name="mpd-agl"), PICTURES)

@@ -16,19 +16,20 @@ from scipy import stats
 from written_records import FAIR, GOOD, POOR, Record, matrix, runs
 
 from bench.errors import BenchError
-from bench.tables import columns, leaderboards
+from bench.tables import columns
 from bench.tables.all_pairs import AllPairs
+from bench.tables.results import COLUMNS, OF_TUNING, Results, save
 from bench.tables.text import readable
 
 
 def table(*groups: list[Record], baseline: str = "rectangle") -> pd.DataFrame:
     """Indexed by method, or by (method, variant) where a method has several."""
-    found = leaderboards.Results(itertools.chain(*groups), baseline).table("accuracy")
+    found = Results(itertools.chain(*groups), baseline).table("accuracy")
     return found.set_index("method" if found["method"].is_unique else ["method", "variant"])
 
 
 def test_columns_are_those_of_metrics() -> None:
-    found = leaderboards.Results(runs("rectangle", GOOD)).table("accuracy")
+    found = Results(runs("rectangle", GOOD)).table("accuracy")
     assert ", ".join(found.columns) == (
         "dataset, backbone, timesteps, method, variant, kind, changes, fidelity, "
         "n_seeds, n_failed, n_incomplete, n_extra, "
@@ -39,16 +40,16 @@ def test_columns_are_those_of_metrics() -> None:
         "delta_to_best_ci_high, indistinguishable_from_best, equivalent_to_best, rank, rank_low, rank_high, "
         "detectable, sweep, val_accuracy_mean"
     )
-    assert list(leaderboards.Results([]).table("accuracy").columns) == list(found.columns)
-    assert leaderboards.Results([]).table("runs").empty
+    assert list(Results([]).table("accuracy").columns) == list(found.columns)
+    assert Results([]).table("runs").empty
 
 
 def test_a_table_is_the_same_alone_and_with_all_others() -> None:
     records = [*matrix(), *runs("rectangle", GOOD, configuration="another", task=("digits", "convnet", 4))]
-    together = leaderboards.Results(iter(records)).tables
-    assert together.keys() == leaderboards.COLUMNS.keys() - {*leaderboards.OF_TUNING}
+    together = Results(iter(records)).tables
+    assert together.keys() == COLUMNS.keys() - {*OF_TUNING}
     for name, table in together.items():
-        pd.testing.assert_frame_equal(leaderboards.Results(records).table(name), table)
+        pd.testing.assert_frame_equal(Results(records).table(name), table)
 
 
 def test_own_columns_are_scipys() -> None:
@@ -103,7 +104,7 @@ def test_two_rows_are_compared_by_the_paired_t_test() -> None:
 def test_all_pairs_of_one_task_are_one_family_and_the_ceiling_is_shown_without_competing() -> None:
     ceiling = runs("ann-relu", [99.9, 99.8, 99.7, 99.9, 99.6], kind="reference")
     elsewhere = runs("arctan", POOR, task=("digits", "mlp", 4))
-    found = leaderboards.Results(
+    found = Results(
         [*runs("rectangle", GOOD), *runs("arctan", FAIR), *runs("triangle", POOR), *ceiling, *elsewhere]
     ).table("accuracy")
     here = found[found["backbone"] == "convnet"].set_index("method")
@@ -196,7 +197,7 @@ def test_seeds_that_others_do_not_have_judge_nothing() -> None:
     assert found.loc["arctan", ["rank", "n_seeds", "n_extra"]].tolist() == [2, 5, 3]
     assert found.loc["arctan", "test_accuracy_mean"] == pytest.approx(np.mean(FAIR))
     groups = [*runs("rectangle", (*GOOD, 1.0, 2.0)), *runs("arctan", (*FAIR, 3.0, 4.0))]
-    asked = leaderboards.Results(groups, seeds=range(5)).table("accuracy").set_index("method")
+    asked = Results(groups, seeds=range(5)).table("accuracy").set_index("method")
     assert asked["n_extra"].tolist() == [2, 2]
     assert asked.loc["rectangle", "test_accuracy_mean"] == pytest.approx(np.mean(GOOD))
 
@@ -265,7 +266,7 @@ def test_configurations_are_never_averaged() -> None:
         ("rectangle", "default"): 50.0,
         ("erf", "default #ab12"): 10.0,
     }
-    names = leaderboards.Results(itertools.chain(*groups)).table("runs")["variant"]
+    names = Results(itertools.chain(*groups)).table("runs")["variant"]
     assert list(names) == ["default #ab12", "default #cdcd"]
 
 
@@ -284,7 +285,7 @@ def test_baseline_is_the_default_variant_or_the_one_that_is_named() -> None:
     assert named["erf", "default"] == pytest.approx(np.mean(POOR) - np.mean(FAIR))
     assert table(*others)["delta_vs_baseline"].isna().all(), "none of them stands in for the default"
     assert (
-        leaderboards.Results(itertools.chain(*others))
+        Results(itertools.chain(*others))
         .notes[0]
         .endswith(
             "No run of rectangle, so nothing is compared with it; there are rectangle:width=0.5, "
@@ -308,18 +309,16 @@ def test_runs_on_different_data_are_not_compared() -> None:
     mixed = runs("erf", FAIR, configuration="e" * 16)
     mixed[0] = mixed[0] | {"data": {"checksum": "dec0de", "classes": 10}}
     with pytest.raises(BenchError, match=r"e{16}.*different data.*c0ffee, dec0de"):
-        leaderboards.Results(mixed).table("accuracy")
+        Results(mixed).table("accuracy")
 
 
 def test_a_seed_counts_once() -> None:
     with pytest.raises(BenchError, match="two records of seed 1"):
-        leaderboards.Results([*runs("erf", GOOD), runs("erf", GOOD)[1]]).table("accuracy")
+        Results([*runs("erf", GOOD), runs("erf", GOOD)[1]]).table("accuracy")
 
 
 def test_runs_table_has_every_cell_and_no_clock() -> None:
-    found = leaderboards.Results([*runs("erf", (*GOOD[:2], "oom")), *runs("rectangle", ["failed"])]).table(
-        "runs"
-    )
+    found = Results([*runs("erf", (*GOOD[:2], "oom")), *runs("rectangle", ["failed"])]).table("runs")
     assert list(found["status"]) == ["ok", "ok", "oom", "failed"]
     assert list(found["seed"]) == [0, 1, 2, 0]
     assert found["best_epoch"].tolist()[:2] == [7, 7] and found["best_epoch"].isna().sum() == 2
@@ -328,22 +327,22 @@ def test_runs_table_has_every_cell_and_no_clock() -> None:
 
 def test_same_records_same_bytes(tmp_path: Path) -> None:
     records = matrix()
-    first = leaderboards.save(leaderboards.Results(records).tables, tmp_path / "first")
+    first = save(Results(records).tables, tmp_path / "first")
     random.Random(0).shuffle(records)
-    second = leaderboards.save(leaderboards.Results(iter(records)).tables, tmp_path / "second")
-    names = [name for name in leaderboards.COLUMNS if name not in leaderboards.OF_TUNING]
+    second = save(Results(iter(records)).tables, tmp_path / "second")
+    names = [name for name in COLUMNS if name not in OF_TUNING]
     assert [path.name for path in first] == [f"{name}.csv" for name in names]
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes()
     elsewhere = {"cpu": "other", "threads": 2, "gpu": None}
     moved = [r | {"seconds": 99, "ended": "later", "environment": elsewhere} for r in matrix()]
-    third = leaderboards.save(leaderboards.Results(moved).tables, tmp_path / "third")
+    third = save(Results(moved).tables, tmp_path / "third")
     same = [a.name for a, b in zip(first, third, strict=True) if a.read_bytes() == b.read_bytes()]
     assert same == [f"{name}.csv" for name in names if name != "latency"]
 
 
 def test_bytes_on_disk(tmp_path: Path) -> None:
-    runs_csv, accuracy_csv, *_ = leaderboards.save(leaderboards.Results(matrix()).tables, tmp_path)
+    runs_csv, accuracy_csv, *_ = save(Results(matrix()).tables, tmp_path)
     lines = runs_csv.read_bytes().decode("utf-8").split("\n")
     assert len(lines) == 1 + 60 + 1 and lines[-1] == "" and "\r" not in "".join(lines)
     assert lines[1].startswith(
@@ -362,7 +361,7 @@ def test_no_negative_zero() -> None:
 
 
 def test_a_failed_write_leaves_the_old_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    leaderboards.save(leaderboards.Results(matrix()).tables, tmp_path)
+    save(Results(matrix()).tables, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     def full(*_: object) -> None:
@@ -370,14 +369,12 @@ def test_a_failed_write_leaves_the_old_table(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match="No space left"):
-        leaderboards.save(leaderboards.Results(runs("erf", GOOD)).tables, tmp_path)
+        save(Results(runs("erf", GOOD)).tables, tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_design_states_seeds_pairs_what_can_be_seen_and_what_one_point_takes() -> None:
-    (note,) = leaderboards.Results(
-        [*runs("rectangle", GOOD), *runs("arctan", FAIR), *runs("erf", POOR)]
-    ).notes
+    (note,) = Results([*runs("rectangle", GOOD), *runs("arctan", FAIR), *runs("erf", POOR)]).notes
     pairs = AllPairs(np.array([GOOD, FAIR, POOR]))
     assert note == (
         "digits, convnet, T = 4: n = 5 paired seeds, 3 methods, 3 pairs; with 80 % power this design "
@@ -388,7 +385,7 @@ def test_design_states_seeds_pairs_what_can_be_seen_and_what_one_point_takes() -
 
 def test_design_where_little_can_be_said() -> None:
     def note(*groups: list[Record]) -> str:
-        return leaderboards.Results(itertools.chain(*groups)).notes[0]
+        return Results(itertools.chain(*groups)).notes[0]
 
     assert "No run of rectangle" in note(runs("erf", GOOD))
     assert "nothing is tested" in note(runs("rectangle", [98.0]), runs("erf", [97.0]))
@@ -492,7 +489,7 @@ def test_how_training_was_compiled_keeps_no_rows_apart_and_precision_does() -> N
 
 def test_records_of_two_versions_of_a_method_are_never_averaged() -> None:
     old, new = in_setting(runs("arctan", GOOD), "v1"), in_setting(runs("arctan", POOR), "v2")
-    found = leaderboards.Results([*new[:1], *old[1:]]).table("accuracy")
+    found = Results([*new[:1], *old[1:]]).table("accuracy")
     assert sorted(found["n_seeds"]) == [1, 4]
     assert found["variant"].str.fullmatch(r"default #[0-9a-f]{4,}").all()
 

@@ -5,8 +5,9 @@ import random
 import pandas as pd
 from written_records import runs
 
-from bench.tables import columns, leaderboards
+from bench.tables import columns
 from bench.tables.latency_table import PARTS, latency_of
+from bench.tables.results import Results, save
 from bench.tables.rows import rows
 
 HERE = "AMD EPYC, 1 thread"
@@ -76,12 +77,10 @@ def test_they_reach_the_file_in_any_order(tmp_path):
         for mode in ("eager", "compiled")
         for n, hardware in enumerate((HERE, "NVIDIA H100"), 1)
     ]
-    first = leaderboards.save(
-        leaderboards.Results(records(), "rectangle", timings=(), layer_times=times).tables, tmp_path / "a"
-    )
+    first = save(Results(records(), "rectangle", timings=(), layer_times=times).tables, tmp_path / "a")
     random.Random(0).shuffle(times)
-    second = leaderboards.save(
-        leaderboards.Results(records(), "rectangle", timings=(), layer_times=iter(times)).tables,
+    second = save(
+        Results(records(), "rectangle", timings=(), layer_times=iter(times)).tables,
         tmp_path / "b",
     )
     assert [one.read_bytes() for one in first] == [other.read_bytes() for other in second]

@@ -12,9 +12,10 @@ from scipy import stats
 from written_records import runs
 
 from bench.records.timings import TIMING_VERSION, timed, timed_code
-from bench.tables import columns, leaderboards
+from bench.tables import columns
 from bench.tables.latency_table import latency_of
 from bench.tables.measured_tables import anytime_of, cost_of, gradients_of
+from bench.tables.results import OF_TUNING, Results, save
 from bench.tables.rows import rows
 from bench.tables.text import readable, render_tables
 
@@ -164,9 +165,9 @@ def test_latency_without_timings_still_has_what_the_runs_took():
 
 def test_the_same_records_in_any_order_give_the_same_bytes(tmp_path):
     records = with_recipe(both())
-    first = leaderboards.save(leaderboards.Results(records).tables, tmp_path / "a")
+    first = save(Results(records).tables, tmp_path / "a")
     random.Random(1).shuffle(records)
-    second = leaderboards.save(leaderboards.Results(records).tables, tmp_path / "b")
+    second = save(Results(records).tables, tmp_path / "b")
     assert [a.read_bytes() for a in first] == [b.read_bytes() for b in second]
     for path in first:
         text = path.read_text()
@@ -180,10 +181,10 @@ def test_small_and_large_numbers_are_printed_whole(tmp_path):
     assert columns.text("error", None) == "" and columns.text("gain_mean", math.nan) == ""
 
 
-@pytest.mark.parametrize("which", sorted(render_tables.SHOWN.keys() - {"published", *leaderboards.OF_TUNING}))
+@pytest.mark.parametrize("which", sorted(render_tables.SHOWN.keys() - {"published", *OF_TUNING}))
 def test_every_table_can_be_read_by_people(which):
     records = with_recipe(both() + runs("[red]x|y", ["failed"]))
-    table = leaderboards.Results(records).tables[which]
+    table = Results(records).tables[which]
     console = Console(width=160, record=True, file=io.StringIO())
     render_tables.show(which, table, console)
     text = console.export_text()
@@ -196,6 +197,6 @@ def test_every_table_can_be_read_by_people(which):
 
 
 def test_a_table_reads_back(tmp_path):
-    leaderboards.save(leaderboards.Results(with_recipe(both())).tables, tmp_path)
+    save(Results(with_recipe(both())).tables, tmp_path)
     table = pd.read_csv(tmp_path / "gradients.csv")
     assert row(table)["available_fraction_mean"] == pytest.approx(np.mean(OTHER), rel=1e-5)

@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 from written_records import FAIR, GOOD, POOR, runs
 
-from bench.tables import leaderboards
 from bench.tables.latency_table import latency_of
 from bench.tables.overall_table import critical_of, overall_of, runs_by_method
+from bench.tables.results import Results
 from bench.tables.rows import rows
 
 TASKS = [("digits", "convnet", 4), ("digits", "convnet", 10), ("blobs", "mlp", 2)]
@@ -239,5 +239,5 @@ def test_a_critical_difference_needs_five_tasks():
 
 
 def test_it_is_one_of_the_tables():
-    tables = leaderboards.Results(everything()).tables
+    tables = Results(everything()).tables
     assert list(tables)[:4] == ["runs", "accuracy", "pairs", "overall"] and len(tables["overall"]) == 3

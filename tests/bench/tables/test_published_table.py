@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from written_records import FAIR, GOOD, POOR, runs
 
-from bench.tables import leaderboards
 from bench.tables.columns import csv
 from bench.tables.published import Published
 from bench.tables.published_table import published_of
+from bench.tables.results import Results
 from bench.tables.rows import rows
 from bench.tables.text import readable, render_tables
 
@@ -179,7 +179,7 @@ def test_records_without_a_recipe_differ_in_nothing_that_is_known():
 
 
 def test_data_that_nobody_published_on_give_the_header_alone():
-    assert csv(leaderboards.Results(runs("rectangle", GOOD)).tables["published"]).count("\n") == 1
+    assert csv(Results(runs("rectangle", GOOD)).tables["published"]).count("\n") == 1
 
 
 def test_the_order_of_records_and_numbers_changes_no_byte():
@@ -192,7 +192,7 @@ def test_the_order_of_records_and_numbers_changes_no_byte():
 
 
 def test_the_shipped_numbers_stand_beside_a_paper_suites_rows():
-    table = leaderboards.Results([*trained(best=1.0), *trained("mpd-agl", best=1.0)]).tables["published"]
+    table = Results([*trained(best=1.0), *trained("mpd-agl", best=1.0)]).tables["published"]
     mine = table.set_index("method").loc["mpd-agl"]
     assert (mine["published"], mine["source_kind"], mine["same_protocol"]) == (96.18, "secondary", "no")
     assert "epochs" not in mine["differs"]

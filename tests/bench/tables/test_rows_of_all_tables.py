@@ -14,7 +14,7 @@ from scipy import stats
 from written_records import GOOD, matrix, runs
 
 from bench.cli import render
-from bench.tables import columns, leaderboards
+from bench.tables import columns
 from bench.tables.measured_tables import (
     COMPARED,
     COSTS,
@@ -23,6 +23,7 @@ from bench.tables.measured_tables import (
     cost_of,
     gradients_of,
 )
+from bench.tables.results import Results
 from bench.tables.rows import rows
 
 SEEDS = 4
@@ -63,9 +64,7 @@ def test_the_order_of_records_changes_no_byte_and_no_nan_is_printed(drawn, order
     for record, (_, _, missing) in zip(records, drawn, strict=True):
         record["metrics"][missing] = None
     shuffled = [records[i] for i in order]
-    written = [
-        {n: columns.csv(t) for n, t in leaderboards.Results(r).tables.items()} for r in (records, shuffled)
-    ]
+    written = [{n: columns.csv(t) for n, t in Results(r).tables.items()} for r in (records, shuffled)]
     assert written[0] == written[1]
     cells = {
         cell for text in written[0].values() for line in text.splitlines()[1:] for cell in line.split(",")
@@ -97,7 +96,7 @@ def test_differences_are_scipys_over_the_seeds_of_both(pairs, lost):
 
 def test_the_rows_are_those_of_the_accuracy_table():
     versions = [run(record, 0.5) for seed in "ab" for record in runs("arctan", GOOD, configuration=seed * 16)]
-    tables = leaderboards.Results([*(run(record, 0.5) for record in matrix()), *versions]).tables
+    tables = Results([*(run(record, 0.5) for record in matrix()), *versions]).tables
     key = [*columns.KEY, *columns.DECLARED]
     expected = set(tables["accuracy"][key].itertuples(index=False, name=None))
     assert {variant for *_, variant, _, _, _ in expected} >= {"default #aaaa", "default #bbbb"}
@@ -109,7 +108,7 @@ def test_what_a_failed_run_left_is_in_no_mean():
     records = method("rectangle", [1.0, 1.0, 7.0])
     records[2]["status"] = "diverged"
     records[2]["metrics"]["anytime_accuracy"] = [0.0, 0.0]
-    tables = leaderboards.Results(records).tables
+    tables = Results(records).tables
     assert tables["gradients"].loc[0, ["n_seeds", "gain_mean"]].tolist() == [2, 1]
     assert tables["cost"].loc[0, ["n_seeds", "energy_uj_mean"]].tolist() == [2, 1]
     assert tables["latency"].loc[0, ["n_seeds", "train_seconds_mean"]].tolist() == [2, 1]
@@ -151,7 +150,7 @@ def test_slopes_are_compared_with_relu_run_by_run():
 def test_the_reference_stands_in_every_table():
     records = method("rectangle", [0.5]) + method("ann-relu", [0.25], kind="reference")
     for name in TABLES:
-        assert "reference" in set(leaderboards.Results(records).tables[name]["kind"])
+        assert "reference" in set(Results(records).tables[name]["kind"])
     assert line(cost_of(rows(records)), "ann-relu")["energy_uj_mean"] == 0.25
 
 
@@ -170,7 +169,7 @@ def test_small_gains_are_not_printed_as_nothing():
 
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_reads_back_from_its_file(name):
-    table = leaderboards.Results([run(record, 0.123456789) for record in matrix()]).tables[name]
+    table = Results([run(record, 0.123456789) for record in matrix()]).tables[name]
     # Words that look like numbers, as those of the workers, would be read as such.
     words = dict.fromkeys(columns.TEXTS, str) | {"timesteps": int}
     read = pd.read_csv(io.StringIO(columns.csv(table)), keep_default_na=False, na_values=[""], dtype=words)
@@ -185,5 +184,5 @@ def test_a_table_reads_back_from_its_file(name):
 
 @pytest.mark.parametrize("name", TABLES)
 def test_no_records_are_a_table_without_rows(name):
-    table = leaderboards.Results([]).tables[name]
+    table = Results([]).tables[name]
     assert table.empty and columns.csv(table).count("\n") == 1

@@ -6,14 +6,14 @@ import pytest
 from rich.console import Console
 from written_records import runs
 
-from bench.tables import leaderboards
+from bench.tables.results import Results
 from bench.tables.text import readable, render_tables
 
 TIMES = {"forward_ms_p50": 1.0, "backward_ms_p50": 2.0, "step_ms_p50": 3.0, "compile_s": 0.0}
 
 
 def shown(which, records, layer_times=()):
-    table = leaderboards.Results(records, layer_times=layer_times).tables[which]
+    table = Results(records, layer_times=layer_times).tables[which]
     console = Console(width=200, file=io.StringIO(), record=True)
     render_tables.show(which, table, console)
     return console.export_text(), readable.markdown_of(render_tables.blocks(which, table))

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from written_records import FAIR, GOOD, POOR, runs, variation
 
-from bench.tables import leaderboards, table_schemas
+from bench.tables import table_schemas
 from bench.tables.overall_table import critical_of, runs_by_method
+from bench.tables.results import COLUMNS, Results
 from bench.tables.rows import BEST, OTHERS, base, rows, settings
 
 RATE = "recipe.learning_rate"
@@ -34,9 +35,9 @@ def plain(method, values, **more):
 
 
 def tables(*groups, baseline="rectangle"):
-    made = leaderboards.Results(itertools.chain(*groups), baseline).tables
+    made = Results(itertools.chain(*groups), baseline).tables
     for name, table in made.items():
-        table_schemas.check(name, table, leaderboards.COLUMNS[name])
+        table_schemas.check(name, table, COLUMNS[name])
     return made
 
 

@@ -6,26 +6,27 @@ import pytest
 from written_records import matrix
 
 from bench.errors import BenchError
-from bench.tables import leaderboards, table_schemas
+from bench.tables import table_schemas
+from bench.tables.results import COLUMNS, OF_TUNING, Results, save
 
 
 def check(name, table):
-    table_schemas.check(name, table, leaderboards.COLUMNS[name])
+    table_schemas.check(name, table, COLUMNS[name])
 
 
 @pytest.fixture
 def tables():
-    return leaderboards.Results(matrix()).tables
+    return Results(matrix()).tables
 
 
 def test_every_table_has_a_schema_and_keeps_it(tables):
-    assert {*tables, *leaderboards.OF_TUNING} == set(table_schemas.KEYS) == set(leaderboards.COLUMNS)
+    assert {*tables, *OF_TUNING} == set(table_schemas.KEYS) == set(COLUMNS)
     for name, table in tables.items():
         check(name, table)
 
 
 def test_tables_without_rows_are_tables():
-    for name, table in leaderboards.Results([]).tables.items():
+    for name, table in Results([]).tables.items():
         check(name, table)
 
 
@@ -56,7 +57,7 @@ def test_what_is_out_of_range_is_named_and_nothing_is_written(tables, tmp_path, 
         table[column] = table[column].astype(object)
     table.loc[table.index[0], column] = value
     with pytest.raises(BenchError, match=f"the table {name} was not written: .*{WRONG[where]}"):
-        leaderboards.save(tables, tmp_path)
+        save(tables, tmp_path)
     assert [*tmp_path.iterdir()] == []
 
 

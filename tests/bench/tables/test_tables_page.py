@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from bench.measures import gradients
-from bench.tables import columns, leaderboards
+from bench.tables import columns
+from bench.tables.results import Results
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "tables.md").read_text(encoding="utf-8")
-TABLES = leaderboards.Results([]).tables
+TABLES = Results([]).tables
 
 
 def named(heading):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from written_records import variation
 
-from bench.tables import columns, leaderboards, table_schemas
+from bench.tables import columns, table_schemas
+from bench.tables.results import COLUMNS, OF_TUNING, Results
 from bench.tables.rows import rows
 from bench.tables.tuning_tables import best_of, trial_rows, tuned_of, tuning_of
 
@@ -57,10 +58,10 @@ def ran(method, default, tuned, over=(RATE, "width"), rate=0.01, **params):
 
 def made(of_trials, records=()):
     """Both tables, checked."""
-    results = leaderboards.Results(records, trials=of_trials)
-    found = {name: results.table(name) for name in leaderboards.OF_TUNING}
+    results = Results(records, trials=of_trials)
+    found = {name: results.table(name) for name in OF_TUNING}
     for name, table in found.items():
-        table_schemas.check(name, table, leaderboards.COLUMNS[name])
+        table_schemas.check(name, table, COLUMNS[name])
     return found
 
 
@@ -184,12 +185,12 @@ def test_each_task_has_a_choice_of_its_own():
 
 def test_without_trials_there_are_no_tables():
     assert trial_rows(ran("rectangle", (70.0,), ())) == []
-    assert not {"tuning", "tuned"} & leaderboards.Results(ran("rectangle", (70.0,), ())).tables.keys()
+    assert not {"tuning", "tuned"} & Results(ran("rectangle", (70.0,), ())).tables.keys()
 
 
 def test_they_are_among_all_tables_where_there_are_trials():
     records = ran("rectangle", (70.0, 71.0), (75.0, 77.0), rate=0.03, width=2.0)
-    every = leaderboards.Results(records, trials=trials()).tables
+    every = Results(records, trials=trials()).tables
     assert [*every][-2:] == ["tuning", "tuned"]
     alone = made(trials(), records)
     for name, table in alone.items():

@@ -17,7 +17,7 @@ from bench.cli import render
 from bench.records.store import Store
 from bench.runner import plan
 from bench.runner.engines import local
-from bench.tables import leaderboards
+from bench.tables.results import Results
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -597,7 +597,7 @@ def test_a_good_record_stands_while_training_it_again_is_stopped(tiny, make_plan
     assert (
         again.store.records() == [before] and (again.store.folder(before["id"]) / "epochs.parquet").exists()
     )
-    outcome = render.outcome(again, leaderboards.Results(again.store.records()))
+    outcome = render.outcome(again, Results(again.store.records()))
     assert (outcome.statuses, outcome.unfinished) == ({"stale": 1}, 1)
     assert any(note.startswith("stale: slow on digits, seed 0: training it again") for note in outcome.notes)
     # The edit is taken back.

@@ -3,7 +3,7 @@
 import pytest
 from written_records import FAIR, GOOD, POOR, runs
 
-from bench.tables import leaderboards
+from bench.tables.results import Results
 from bench.tables.text import readable
 from bench.tables.text.captions import Captions
 
@@ -35,7 +35,7 @@ def caption(records, heads=readable.HEADINGS, baseline="rectangle"):
 
 
 def captions_of(records, heads=readable.HEADINGS, baseline="rectangle"):
-    results = leaderboards.Results(records, baseline)
+    results = Results(records, baseline)
     made = Captions("mine", results)
     return [made.of("accuracy", block) for block in readable.blocks(results.table("accuracy"), heads)]
 
@@ -46,7 +46,7 @@ def test_a_caption_names_suite_task_protocol_seeds_baseline_and_design():
     assert told.startswith("Test accuracy, suite mine: digits, convnet, T = 4. In percent, mean ±")
     assert f"{TOLD} Seeds 0 to 4. " in told
     assert "with the best validation accuracy" in told and "difference to rectangle" in told
-    (note,) = leaderboards.Results(records).notes
+    (note,) = Results(records).notes
     assert note.removeprefix("digits, convnet, T = 4: ") in told
     assert "3 methods, 3 pairs; with 80 % power" in told
     assert "p: of the same family" not in told, "there is no column p"

@@ -5,16 +5,16 @@ import re
 import pytest
 from written_records import FAIR, GOOD, POOR, matrix, runs
 
-from bench.tables import leaderboards
+from bench.tables.results import OF_TUNING, Results
 from bench.tables.text import formats, render_tables
 from bench.tables.text.latex import LONG
 
-WHICH = [name for name in ("accuracy", *render_tables.SHOWN) if name not in leaderboards.OF_TUNING]
+WHICH = [name for name in ("accuracy", *render_tables.SHOWN) if name not in OF_TUNING]
 
 
 def latex(records, which="accuracy", suite="mine"):
     command = ["spikegrad", "leaderboard", suite, "--format", "latex"]
-    return formats.to_paste("latex", which, leaderboards.Results(records), suite=suite, command=command)
+    return formats.to_paste("latex", which, Results(records), suite=suite, command=command)
 
 
 def rows(text):
@@ -26,7 +26,7 @@ def test_best_and_what_cannot_be_told_from_it_are_bold_and_no_other():
     close = tuple(value - 0.05 * (i % 2) for i, value in enumerate(GOOD))
     records = [*runs("rectangle", GOOD), *runs("near", close), *runs("arctan", FAIR), *runs("bad", POOR)]
     records += runs("ann-relu", [99.9, 99.8, 99.9, 99.9, 99.6], kind="reference")
-    table = leaderboards.Results(records).table("accuracy").set_index("method")
+    table = Results(records).table("accuracy").set_index("method")
     assert table["indistinguishable_from_best"].to_dict() == {
         "rectangle": "yes",
         "near": "yes",

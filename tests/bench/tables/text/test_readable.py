@@ -6,14 +6,14 @@ from pathlib import Path
 
 from written_records import GOOD, matrix, runs
 
-from bench.tables import leaderboards
+from bench.tables.results import Results, save
 from bench.tables.text import readable
 
 
 def test_markdown() -> None:
     ceiling = runs("ann-relu", [99.9, 99.8, 99.9, 99.9, 99.6], kind="reference")
     records = [*matrix(), *ceiling]
-    text = readable.markdown(leaderboards.Results(records).table("accuracy"))
+    text = readable.markdown(Results(records).table("accuracy"))
     blocks = text.split("### ")[1:]
     assert [block.split("\n")[0] for block in blocks] == [
         "blobs · mlp · T = 2",
@@ -29,16 +29,14 @@ def test_markdown() -> None:
     second = "2–3", "arctan", "fixed", "gradient", "paper", "97.46 ± 0.38 (n = 5)", shown, shown, "no"
     assert lines[3] == f"| {' | '.join(second)} |"
     assert "(n = 4, 1 failed)" in text and "(n = 4, 1 incomplete)" in text and r"mpd\|agl" in text
-    assert "nan" not in text.lower() and readable.markdown(leaderboards.Results([]).table("accuracy")) == ""
+    assert "nan" not in text.lower() and readable.markdown(Results([]).table("accuracy")) == ""
 
 
 def test_markdown_reads_the_same_from_disk(tmp_path: Path) -> None:
     from bench.tables import diff
 
-    path = leaderboards.save(leaderboards.Results(matrix()).tables, tmp_path)[1]
-    assert readable.markdown(diff.read(path)) == readable.markdown(
-        leaderboards.Results(matrix()).table("accuracy")
-    )
+    path = save(Results(matrix()).tables, tmp_path)[1]
+    assert readable.markdown(diff.read(path)) == readable.markdown(Results(matrix()).table("accuracy"))
 
 
 def test_what_all_variants_share_stands_in_the_title_alone() -> None:
@@ -46,16 +44,16 @@ def test_what_all_variants_share_stands_in_the_title_alone() -> None:
         *runs("rectangle", GOOD, "backbone.width=0.75 subset=200"),
         *runs("rectangle", GOOD, "width=0.5 backbone.width=0.75 subset=200"),
     ]
-    (block,) = readable.blocks(leaderboards.Results(records).table("accuracy"))
+    (block,) = readable.blocks(Results(records).table("accuracy"))
     assert block.title == "digits · convnet · T = 4 · backbone.width=0.75 · subset=200"
     assert {line["method"] for line in block.lines} == {"rectangle", "rectangle (width=0.5)"}
-    (other,) = readable.blocks(leaderboards.Results(runs("rectangle", GOOD)).table("accuracy"))
+    (other,) = readable.blocks(Results(runs("rectangle", GOOD)).table("accuracy"))
     assert (other.title, other.lines[0]["method"]) == ("digits · convnet · T = 4", "rectangle")
 
 
 def test_other_options_of_the_network_or_the_data_are_another_table() -> None:
     variants = ["default", "backbone.reset=subtract", "backbone.neuron=plif dataset.alpha=1.0", "width=2"]
-    found = leaderboards.Results([r for v in variants for r in runs("rectangle", GOOD, v)]).table("accuracy")
+    found = Results([r for v in variants for r in runs("rectangle", GOOD, v)]).table("accuracy")
     blocks = list(readable.blocks(found))
     assert [[line["method"] for line in block.lines] for block in blocks] == [
         ["rectangle", "rectangle (width=2)"],

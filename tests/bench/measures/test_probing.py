@@ -10,8 +10,8 @@ import torch
 from bench import registry
 from bench.data import loading
 from bench.data.loading import Split
-from bench.measures import cost, descent, gradients, looks
-from bench.measures.looks import probe_rows
+from bench.measures import cost, descent, gradients, probing
+from bench.measures.probing import probe_rows
 from bench.registry import Entry
 from bench.runner import train
 from bench.suite import Cell
@@ -95,7 +95,7 @@ def test_probe_batches_are_a_sample_and_not_the_beginning():
 
 @pytest.fixture
 def seen(monkeypatch):
-    """[(what looked, x, y)] of all looks."""
+    """[(what looked, x, y)] of all probing."""
     found = []
 
     def spy(module, name, batches_of):
@@ -132,7 +132,7 @@ def test_every_method_and_seed_is_looked_at_with_the_same_samples(cell, digits, 
 
 
 def test_gradients_take_the_first_batch_and_descent_all_normalised(cell, digits, seen, monkeypatch):
-    monkeypatch.setattr(looks, "SAMPLES", 7)
+    monkeypatch.setattr(probing, "SAMPLES", 7)
     dataset = dataclasses.replace(digits.dataset, normalise=lambda x: x - 3)
     run(cell(**EVERYTHING), dataclasses.replace(digits, dataset=dataset))
     rows = probe_rows(len(digits.val))
@@ -244,7 +244,7 @@ def test_whatever_is_measured_the_weights_are_the_same(cell, digits, networks, n
 def test_generators_are_left_where_they_are(cell, digits):
     made, found = cell("norse/logistic", **EVERYTHING), registry.load()
     network = train.build(made, found, digits)
-    looked = looks.Looks(made, digits, network, lambda: train.build(made, found, digits, gradients.RELU))
+    looked = probing.Looks(made, digits, network, lambda: train.build(made, found, digits, gradients.RELU))
     generator = torch.manual_seed(123).get_state()
     looked.before()
     looked.after(1)
@@ -270,9 +270,9 @@ def fails(module, name, problem):
         (fails(descent, "descent_gains", MemoryError("too much")), ["descent"]),
         (fails(descent, "finite_difference_agreement", MemoryError("too much")), ["finite differences"]),
         (fails(cost, "counting", MemoryError("too much")), ["cost"]),
-        (fails(looks, "run_columns", MemoryError("too much")), ["gradients"]),
+        (fails(probing, "run_columns", MemoryError("too much")), ["gradients"]),
         (
-            fails(looks, "as_input", MemoryError("too much")),
+            fails(probing, "as_input", MemoryError("too much")),
             ["gradients of ReLU", "gradients", "descent", "finite differences"],
         ),
     ],
@@ -312,7 +312,7 @@ def test_what_would_take_longer_than_the_training_is_left_out(cell, digits, monk
 
 def test_on_a_gpu_memory_is_handed_back_after_steps_along_the_gradient(cell, digits, monkeypatch):
     made, found = cell(**NOTHING), registry.load()
-    looked = looks.Looks(made, digits, train.build(made, found, digits), lambda: None)
+    looked = probing.Looks(made, digits, train.build(made, found, digits), lambda: None)
     handed = []
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: handed.append(True))
     looked.after(1)

@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 
 from bench import registry, shapes
-from bench.measures.probe import Facts, Probe, facts, facts_of
+from bench.measures.single_layer import Facts, Probe, facts, facts_of
 from bench.surrogate import Surrogate, method
 
 FOUND = registry.load()

@@ -307,7 +307,7 @@ def _draw(plan: Plan, records: Sequence[Record]) -> None:
             if isinstance(drawn, NoAnswer):
                 if drawn.status not in FINAL:
                     continue
-                drawn = kept_derivatives.derivative(of, f"not drawn: {drawn.why}", [], [])
+                drawn = kept_derivatives.stored_curve(of, f"not drawn: {drawn.why}", [], [])
             if drawn is not None:
                 kept_derivatives.keep(store.results, store.suite, of, drawn)
     except OSError as problem:

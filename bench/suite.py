@@ -49,6 +49,16 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_as_number(cls, content: Any) -> Any:
+        """Refuse `learning_rate = true`, which would be 1."""
+        for name, value in content.items() if isinstance(content, Mapping) else ():
+            field = cls.model_fields.get(name)
+            if isinstance(value, bool) and field and field.annotation in (int, float):
+                raise ValueError(f"{name} = {str(value).lower()} is not a number")
+        return content
+
 
 class GrownSpec(Spec):
     """A spec with fields that earlier versions lacked; left out of dumps at their defaults, so ids stay."""
@@ -80,6 +90,14 @@ class MethodSpec(NamedSpec):
     """A method and the parameters that differ from its defaults."""
 
     params: dict[str, float | None] = {}
+
+    @field_validator("params", mode="before")
+    @classmethod
+    def _numbers(cls, params: Any) -> Any:
+        for name, value in params.items() if isinstance(params, Mapping) else ():
+            if isinstance(value, bool):
+                raise ValueError(f"{name} = {str(value).lower()} is not a number")
+        return params
 
 
 class MethodEntry(MethodSpec):
@@ -163,7 +181,7 @@ class Profile(Spec):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["float32", "float64"] = "float32"
-    threads: int = Field(1, ge=1)
+    threads: int = Field(1, ge=1, le=1024)
     compile: Literal["auto", "neuron", "step", "off"] = "auto"
     autocast: Literal["off", "bfloat16", "float16"] = "off"
     channels_last: Literal[True, False, "auto"] = "auto"
@@ -559,7 +577,8 @@ def load_suite(name: str) -> Suite:
 def _content(path: Path, shipped: Mapping[str, Path], *above: Path) -> dict[str, Any]:
     """A file's content, merged into the shipped suite named by `like`; above: files that lead here."""
     try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
+        # Some editors begin a file with a byte-order mark.
+        said = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BenchError(f"suite {path} is not valid TOML: {error}") from None
     like = said.pop("like", None)
@@ -615,11 +634,16 @@ def _first(error: ValidationError) -> str:
         missing = [_location(e) for e in all_found if e["type"] == "missing"]
         *place, last = where.split(".")
         inside = [INSIDE[part] for part in place if part in INSIDE]
-        if inside:
+        if place and place[0] in TABLES:
+            own = [key.rpartition(".")[2] for key in KEYS if key.startswith(f"{place[0]}.")]
+            close = [f"{place[0]}.{key}" for key in difflib.get_close_matches(last, own, n=1)]
+            hint = f"[{place[0]}] has {', '.join(own)}"
+        elif inside:
             close = difflib.get_close_matches(last, inside[-1].model_fields, n=1)
+            hint = f"there are {', '.join(inside[-1].model_fields)}"
         else:
-            close = difflib.get_close_matches(where, missing or KEYS, n=1)
-        return f"unknown key {where!r}; " + (f"did you mean {close[0]!r}?" if close else "check its spelling")
+            close, hint = difflib.get_close_matches(where, missing or KEYS, n=1), "check its spelling"
+        return f"unknown key {where!r}; " + (f"did you mean {close[0]!r}?" if close else hint)
     if found["type"] == "missing":
         return f"the key {where!r} is missing"
     message = found["msg"].removeprefix("Value error, ")
@@ -648,3 +672,4 @@ INSIDE: dict[str, type[Spec]] = {
     "tasks": Task,
 }
 """The type of the entries of each list."""
+TABLES = ("recipe", "profile", "measure", "tune")

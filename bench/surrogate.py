@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -51,6 +52,8 @@ Law = Literal[
 Shape = Callable[..., Tensor]
 Values = dict[str, Any]
 
+RESERVED = ("self", "x", "shape")
+"""Names that no parameter can have: they are arguments of the functions that take the parameters."""
 REFERENCE_THRESHOLD = 0.5
 """The threshold for which defaults of parameters in units of the potential are stated."""
 
@@ -72,6 +75,29 @@ class Param:
     log: bool = True
     per_threshold: Literal[-1, 0, 1] = 0
 
+    def wrong(self) -> str:
+        """What is wrong with the declaration, in words; "" if nothing is."""
+        if self.default is not None and not _number(self.default):
+            return f"the default {self.default!r}, which is not a number"
+        if self.search is None:
+            return ""
+        ordered = len(self.search) == 2 and all(map(_number, self.search)) and self.search[0] < self.search[1]
+        if not ordered or (self.log and self.search[0] <= 0):
+            above = ", above 0 on a logarithmic axis" * self.log
+            return f"the range {self.search!r}: it needs two numbers, the smaller one first{above}"
+        return ""
+
+    def refused(self, value: float | None) -> str:
+        """Why the parameter cannot have this value, in words; "" if it can.
+
+        A width or another scale of the potential that is searched on a logarithmic axis is above 0.
+        """
+        if value is None or (
+            _number(value) and (value > 0 or not (self.search and self.log and self.per_threshold))
+        ):
+            return ""
+        return "it must be above 0" if _number(value) else "it must be a number"
+
     def at(self, threshold: float) -> float | None:
         """The default at this threshold."""
         if self.default is None or not self.per_threshold:
@@ -79,6 +105,10 @@ class Param:
         if self.per_threshold == 1:
             return self.default * threshold / REFERENCE_THRESHOLD
         return self.default * REFERENCE_THRESHOLD / threshold
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 WIDTH = Param(1.0, search=(0.25, 4.0), per_threshold=1)
@@ -445,6 +475,11 @@ def method(
     primitive as an attribute.
     """
     breaks = breaks or {}
+    for what, text in (("paper", paper), ("link", link), ("note", note)):
+        if not isinstance(text, str):
+            raise BenchError(
+                f"method {name!r}: {what} = {text!r} is not text; a parameter needs another name"
+            )
     published = paper.strip().lower() not in UNPUBLISHED
     fidelity = fidelity or ("paper" if published else "own")
     if fidelity == "paper" and not published:
@@ -455,6 +490,8 @@ def method(
     _check_declaration(name, kind, changes, fidelity, params, breaks)
 
     def declare(target: Target) -> Target:
+        if Surrogate not in getattr(target, "__mro__", (Surrogate,)):
+            raise BenchError(f"method {name!r}: the class {target.__name__} is no subclass of Surrogate")
         try:
             # A class takes only the parameters, a function also x.
             inspect.signature(target).bind(*(() if isinstance(target, type) else (None,)), **params)
@@ -520,9 +557,9 @@ def _check_declaration(
     params: Mapping[str, Any],
     breaks: Mapping[str, str],
 ) -> None:
-    if not re.fullmatch(r"[^\s,#|]+", name) or name == "all":
+    if not re.fullmatch(r"[^\s,#|]+", name) or not name.isprintable() or name == "all":
         raise BenchError(
-            f"{name!r} cannot be the name of a method: it needs one word, without commas, not 'all'"
+            f"{name!r} cannot be the name of a method: it needs one printable word, without commas, not 'all'"
         )
     for what, value, allowed in (
         ("kind", kind, get_args(Kind)),
@@ -538,8 +575,15 @@ def _check_declaration(
                 f"method {name!r}: the parameter {parameter!r} has the name of an option of the training, "
                 "which tables would take it for; give it another name"
             )
+        if parameter in RESERVED:
+            raise BenchError(
+                f"method {name!r}: no parameter can be called {parameter!r}; give it another name"
+            )
         if not isinstance(declared, Param):
             raise BenchError(
                 f"method {name!r}: {parameter} = {declared!r} declares no parameter; "
                 f"write Param({declared!r})"
             )
+        wrong = declared.wrong()
+        if wrong:
+            raise BenchError(f"method {name!r}: the parameter {parameter} has {wrong}")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bench.check.case import NO_SPIKES, Broken, Case, NoClaim
-from bench.measures.single_layer import CHANNELS, Probe, facts_of
+from bench.measures.single_layer import CHANNELS, Probe, properties_of
 from bench.surrogate import REFERENCE_THRESHOLD
 
 
@@ -89,7 +89,7 @@ def area(case: Case) -> str:
     declared = case.method.area
     if declared is None:
         return NoClaim("it declares no area")
-    found = facts_of(lambda x: _shape(probe, x))
+    found = properties_of(lambda x: _shape(probe, x))
     if found.area is None or abs(found.area - declared) > 1e-3 * max(1.0, abs(declared)):
         area = found.problem if found.area is None else f"area {found.area:.4g}"
         raise Broken(f"{area}, declared {declared:g}")

@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 import torch
 
-from bench.measures.single_layer import Facts, curve, facts
+from bench.measures.single_layer import Properties, curve, properties
 from bench.registry import Registry, missing_packages
 from bench.runner import vetting
 from bench.runner.engines.process import NoAnswer
@@ -66,11 +66,11 @@ def save(registry: Registry, file: Path, plugins: tuple[Path, ...] = ()) -> None
     figure_files.save(lambda: picture(registry, plugins), file)
 
 
-def drawn(method: Method) -> tuple[list[float], list[float | None], str, Facts]:
+def drawn(method: Method) -> tuple[list[float], list[float | None], str, Properties]:
     """x, h(x), the curve's problem, and the derivative's properties."""
     x = torch.linspace(-REACH, REACH, 301, dtype=torch.float64)
     h, problem = curve(method, x)
-    return x.tolist(), h, problem, facts(method) if h else Facts()
+    return x.tolist(), h, problem, properties(method) if h else Properties()
 
 
 def _curve(method: Method, answer: Any) -> dict[str, Any]:

@@ -335,11 +335,11 @@ def _compile_modes(plan: Plan) -> str:
 def rows(registry: Registry, what: str, plugins: tuple[Path, ...] = ()) -> list[dict[str, Any]]:
     """The output of `spikegrad list`: one flat dictionary per entry."""
     if what == "methods":
-        from bench.measures.single_layer import facts
+        from bench.measures.single_layer import properties
         from bench.runner import vetting
 
         entries = sorted(registry.methods.values(), key=_by_kind)
-        found = vetting.of_each(facts, entries, plugins)
+        found = vetting.of_each(properties, entries, plugins)
         return [_method_row(entry.item, found[entry.item.name]) for entry in entries]
     if what == "datasets":
         return [dataset_row(entry.item) for entry in _by_name(registry.datasets)]
@@ -424,12 +424,12 @@ def _by_kind(entry: Any) -> int:
 
 
 def _method_row(method: Any, found: Any) -> dict[str, Any]:
-    from bench.measures.single_layer import Facts
+    from bench.measures.single_layer import Properties
     from bench.registry import missing_packages
     from bench.runner.engines.process import NoAnswer
 
     if isinstance(found, NoAnswer):
-        found = Facts(problem=found.why)
+        found = Properties(problem=found.why)
     return {
         "name": method.name,
         "kind": method.kind,

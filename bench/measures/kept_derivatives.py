@@ -39,7 +39,7 @@ class Of(NamedTuple):
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-class Derivative(BaseModel):
+class StoredCurve(BaseModel):
     """A curve.
 
     x: membrane potential minus threshold.
@@ -69,13 +69,13 @@ def wanted(records: Iterable[Mapping[str, Any]]) -> dict[str, Of]:
     return found
 
 
-def read(results: Path, suite: str, ids: Iterable[str]) -> dict[str, Derivative]:
+def read(results: Path, suite: str, ids: Iterable[str]) -> dict[str, StoredCurve]:
     """The stored curves that exist and are intact, by id."""
     found = {}
     for name in ids:
         try:
             content = (_folder(results, suite) / f"{name}.json").read_bytes()
-            curve = Derivative.model_validate_json(content)
+            curve = StoredCurve.model_validate_json(content)
         except (OSError, ValidationError):
             continue
         if Of(curve.method, curve.params, curve.digest).id == name and len(curve.x) == len(curve.h):
@@ -83,7 +83,7 @@ def read(results: Path, suite: str, ids: Iterable[str]) -> dict[str, Derivative]
     return found
 
 
-def draw(question: tuple[Of, tuple[Path, ...]]) -> Derivative | None:
+def draw(question: tuple[Of, tuple[Path, ...]]) -> StoredCurve | None:
     """Compute a curve; None if its method is not installed unchanged. question: also the plugin files."""
     import torch
 
@@ -97,16 +97,16 @@ def draw(question: tuple[Of, tuple[Path, ...]]) -> Derivative | None:
     x = torch.linspace(-REACH, REACH, POINTS, dtype=torch.float64)
     h, problem = curve(entry.item, x, of.params)
     rounded = [None if value is None else round(value, DIGITS) for value in h]
-    return derivative(of, problem, [round(value, DIGITS) for value in x.tolist()] if h else [], rounded)
+    return stored_curve(of, problem, [round(value, DIGITS) for value in x.tolist()] if h else [], rounded)
 
 
-def derivative(of: Of, problem: str, x: list[float], h: list[float | None]) -> Derivative:
+def stored_curve(of: Of, problem: str, x: list[float], h: list[float | None]) -> StoredCurve:
     """The curve of a method, or the reason why there is none."""
     said = printable(problem)
-    return Derivative(method=of.method, params=dict(of.params), digest=of.digest, x=x, h=h, problem=said)
+    return StoredCurve(method=of.method, params=dict(of.params), digest=of.digest, x=x, h=h, problem=said)
 
 
-def keep(results: Path, suite: str, of: Of, drawn: Derivative) -> None:
+def keep(results: Path, suite: str, of: Of, drawn: StoredCurve) -> None:
     """Store a curve. Raises OSError if that fails."""
     text = drawn.model_dump_json(by_alias=True) + "\n"
     write_atomic(_folder(results, suite) / f"{of.id}.json", text.encode())

@@ -119,7 +119,7 @@ def curve(
 
 
 @dataclass(frozen=True)
-class Facts:
+class Properties:
     """Properties of a derivative at v_th = 0.5; None if it has no such number.
 
     height: h(0).
@@ -136,25 +136,25 @@ class Facts:
     problem: str = ""
 
 
-def facts(method: Method) -> Facts:
+def properties(method: Method) -> Properties:
     """The properties of a method's derivative at its defaults."""
     if missing := missing_packages(method):
-        return Facts(problem=f"{missing[0]} is not installed")
+        return Properties(problem=f"{missing[0]} is not installed")
     if method.surrogate.activation is not None:
-        return Facts(problem="no spikes, so no surrogate")
+        return Properties(problem="no spikes, so no surrogate")
     try:
         with repeatable():
             probe = Probe(method).eval()
             near = torch.linspace(-2, 2, 9, dtype=torch.float64)
             if not torch.equal(probe.gradient(near).nan_to_num(), probe.gradient(near).nan_to_num()):
-                return Facts(problem="random: another one at each look")
-            return facts_of(lambda x: probe.gradient(x).mean(1))
+                return Properties(problem="random: another one at each look")
+            return properties_of(lambda x: probe.gradient(x).mean(1))
     except (Exception, SystemExit) as problem:
         # A library function that cannot be called is a result too.
-        return Facts(problem=f"{type(problem).__name__}: {problem}")
+        return Properties(problem=f"{type(problem).__name__}: {problem}")
 
 
-def facts_of(h: Curve) -> Facts:
+def properties_of(h: Curve) -> Properties:
     """The properties of a curve, [N] to [N] in float64."""
     x, y = _refined(h)
     height = h(torch.zeros(1, dtype=torch.float64)).item()
@@ -163,14 +163,14 @@ def facts_of(h: Curve) -> Facts:
     at_zero = height if torch.isfinite(torch.tensor(height)) else None
     fwhm = _fwhm(x, y)
     if problem:
-        return Facts(at_zero, fwhm, problem=problem)
+        return Properties(at_zero, fwhm, problem=problem)
     inside = _integral(x, y.abs(), 1e-2 * FAR * REFERENCE_THRESHOLD)
     size = _integral(x, y.abs())
     # A summable tail has nothing left in the last two decades.
     if size - inside > 0.01 * size:
-        return Facts(at_zero, fwhm, problem="no finite area")
+        return Properties(at_zero, fwhm, problem="no finite area")
     beyond = size - _integral(x, y.abs(), 2 * REFERENCE_THRESHOLD)
-    return Facts(at_zero, fwhm, _integral(x, y), max(0.0, beyond / size) if size else None)
+    return Properties(at_zero, fwhm, _integral(x, y), max(0.0, beyond / size) if size else None)
 
 
 def _refined(h: Curve) -> tuple[Tensor, Tensor]:

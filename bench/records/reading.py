@@ -56,8 +56,7 @@ def read(store: Store, targets: Mapping[str, float] | None = None) -> Reading:
     if not records:
         tell(left_out)
         raise BenchError(
-            f"no records of the suite {store.suite} in {store.results}: "
-            f"`spikegrad run {store.suite}` makes them"
+            f"no records of the suite {store.suite} in {store.results}: `spikegrad run` makes them"
         )
     records = [_with_target(record, store, targets or {}) for record in records]
     return Reading(records, timings, times, trials, left_out)

@@ -264,7 +264,8 @@ def writable(folder: Path) -> None:
     Raises BenchError if not.
     """
     existing = folder
-    while not existing.exists() and existing != existing.parent:
+    # A link to nothing is in the way, too.
+    while not existing.exists() and not existing.is_symlink() and existing != existing.parent:
         existing = existing.parent
     if not existing.is_dir():
         raise BenchError(

@@ -13,7 +13,7 @@ from bench.measures import kept_derivatives
 from bench.records.store import OK, Store
 from bench.report import figure_rows, layer_maps, over_tasks
 from bench.report.grid import Cell, Grid, grids, number
-from bench.report.provenance import Facts, facts
+from bench.report.provenance import Provenance, provenance
 from bench.report.tasks import Key, Line, Task, by_key, page_tasks, seeds
 from bench.report.tuning import Tuning, tunings
 from bench.show.layer_grids import size_scale
@@ -74,7 +74,7 @@ class Contents:
     failures: Grid | None
     unmeasured: Sequence[str]
     left_out: Sequence[str]
-    facts: Facts
+    provenance: Provenance
     data: Mapping[str, Any]
 
 
@@ -104,7 +104,7 @@ def contents(suite: Suite, store: Store, results: Results) -> Contents:
         failures=_failures(records),
         unmeasured=[f"{each.what} of {each}" for each in failures.unmeasured(records)],
         left_out=left_out,
-        facts=facts(records),
+        provenance=provenance(records),
         data={
             "suite": suite.name,
             "tasks": [

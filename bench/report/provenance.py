@@ -11,14 +11,14 @@ from bench.tables.rows import data
 from bench.words import counted
 
 Record = Mapping[str, Any]
-Facts = list[tuple[str, list[str]]]
+Provenance = list[tuple[str, list[str]]]
 """Headings, and the lines below each."""
 
 SHOWN_PACKAGES = ("torch", "norse", "snntorch", "numpy", "spikegrad-bench")
 MOST_COMMITS = 6
 
 
-def facts(records: Sequence[Record]) -> Facts:
+def provenance(records: Sequence[Record]) -> Provenance:
     """The facts that a reviewer asks about an experiment, in the usual order."""
     said = [
         ("Trainings", [_trainings(records)]),

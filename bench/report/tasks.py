@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench import variants
-from bench.tables.columns import KEY, text
+from bench.tables.columns import KEY, printed_cell
 from bench.tables.rows import BEST, OTHERS
 from bench.tables.text.readable import tasks
 
@@ -99,10 +99,10 @@ def seeds(runs: Iterable[Line]) -> list[list[Any]]:
         [
             int(run["seed"]),
             run["status"],
-            *(text(name, run[name]) for name in accuracies),
+            *(printed_cell(name, run[name]) for name in accuracies),
             known(run["best_epoch"]),
             run["id"],
-            text("error", run["error"]),
+            printed_cell("error", run["error"]),
         ]
         for run in runs
     ]

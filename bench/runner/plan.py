@@ -307,6 +307,8 @@ def complete(registry: Registry, spec: MethodSpec, backbone: BackboneSpec) -> Me
         if name not in method.params:
             has = f"it has {', '.join(method.params)}" if method.params else "it has none"
             raise BenchError(f"method {spec.name} has no parameter {name!r}: {has}")
+        if why := method.params[name].refused(spec.params[name]):
+            raise BenchError(f"method {spec.name}: {name} = {spec.params[name]:g} cannot be: {why}")
     return MethodSpec(name=spec.name, params={**method.defaults(backbone.threshold), **spec.params})
 
 

@@ -96,7 +96,7 @@ def _texts(column: str, values: pd.Series[Any]) -> list[str]:
     return [write(value) if there else "" for value, there in zip(values.tolist(), known, strict=True)]
 
 
-def text(column: str, value: Any) -> str:
+def printed_cell(column: str, value: Any) -> str:
     """A value of a column as written to disk; "" if it is unknown."""
     return "" if pd.isna(value) else _writer(column)(value)
 

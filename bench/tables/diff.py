@@ -26,7 +26,7 @@ MOST_NAMED = 8
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One key in one table; accuracies in percent, NaN where empty.
 
     shown: its counts and accuracies as printed; two rows are identical if these are. declared: kind, changes
@@ -51,8 +51,8 @@ class Row:
 class Pair:
     """The same key in both tables. p_adjusted: Welch's p, Holm-adjusted over all pairs; NaN if untested."""
 
-    old: Row
-    new: Row
+    old: TableRow
+    new: TableRow
     welch: Welch
     p_adjusted: float
     verdict: Verdict
@@ -67,8 +67,8 @@ class Comparison:
     """The rows of two tables, matched by key, in the order of the old one."""
 
     pairs: list[Pair]
-    only_old: list[Row]
-    only_new: list[Row]
+    only_old: list[TableRow]
+    only_new: list[TableRow]
 
     def of(self, *verdicts: Verdict) -> list[Pair]:
         """The pairs with one of these verdicts."""
@@ -179,7 +179,7 @@ def _by_short(keys: Iterable[Key]) -> dict[Key, list[Key]]:
     return found
 
 
-def _verdict(old: Row, new: Row, p: float) -> Verdict:
+def _verdict(old: TableRow, new: TableRow, p: float) -> Verdict:
     if old.declared != new.declared:
         return "incomparable"
     if old.shown == new.shown:
@@ -189,9 +189,9 @@ def _verdict(old: Row, new: Row, p: float) -> Verdict:
     return "beyond noise" if p <= 1 - LEVEL else "within noise"
 
 
-def _by_key(table: pd.DataFrame, name: str) -> dict[Key, Row]:
+def _by_key(table: pd.DataFrame, name: str) -> dict[Key, TableRow]:
     _require_columns(table, name)
-    rows: dict[Key, Row] = {}
+    rows: dict[Key, TableRow] = {}
     for texts in printed(table[[*NEEDED]]).to_numpy():
         cells = iter(texts)
         key, declared = (tuple(next(cells) for _ in part) for part in (KEY, DECLARED))
@@ -200,7 +200,7 @@ def _by_key(table: pd.DataFrame, name: str) -> dict[Key, Row]:
             raise BenchError(f"{name} has two rows {_name(key)}: make it again with `spikegrad leaderboard`")
         mean, sd, low, high, *_ = (float(text or "nan") for text in shown[len(COUNTS) :])
         summary = Summary(mean, sd, int(shown[0] or 0))
-        rows[key] = Row(_name(key), summary, (high - low) / 2, shown, declared, rank)
+        rows[key] = TableRow(_name(key), summary, (high - low) / 2, shown, declared, rank)
     return rows
 
 

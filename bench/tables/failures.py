@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from bench.records.store import OK
-from bench.tables.columns import text
+from bench.tables.columns import printed_cell
 from bench.words import counted
 
 Record = Mapping[str, Any]
@@ -53,7 +53,7 @@ def failures(records: Iterable[Record]) -> list[Failure]:
         if record["status"] != OK:
             cell = record["cell"]
             names = (cell["method"]["name"], cell["dataset"]["name"], cell["backbone"]["name"])
-            error = text("error", record["error"])
+            error = printed_cell("error", record["error"])
             ending = Ending(record["status"], *names, cell["timesteps"], record["variant"], error)
             seeds[ending].append(cell["seed"])
     return [Failure(ending, tuple(sorted(own))) for ending, own in sorted(seeds.items())]

@@ -123,6 +123,13 @@ def toml(changes):
         ({"timeout =": "timout ="}, "unknown key 'timout'; did you mean 'timeout'?"),
         ({"epochs =": "epoch ="}, "unknown key 'recipe.epoch'; did you mean 'recipe.epochs'?"),
         ({"threads =": "thread ="}, "unknown key 'profile.thread'; did you mean 'profile.threads'?"),
+        ({"epochs =": "lr ="}, r"unknown key 'recipe.lr'; \[recipe\] has epochs, batch_size, "),
+        ({"threads = 1": "threads = 1e6"}, "profile.threads: Input should be less than or equal to 1024"),
+        ({"learning_rate =": "learning_rate = true #"}, "recipe: learning_rate = true is not a number"),
+        (
+            {'"rectangle"': '{ name = "rectangle", params = { width = true } }'},
+            "methods.1.params: width = true is not a number",
+        ),
         ({"timeout =": "qqqq ="}, "unknown key 'qqqq'; check its spelling"),
         ({"seeds = [0]": ""}, "the key 'seeds' is missing"),
         ({"seeds = [0]": "seeds = []"}, "seeds:"),
@@ -585,7 +592,7 @@ def test_suites_with_sweeps_and_with_tuning_come_back_from_their_file(tiny):
             "tune and a sweep of width are both there; leave one of them out",
         ),
         ({"[tune]": "[tune]\nrate = [1]"}, "unknown key 'tune.rate'; did you mean 'tune.rates'?"),
-        ({"[tune]": "[tune]\nxxxxxxxxxxxx = 1"}, "unknown key 'tune.xxxxxxxxxxxx'; check its spelling"),
+        ({"[tune]": "[tune]\nxxxxxxxxxxxx = 1"}, r"unknown key 'tune.xxxxxxxxxxxx'; \[tune\] has rates, points"),
         ({"[tune]": "[tune]\nrates = []"}, "tune.rates: "),
         ({"[tune]": "[tune]\nrates = [1]"}, "tune: rates has one value"),
         ({"[tune]": "[tune]\nrates = [1, 1.0]"}, "tune: rates lists 1.0 twice"),
@@ -625,3 +632,8 @@ def test_a_cell_is_a_trial_by_its_selection_and_one_without_keeps_its_id():
     assert len({c.id("x") for c in (trial, tuned, swept, cell())}) == 4
     assert "selection" not in cell().model_dump()
     assert Cell.model_validate(trial.model_dump(mode="json")) == trial
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path):
+    (tmp_path / "mine.toml").write_text("\ufeff" + toml({'"smoke"': '"mine"'}), encoding="utf-8")
+    assert load_suite(str(tmp_path / "mine.toml")).name == "mine"

@@ -11,6 +11,7 @@ from bench.errors import BenchError
 from bench.model.layers import TdBN
 from bench.model.neuron import SpikingNeuron
 from bench.surrogate import (
+    WIDTH,
     FixedSurrogate,
     Method,
     NoiseStream,
@@ -323,6 +324,13 @@ def test_an_activation_replaces_the_neuron():
         ({"name": ""}, "cannot be the name"),
         ({"name": "all"}, "cannot be the name"),
         ({"name": "a,b"}, "cannot be the name"),
+        ({"name": "a\0b"}, "cannot be the name"),
+        ({"note": Param(1.0)}, "note = Param.* is not text"),
+        ({"shape": Param(1.0)}, "no parameter can be called 'shape'"),
+        ({"width": Param("wide")}, "the parameter width has the default 'wide', which is not a number"),
+        ({"width": Param(True)}, "the parameter width has the default True, which is not a number"),
+        ({"width": Param(1.0, search=(2, 1))}, "the smaller one first, above 0 on a logarithmic axis"),
+        ({"width": Param(1.0, search=(0, 1))}, "above 0 on a logarithmic axis"),
         ({"kind": "fixd"}, "kind = 'fixd' is not one of fixed"),
         ({"changes": "nothing"}, "changes = 'nothing'"),
         ({"fidelity": "sure"}, "fidelity = 'sure'"),
@@ -334,6 +342,29 @@ def test_a_wrong_declaration_is_refused_when_it_is_made(declaration, complaint):
     given = {"name": "bump", "paper": "none", "width": Param(1.0)} | declaration
     with pytest.raises(BenchError, match=complaint):
         method(given.pop("name"), **given)(lambda x, width: x * width)
+
+
+def test_a_class_that_is_no_surrogate_is_refused():
+    with pytest.raises(BenchError, match="the class Plain is no subclass of Surrogate"):
+
+        @method("plain", paper="none")
+        class Plain: ...
+
+
+@pytest.mark.parametrize(
+    ("param", "value", "why"),
+    [
+        (WIDTH, 0.0, "it must be above 0"),
+        (WIDTH, -1.0, "it must be above 0"),
+        (WIDTH, 1e-6, ""),
+        (WIDTH, None, ""),
+        (Param(0.0), -1.0, ""),
+        (Param(0.5, search=(0.1, 1)), 0.0, ""),
+        (Param(0.5), float("nan"), "it must be a number"),
+    ],
+)
+def test_values_outside_the_sense_of_a_parameter_are_refused(param, value, why):
+    assert param.refused(value) == why
 
 
 @pytest.mark.parametrize("params", [{}, {"widht": Param(1.0)}, {"width": Param(1.0), "slope": Param(1.0)}])

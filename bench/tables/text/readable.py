@@ -10,7 +10,17 @@ from typing import Any
 import pandas as pd
 
 from bench.tables.accuracy_table import VERDICTS
-from bench.tables.columns import COUNTS, DECLARED, DELTAS, EXTRA, OF_IMAGES, RANKS, TASK, TO_BEST, text
+from bench.tables.columns import (
+    COUNTS,
+    DECLARED,
+    DELTAS,
+    EXTRA,
+    OF_IMAGES,
+    RANKS,
+    TASK,
+    TO_BEST,
+    printed_cell,
+)
 from bench.variants import TUNED, is_option, words
 
 HEADINGS = {
@@ -112,7 +122,7 @@ def best_of(rows: Sequence[Mapping[Any, Any]]) -> list[bool]:
 
     Rows with failed seeds are never among them.
     """
-    verdicts = [text(VERDICTS[0], row[VERDICTS[0]]) for row in rows]
+    verdicts = [printed_cell(VERDICTS[0], row[VERDICTS[0]]) for row in rows]
     told = "no" in verdicts
     return [told and said == "yes" and not row["n_failed"] for said, row in zip(verdicts, rows, strict=True)]
 
@@ -181,13 +191,13 @@ def _readable(line: Mapping[Any, Any]) -> dict[str, str]:
         "delta": _delta(line, DELTAS),
         "to_best": _delta(line, TO_BEST),
         "p": _p(line["p_adjusted"]),
-        "best": text(VERDICTS[0], line[VERDICTS[0]]),
+        "best": printed_cell(VERDICTS[0], line[VERDICTS[0]]),
     }
 
 
 def _rank(line: Mapping[Any, Any]) -> str:
     """`2–5`: the ranks that the row can have, if that is tested."""
-    rank, low, high = (text(name, line[name]) for name in RANKS)
+    rank, low, high = (printed_cell(name, line[name]) for name in RANKS)
     return rank if low == "" else low if low == high else f"{low}–{high}"
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from bench.show.terminal import say
 from bench.show.terminal_table import print_table
-from bench.tables.columns import DECIMALS, GAIN, text
+from bench.tables.columns import DECIMALS, GAIN, printed_cell
 from bench.tables.statistics import half_interval
 from bench.tables.text.readable import WORDS, Block, tasks
 from bench.variants import full_name
@@ -172,7 +172,11 @@ def show(which: str, table: pd.DataFrame, console: Console) -> None:
 def blocks(which: str, table: pd.DataFrame) -> Iterator[Block]:
     """The tasks of one of the tables of SHOWN, without columns that are entirely empty."""
     for title, rows in _parts(which, table):
-        there = {name: head for name, head in SHOWN[which].items() if any(text(name, v) for v in rows[name])}
+        there = {
+            name: head
+            for name, head in SHOWN[which].items()
+            if any(printed_cell(name, v) for v in rows[name])
+        }
         texts = [_column(name, rows) for name in there]
         lines = [dict(zip(there, cells, strict=True)) for cells in zip(*texts, strict=True)]
         yield Block(title, there, lines, rows)
@@ -224,4 +228,4 @@ def _short(column: str, value: object, digits: int | None = None) -> str:
         if digits is not None:
             return f"{round(value, digits) + 0:{'+' * (column in SIGNED)},.{digits}f}"
         return f"{value + 0:,.0f}" if abs(value) >= 1e4 else f"{value + 0:.4g}"
-    return text(column, value) or "–"
+    return printed_cell(column, value) or "–"

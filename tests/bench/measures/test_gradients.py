@@ -555,7 +555,7 @@ def test_a_width_that_is_not_declared_is_measured(named):
 )
 def test_the_width_of_a_sharp_derivative_is_that_of_its_formula(named):
     (row,) = look(network_of(Direct, named, timesteps=1), *batch((16,)), 0, 0)
-    assert row["width"] == pytest.approx(single_layer.facts(FOUND.method(named).item).fwhm, rel=0.01)
+    assert row["width"] == pytest.approx(single_layer.properties(FOUND.method(named).item).fwhm, rel=0.01)
 
 
 def test_a_spike_on_the_way_to_1_makes_no_neuron_busy():

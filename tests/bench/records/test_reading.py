@@ -64,7 +64,7 @@ def test_of_very_many_the_first_are_told_and_the_rest_counted(capsys):
 
 
 def test_nothing_there_is_a_sentence_that_says_what_makes_it(tmp_path):
-    with pytest.raises(BenchError, match=r"no records of the suite hand .*: `spikegrad run hand` makes them"):
+    with pytest.raises(BenchError, match=r"no records of the suite hand .*: `spikegrad run` makes them"):
         reading.read(Store(tmp_path, "hand"))
 
 

@@ -346,6 +346,9 @@ def test_whether_a_folder_could_be_written_is_known_without_making_it(tmp_path):
     for below in ("file", "file/sub"):
         with pytest.raises(BenchError, match=r"file is not a folder; give another --results"):
             writable(tmp_path / below)
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    with pytest.raises(BenchError, match="link is not a folder"):
+        writable(tmp_path / "link")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -278,9 +278,7 @@ def test_other_rows_of_a_sweep_are_below_its_best_and_marked(suite, tmp_path):
 
 
 def test_without_records_there_is_no_page(suite, tmp_path):
-    with pytest.raises(
-        BenchError, match=r"no records of the suite hand in .*: `spikegrad run hand` makes them"
-    ):
+    with pytest.raises(BenchError, match=r"no records of the suite hand in .*: `spikegrad run` makes them"):
         write(suite, tmp_path)
     assert not (tmp_path / "reports").exists()
 

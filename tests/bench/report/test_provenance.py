@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def said(records):
-    return {heading: lines for heading, lines in provenance.facts(records)}
+    return {heading: lines for heading, lines in provenance.provenance(records)}
 
 
 def test_the_shipped_suite_says_all_that_a_reviewer_asks():

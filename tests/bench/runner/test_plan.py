@@ -136,6 +136,10 @@ def test_what_was_made_with_another_torch_is_kept_until_it_is_asked_for_again(ti
             "method rectangle has no parameter 'widht': it has width, height",
         ),
         (
+            {"methods": [{"name": "rectangle", "params": {"width": 0}}]},
+            "method rectangle: width = 0 cannot be: it must be above 0",
+        ),
+        (
             {"methods": [{"name": "mpd-agl", "params": {"width": 1}}]},
             "method mpd-agl has no parameter 'width': it has none",
         ),

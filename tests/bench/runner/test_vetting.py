@@ -88,6 +88,6 @@ def test_a_look_at_a_method_from_elsewhere_costs_that_method_alone(write_plugin)
     bad = write_plugin(ENDS + GOOD, "looked.py")
     found = vetting.load((bad,))
     entries = [found.methods[name] for name in ("ends", "rectangle", "fine")]
-    facts = vetting.of_each(single_layer.facts, entries, (bad,))
+    facts = vetting.of_each(single_layer.properties, entries, (bad,))
     assert facts["ends"] == NoAnswer("failed", "the process ended with exit code 3")
     assert facts["rectangle"].height == facts["fine"].height == 1

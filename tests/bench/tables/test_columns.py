@@ -40,7 +40,7 @@ def test_a_column_is_written_as_its_values_are_one_by_one(lines):
     written = columns.printed(table)
     assert [*written.columns] == [*EXPECTED]
     for name in EXPECTED:
-        assert [*written[name]] == [columns.text(name, value) for value in table[name]]
+        assert [*written[name]] == [columns.printed_cell(name, value) for value in table[name]]
 
 
 def test_what_stands_on_disk():

@@ -175,10 +175,10 @@ def test_the_same_records_in_any_order_give_the_same_bytes(tmp_path):
 
 
 def test_small_and_large_numbers_are_printed_whole(tmp_path):
-    assert columns.text("descent_gain_1e-2_mean", 1.23456789e-7) == "1.23457e-07"
-    assert columns.text("macs_per_sample_mean", 123456789.0) == "123456789.0"
-    assert columns.text("dead_layers_mean", -0.0) == "0"
-    assert columns.text("error", None) == "" and columns.text("gain_mean", math.nan) == ""
+    assert columns.printed_cell("descent_gain_1e-2_mean", 1.23456789e-7) == "1.23457e-07"
+    assert columns.printed_cell("macs_per_sample_mean", 123456789.0) == "123456789.0"
+    assert columns.printed_cell("dead_layers_mean", -0.0) == "0"
+    assert columns.printed_cell("error", None) == "" and columns.printed_cell("gain_mean", math.nan) == ""
 
 
 @pytest.mark.parametrize("which", sorted(render_tables.SHOWN.keys() - {"published", *OF_TUNING}))

@@ -104,7 +104,7 @@ def spikegrad(environment):
 
     def call(*arguments, cwd):
         command = [sys.executable, "-m", "bench", *map(str, arguments)]
-        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
 
     return call
 

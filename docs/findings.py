@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import altair as alt
+import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
@@ -368,15 +369,43 @@ def swept_widths(found: Tables) -> pd.DataFrame:
 def widths(found: Tables) -> list[str]:
     """How does the best width move with depth and T?"""
     table = swept_widths(found)
-    shapes = list(dict.fromkeys(table["method"]))
-    lines = [f"| network | {' | '.join(shapes)} |", f"|---|{'---|' * len(shapes)}"]
+    shapes, every = list(dict.fromkeys(table["method"])), sorted(set(table["width"]))
+    seeds = sorted(set(table["n_seeds"]))
+    best = [f"| network | {' | '.join(shapes)} |", f"|---|{'---|' * len(shapes)}"]
+    heads = [f"width {width:g}" for width in every]
+    means = [
+        f"| network | {' | '.join(heads)} | between widths | between shapes | mpd-agl |",
+        f"|---|{'---|' * (len(heads) + 3)}",
+    ]
+    adaptive = found.accuracy[found.accuracy["method"] == "mpd-agl"]
+    detached = adaptive["variant"].str.split().map(lambda words: "backbone.detach_reset=true" in words)
     for network, of in table.groupby("network", sort=False):
-        best = of[of["sweep"] == "best"].set_index("method")["width"]
-        lines.append(f"| {network} | {' | '.join(f'{best[s]:g}' if s in best else '–' for s in shapes)} |")
+        chosen = of[of["sweep"] == "best"].set_index("method")
+        best.append(
+            f"| {network} | "
+            + " | ".join(f"{chosen['width'][s]:g}" if s in chosen.index else "–" for s in shapes)
+            + " |"
+        )
+        at = of.groupby("width")["test_accuracy_mean"].mean()
+        own = of.groupby("method")["test_accuracy_mean"]
+        cut = network.endswith(", reset detached")
+        mine = adaptive[(adaptive["task"] == network.removesuffix(", reset detached")) & (detached == cut)]
+        last = f"{mine['test_accuracy_mean'].iloc[0]:.1f}" if len(mine) else "–"
+        spread = (own.max() - own.min()).mean(), np.ptp(chosen["test_accuracy_mean"].to_numpy())
+        cells = [*(f"{at.get(width, math.nan):.1f}" for width in every), *(f"{each:.1f}" for each in spread)]
+        means.append(f"| {network} | {' | '.join(cells)} | {last} |")
     return [
-        "The width that is best by validation accuracy:",
+        "Widths are full widths at half maximum, in units of 2 v_th; each row has "
+        f"{' or '.join(map(str, seeds))} seed{'s' * (seeds != [1])}. With fewer than 3, nothing is tested, "
+        "and a difference of a point or two says nothing. The width that is best by validation accuracy:",
         "",
-        *lines,
+        *best,
+        "",
+        "Test accuracy in percent, the mean over the shapes at each width. *Between widths*: best minus "
+        "worst width, mean over the shapes. *Between shapes*: best minus worst shape, each at its best "
+        "width.",
+        "",
+        *means,
         "",
         "![Test accuracy against width, a panel per network, a line per shape](findings-widths.svg)",
         "",

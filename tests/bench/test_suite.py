@@ -592,7 +592,7 @@ def test_suites_with_sweeps_and_with_tuning_come_back_from_their_file(tiny):
             "tune and a sweep of width are both there; leave one of them out",
         ),
         ({"[tune]": "[tune]\nrate = [1]"}, "unknown key 'tune.rate'; did you mean 'tune.rates'?"),
-        ({"[tune]": "[tune]\nxxxxxxxxxxxx = 1"}, r"unknown key 'tune.xxxxxxxxxxxx'; \[tune\] has rates, points"),
+        ({"[tune]": "[tune]\nxxxxxxxxxxxx = 1"}, r"unknown key 'tune.xxxxxxxxxxxx'; \[tune\] has rates, "),
         ({"[tune]": "[tune]\nrates = []"}, "tune.rates: "),
         ({"[tune]": "[tune]\nrates = [1]"}, "tune: rates has one value"),
         ({"[tune]": "[tune]\nrates = [1, 1.0]"}, "tune: rates lists 1.0 twice"),

@@ -30,6 +30,7 @@ COMMANDS = {
     "new": "check:new",
     "check": "check:check",
     "data": "data:data",
+    "doctor": "doctor:doctor",
     "latency": "latency:latency",
     "diff": "diff:diff",
     "verify": "verify:verify",

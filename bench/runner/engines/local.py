@@ -33,7 +33,7 @@ from bench.records.record_files import Record
 from bench.records.store import LOGS
 from bench.runner.engines.child import cut, last_lines
 from bench.runner.engines.gpu_query import ADVICE, usable_gpus
-from bench.runner.engines.process import BEGINNING, LOOK, died, end, start, unwritable
+from bench.runner.engines.process import BEGINNING, LEAVING, LOOK, died, end, start, unwritable
 from bench.runner.engines.slots import Need, Slot, Slots, of_machine
 from bench.runner.faults import judge_abort
 from bench.runner.gpus import Gpu
@@ -41,8 +41,6 @@ from bench.runner.plan import Plan, Planned
 from bench.runner.worker import UNHARMED, Job, make_record, now, work
 from bench.words import printable
 
-LEAVING = 10.0
-"""Seconds that a worker with nothing left to do can take to end: plugin threads or CUDA can delay it."""
 FAULTS = 3
 """A GPU closes after this many runs in a row end through its fault, until a run still on it succeeds."""
 

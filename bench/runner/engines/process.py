@@ -34,6 +34,8 @@ KILLED = 10.0
 """Seconds to wait for a killed process to end."""
 BEGINNING = 300.0
 """Seconds in which a new process must begin: before that it loads torch and plugins, but no data."""
+LEAVING = 10.0
+"""Seconds that a process with nothing left to do can take to end: plugin threads or CUDA can delay it."""
 LOOK = 1.0
 """Seconds after which a log is looked at, so that no output fills the disk."""
 SAFE_PATH = "PYTHONSAFEPATH"
@@ -128,6 +130,9 @@ def ask(
                     yield answer
                     if isinstance(answer, NoAnswer):
                         break
+                else:
+                    # What it holds, such as the pools of a compiler, is given back only if it ends by itself.
+                    process.join(LEAVING)
             finally:
                 # Everything that it has started ends with it.
                 end(process)

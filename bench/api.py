@@ -232,6 +232,7 @@ def execute(
 
     with plan.store.lock():
         _keep_suite(plan)
+        plan = plan.reread()
         try:
             local.run(plan, jobs=jobs, timeout=timeout or plan.suite.timeout, listener=listener)
             records = plan.store.records()
@@ -269,6 +270,7 @@ def tune(
 
     with plan.store.lock():
         _keep_suite(plan)
+        plan = plan.reread()
         while plan.pending:
             before = {planned.id for planned in plan.pending}
             local.run(plan, jobs=jobs, timeout=timeout or plan.suite.timeout, listener=listener)

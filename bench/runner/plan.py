@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -121,6 +121,18 @@ class Plan:
     def pending(self) -> list[Planned]:
         """The cells that a run would start."""
         return [planned for planned in self.cells if planned.pending]
+
+    def reread(self) -> Plan:
+        """The same plan, without the work that another run has finished since it was made."""
+        return replace(self, cells=tuple(map(self._now, self.cells)))
+
+    def _now(self, planned: Planned) -> Planned:
+        record = self.store.read(planned.id) if planned.pending else planned.record
+        if record is None or record == planned.record or changes(record["digests"], planned.digests):
+            return planned
+        if record["status"] == OK:
+            return replace(planned, record=record, state="done")
+        return replace(planned, record=record, state="failed") if record["status"] in FAILED else planned
 
     def why_stale(self) -> list[str]:
         """A sentence for each reason why cells are trained again."""

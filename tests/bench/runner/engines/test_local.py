@@ -603,3 +603,24 @@ def test_a_good_record_stands_while_training_it_again_is_stopped(tiny, make_plan
     # The edit is taken back.
     back = make_plan(suite, plugins=[write_plugin(slow.format(0))])
     assert [planned.state for planned in back.cells] == ["done"]
+
+
+def test_what_another_run_has_finished_since_the_plan_is_not_trained_again(tiny, make_plan):
+    suite = tiny(seeds=[0, 1])
+    first, second = make_plan(suite), make_plan(suite)
+    heard = Heard()
+    api.execute(first, listener=heard)
+    assert len(heard.records) == 2
+    before = {record["id"]: record["ended"] for record in first.store.records()}
+    heard = Heard()
+    found = api.execute(second, listener=heard)
+    assert heard.begun == [] and heard.records == []
+    assert {record["id"]: record["ended"] for record in found.records} == before
+
+
+def test_a_failed_training_is_tried_again_where_that_is_asked_for(tiny, make_plan, write_plugin):
+    plugin = write_plugin('@method("no", paper="none")\ndef no(x):\n    raise ValueError("no")\n')
+    suite = tiny(methods=["no"])
+    local.run(make_plan(suite, plugins=[plugin]), jobs=1, timeout=60, listener=Heard())
+    again = make_plan(suite, plugins=[plugin], retry=True)
+    assert [planned.state for planned in again.reread().cells] == ["missing"]

@@ -5,12 +5,19 @@ A reader of a file sees the old one or the new one, never a partial one.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
+
+ABANDONED = 3600.0
+"""Seconds after which a temporary file of another machine counts as left behind."""
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -31,7 +38,8 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
     try:
         for path, content in contents.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+            prefix = f".{path.name}.{_place()}-{os.getpid()}."
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".tmp")
             temporary[path] = Path(name)
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
@@ -45,6 +53,41 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
         for written in temporary.values():
             written.unlink(missing_ok=True)
         raise
+
+
+def remove_abandoned(halves: Iterable[Path]) -> None:
+    """Remove temporary files of `write_together` whose process has ended, and not those being written now.
+
+    Of processes on other machines, those that are an hour old. Raises OSError if one cannot be removed.
+    """
+    for half in halves:
+        with suppress(FileNotFoundError):
+            if _abandoned(half):
+                half.unlink()
+
+
+def _abandoned(half: Path) -> bool:
+    place, _, process = ["", "", *half.name.split(".")][-3].rpartition("-")
+    if not place or not process.isdecimal():
+        return True
+    if place != _place():
+        return time.time() - half.stat().st_mtime > ABANDONED
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:
+        pass
+    return False
+
+
+@cache
+def _place() -> str:
+    """Where process numbers mean the same: a hash of the machine and of the container on it."""
+    inside = ""
+    with suppress(OSError):
+        inside = os.readlink("/proc/self/ns/pid")
+    return hashlib.sha256(f"{platform.node()} {inside}".encode()).hexdigest()[:8]
 
 
 def open_streams(*, line_buffering: bool | None = None) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from bench.errors import BenchError
-from bench.files import write_together
+from bench.files import remove_abandoned, write_together
 from bench.paths import TRIALS
 from bench.records import validation_cache
 from bench.records.conflicts import without_conflicts
@@ -184,8 +184,8 @@ class Store:
             self.runs.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.runs / ".lock")
             lock.acquire(timeout=0)
-            for half in [*self.runs.glob("*/.*.tmp"), *self.leaderboards.glob(".*.tmp")]:
-                half.unlink(missing_ok=True)
+            # Tables are written without the lock, too.
+            remove_abandoned([*self.runs.glob("*/.*.tmp"), *self.leaderboards.glob(".*.tmp")])
             for logs in self.runs.glob(f"{LOGS}*"):
                 shutil.rmtree(logs, ignore_errors=True)
         except Timeout:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from bench.errors import BenchError
-from bench.files import write_atomic
+from bench.files import remove_abandoned, write_atomic
 
 TIMING_SCHEMA = 2
 HISTORY = {1: "The first with a number."}
@@ -132,8 +132,7 @@ class Timings:
 
     def clear_halves(self) -> None:
         """Remove partial files of a killed run. The caller must hold the suite's lock."""
-        for half in self.folder.glob(".*.tmp"):
-            half.unlink(missing_ok=True)
+        remove_abandoned(self.folder.glob(".*.tmp"))
 
     def write(self, timing: Timing) -> None:
         """Write a timing. Raises OSError if that fails; then it counts as missing."""

@@ -3,11 +3,14 @@
 import errno
 import os
 import stat
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from bench.files import write_atomic
+from bench.files import ABANDONED, remove_abandoned, write_atomic
 
 
 def test_it_makes_folders_and_replaces_what_is_there(tmp_path):
@@ -48,3 +51,34 @@ def test_the_same_on_an_interruption(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write_atomic(tmp_path / "file", b"new")
     assert list(tmp_path.iterdir()) == []
+
+
+WRITES = """
+import os, sys, time
+from pathlib import Path
+from bench.files import write_atomic
+os.fsync = lambda _: (print("half", flush=True), time.sleep(600))
+write_atomic(Path(sys.argv[1]), b"new")
+"""
+
+
+def test_what_a_killed_process_left_is_removed_and_what_is_being_written_is_not(tmp_path):
+    writer = subprocess.Popen([sys.executable, "-c", WRITES, tmp_path / "file"], stdout=subprocess.PIPE)
+    assert writer.stdout.readline() == b"half\n"
+    (half,) = tmp_path.iterdir()
+    remove_abandoned([half])
+    assert half.exists(), "it is being written"
+    writer.kill()
+    writer.wait()
+    writer.stdout.close()
+    remove_abandoned([half, tmp_path / "gone"])
+    assert not half.exists()
+
+
+def test_of_other_machines_what_is_old_is_removed(tmp_path):
+    young, old, odd = (tmp_path / f".a.csv.{owner}.x.tmp" for owner in ("00000000-1", "00000000-2", "csv"))
+    for half in (young, old, odd):
+        half.touch()
+    os.utime(old, (0, time.time() - ABANDONED - 60))
+    remove_abandoned([young, old, odd])
+    assert [*tmp_path.iterdir()] == [young]

@@ -10,10 +10,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from bench import registry
 from bench.cli import gallery, render
 from bench.measures import conversions
-from bench.registry import Registry
+from bench.registry import Registry, load
 
 DOCS = Path(__file__).resolve().parent
 HEADINGS = {
@@ -65,39 +64,41 @@ over |x| <= 5, relative to the largest value.
 """
 
 
-def text(found: Registry) -> str:
+def text(registry: Registry) -> str:
     """The page."""
-    rows = render.rows(found, "methods")
+    rows = render.rows(registry, "methods")
     parts = [INTRODUCTION]
     for kind, (heading, explanation) in HEADINGS.items():
         parts += [
             f"## {heading}\n",
             f"{explanation}\n",
-            _methods([r for r in rows if r["kind"] == kind], found),
+            _methods([r for r in rows if r["kind"] == kind], registry),
         ]
     compared = [
         ("library", "here", "with", "largest difference"),
-        *(render.conversion_texts(row) for row in conversions.conversions(found)),
+        *(render.conversion_texts(row) for row in conversions.conversions(registry)),
     ]
     return "\n".join([*parts, CONVERSIONS, _table(compared)])
 
 
-def _methods(rows: list[dict[str, Any]], found: Registry) -> str:
+def _methods(rows: list[dict[str, Any]], registry: Registry) -> str:
     head = ("method", "changes", "fidelity", *render.FACTS, "rule", "source")
     lines = [head]
     for row in rows:
-        facts = ("–",) * 4 if _optional(found, row["name"]) else tuple(_number(row[f]) for f in render.FACTS)
+        facts = (
+            ("–",) * 4 if _optional(registry, row["name"]) else tuple(_number(row[f]) for f in render.FACTS)
+        )
         rule = row["formula"] + (f"<br>{row['note']}" if row["note"] else "")
         source = f"[{row['paper']}]({row['link']})" if row["link"] else row["paper"]
         lines.append((f"`{row['name']}`", row["changes"], row["fidelity"], *facts, rule, source))
     return _table(lines)
 
 
-def _optional(found: Registry, name: str) -> bool:
+def _optional(registry: Registry, name: str) -> bool:
     """Whether it needs a package that the project does not install by itself."""
     declared = importlib.metadata.requires("spikegrad-bench") or []
     installed = {re.split(r"[^\w-]", line)[0] for line in declared if "extra ==" not in line}
-    return not set(found.methods[name].item.requires) <= installed
+    return not set(registry.methods[name].item.requires) <= installed
 
 
 def _number(value: float | None) -> str:
@@ -113,9 +114,9 @@ def _table(lines: list[tuple[str, ...]]) -> str:
 
 def main() -> None:
     """Write docs/methods.md and docs/shapes.svg."""
-    found = registry.load()
-    (DOCS / "methods.md").write_text(text(found), encoding="utf-8")
-    gallery.save(found, DOCS / "shapes.svg")
+    registry = load()
+    (DOCS / "methods.md").write_text(text(registry), encoding="utf-8")
+    gallery.save(registry, DOCS / "shapes.svg")
 
 
 if __name__ == "__main__":

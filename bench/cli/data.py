@@ -47,8 +47,8 @@ def list_(data_root: DataRoot = None, plugin: Plugins = None, as_json: Json = Fa
     from bench.cli import render_data
     from bench.data import holdings
 
-    found, root = _start(data_root, plugin)
-    all_ = [holdings.holding(found.datasets[name].item, root) for name in sorted(found.datasets)]
+    registry, root = _start(data_root, plugin)
+    all_ = [holdings.holding(registry.datasets[name].item, root) for name in sorted(registry.datasets)]
     if as_json:
         print_json([render_data.as_json(each) for each in all_])
     else:
@@ -68,8 +68,8 @@ def prepare(
     from bench.cli import render_data
     from bench.data import datacheck, holdings
 
-    found, root = _start(data_root, plugin)
-    holding = _holding(found, name, root, settings)
+    registry, root = _start(data_root, plugin)
+    holding = _holding(registry, name, root, settings)
     if not holding.complete:
         if holding.dataset.download is not None and not holding.unset:
             size = f" ({holding.dataset.size})" if holding.dataset.size else ""
@@ -97,8 +97,8 @@ def check(
     from bench.cli import render_data
     from bench.data import datacheck
 
-    found, root = _start(data_root, plugin)
-    chosen = _to_check(found, names, every, bool(plugin), root, settings)
+    registry, root = _start(data_root, plugin)
+    chosen = _to_check(registry, names, every, bool(plugin), root, settings)
     checked: dict[str, list[Any]] = {}
     stopped = False
     try:
@@ -118,7 +118,7 @@ def check(
     if stopped:
         raise typer.Exit(STOPPED_BY_USER)
     failed = any(each.outcome == "problem" for done in checked.values() for each in done)
-    if failed or any(lost.given for lost in found.broken):
+    if failed or any(lost.given for lost in registry.broken):
         raise typer.Exit(1)
 
 

@@ -71,11 +71,11 @@ def latency(
     # Find all errors before timing anything.
     earlier = layer_times.load(compare) if compare else None
     sizes = [_numbers("--timesteps", timesteps), _numbers("--batch", batch), _numbers("--units", units)]
-    found, job = _job(methods, sizes, compiled, peers, seconds, threads, device, plugin)
+    registry, job = _job(methods, sizes, compiled, peers, seconds, threads, device, plugin)
     file = save or layer_times.default_file(results or default_results(), job.hardware)
     _check_writable(file)
     talk = console(stderr=True)
-    warn_broken(talk, found)
+    warn_broken(talk, registry)
     say(talk, f"latency: {len(job.cases)} layers on {job.hardware}")
 
     with _progress(talk, len(job.cases)) as tell:
@@ -99,9 +99,11 @@ def latency(
     declared = {
         time.case
         for time in times
-        if time.case.kind == "peer" or LAWS[time.case.mode] in found.method(time.case.method).item.breaks
+        if time.case.kind == "peer" or LAWS[time.case.mode] in registry.method(time.case.method).item.breaks
     }
-    if any(time.error and time.case not in declared for time in times) or any(b.given for b in found.broken):
+    if any(time.error and time.case not in declared for time in times) or any(
+        b.given for b in registry.broken
+    ):
         raise typer.Exit(1)
 
 

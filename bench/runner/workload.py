@@ -74,7 +74,7 @@ class Workloads:
     """The workload of each cell; every network is counted once for all methods, recipes and seeds."""
 
     def __init__(self, registry: Registry, plugins: tuple[Path, ...] = ()) -> None:
-        self._found, self._plugins = registry, plugins
+        self._registry, self._plugins = registry, plugins
         self._known: dict[str, _Network | None] = {}
 
     def of(self, cell: Cell, known: Facts) -> Workload | None:
@@ -99,8 +99,8 @@ class Workloads:
         )
 
     def _look(self, cell: Cell, known: Facts) -> _Network | None:
-        if self._found.backbone(cell.backbone.name).shipped:
-            return look((cell, known, self._found))
+        if self._registry.backbone(cell.backbone.name).shipped:
+            return look((cell, known, self._registry))
         # Code from elsewhere runs in a process of its own.
         (answer,) = ask(look, [(cell, known, self._plugins)], limit=LIMIT)
         return None if isinstance(answer, NoAnswer) else cast("_Network | None", answer)

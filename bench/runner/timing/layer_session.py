@@ -115,7 +115,7 @@ class CaseList:
         self.cases = job.cases
         self.seconds = job.seconds
         self.failed: dict[Case, dict[str, Any]] = {}
-        self._found = load(job.plugins)
+        self._registry = load(job.plugins)
         self._pipe = pipe
         self._compiler_is_warm = False
 
@@ -133,7 +133,7 @@ class CaseList:
         torch.manual_seed(0)
         if case.kind == "peer":
             return timed_layers.of_peer(case.method, size, device, compiled=compiled)
-        method = self._found.method(case.method).item
+        method = self._registry.method(case.method).item
         return timed_layers.of_method(method, size, device, compiled=compiled)
 
     def describe(self, case: Case, layer: TimedLayer | None, part: str, error: str | None = None) -> Content:
@@ -166,7 +166,7 @@ class CaseList:
     def _values(self, method: str) -> dict[str, float | None]:
         from bench.surrogate import REFERENCE_THRESHOLD
 
-        return self._found.method(method).item.defaults(REFERENCE_THRESHOLD)
+        return self._registry.method(method).item.defaults(REFERENCE_THRESHOLD)
 
 
 class _Named:

@@ -207,18 +207,18 @@ def measure(job: TimingJob) -> dict[str, float]:
     from bench.runner.timing import network
     from bench.runner.train import build, set_profile
 
-    m, found = job.measurement, load(job.plugins)
+    m, registry = job.measurement, load(job.plugins)
     set_profile(m.cell.profile)
     instead = SPIKING if m.kind == "inference" and m.forward == "spiking" else None
 
     def make(progress: float) -> Network:
-        network = build(m.cell, found, m.known, instead).to(torch.device(m.cell.profile.device))
+        network = build(m.cell, registry, m.known, instead).to(torch.device(m.cell.profile.device))
         for surrogate in network.surrogates:
             # Training calls this before the first batch, and a method can rely on it.
             surrogate.on_epoch(progress)
         return network
 
-    samples = _samples(job, found)
+    samples = _samples(job, registry)
     if m.kind == "inference":
         with Precision(m.cell.profile).forward():
             return network.inference(make(1.0), lambda count: samples(count)[0], job.rounds)

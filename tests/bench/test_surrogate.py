@@ -329,7 +329,7 @@ def test_an_activation_replaces_the_neuron():
         ({"shape": Param(1.0)}, "no parameter can be called 'shape'"),
         ({"width": Param("wide")}, "the parameter width has the default 'wide', which is not a number"),
         ({"width": Param(True)}, "the parameter width has the default True, which is not a number"),
-        ({"width": Param(1.0, search=(2, 1))}, "the smaller one first, above 0 on a logarithmic axis"),
+        ({"width": Param(1.0, search=(2, 1))}, "the larger one last, above 0 on a logarithmic axis"),
         ({"width": Param(1.0, search=(0, 1))}, "above 0 on a logarithmic axis"),
         ({"kind": "fixd"}, "kind = 'fixd' is not one of fixed"),
         ({"changes": "nothing"}, "changes = 'nothing'"),

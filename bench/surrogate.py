@@ -81,7 +81,8 @@ class Param:
             return f"the default {self.default!r}, which is not a number"
         if self.search is None:
             return ""
-        ordered = len(self.search) == 2 and all(map(_number, self.search)) and self.search[0] <= self.search[1]
+        numbers = len(self.search) == 2 and all(map(_number, self.search))
+        ordered = numbers and self.search[0] <= self.search[1]
         if not ordered or (self.log and self.search[0] <= 0):
             above = ", above 0 on a logarithmic axis" * self.log
             return f"the range {self.search!r}: it needs two numbers, the larger one last{above}"

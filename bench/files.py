@@ -1,4 +1,4 @@
-"""Atomic file writes, and standard streams that take everything.
+"""Atomic file writes, and standard streams that accept any text.
 
 A reader of a file sees the old one or the new one, never a partial one.
 """
@@ -109,6 +109,16 @@ def open_streams(*, line_buffering: bool | None = None) -> None:
         # Not if a test or a notebook has put its own object there.
         with suppress(AttributeError):
             getattr(sys, name).reconfigure(errors="backslashreplace", line_buffering=line_buffering)
+
+
+def nearest(path: Path) -> Path:
+    """The path itself, or the closest one above it that exists.
+
+    A link to nothing counts as existing, since it is in the way.
+    """
+    while not path.exists() and not path.is_symlink() and path != path.parent:
+        path = path.parent
+    return path
 
 
 def umask() -> int:

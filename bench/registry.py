@@ -4,7 +4,7 @@ Searched in this order: the folders methods/ and datasets/ of the checkout (or t
 and bench/model/backbones/; files and folders given by --plugin; entry points of installed packages. Files are
 loaded by path, never by package name: a top-level package `datasets` would collide with a well-known library.
 
-An import of a plugin leaves the process as it was: what it sets globally is put back. Plugins from elsewhere
+An import of a plugin leaves the process as it was: what it sets globally is put back. Third-party plugins
 are imported in a process of their own first (`bench.runner.vetting`), and are refused here if that ends it.
 """
 
@@ -132,7 +132,7 @@ def _installed(package: str) -> bool:
 
 
 Origin = tuple[str, str]
-"""A plugin from elsewhere: its file and the digest of its code, or an entry point and its value."""
+"""A third-party plugin: its file and the digest of its code, or an entry point and its value."""
 _refused: dict[Origin, str] = {}
 
 
@@ -155,7 +155,7 @@ def foreign(plugins: Iterable[Path] = ()) -> list[Origin]:
 
 
 def try_import(origin: Origin) -> None:
-    """Import one plugin from elsewhere; errors are for `load` to report."""
+    """Import one third-party plugin; errors are for `load` to report."""
     source, value = origin
     with redirect_stdout(sys.stderr), suppress(Exception, SystemExit):
         for point in (point for point in _points() if (_named(point), point.value) == origin):

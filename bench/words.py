@@ -1,4 +1,4 @@
-"""Formatting numbers and names in sentences, and text from elsewhere that can be written down."""
+"""Formatting numbers and names in sentences, and making text of other programs safe to write."""
 
 from __future__ import annotations
 

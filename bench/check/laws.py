@@ -27,7 +27,7 @@ __all__ = ["LAWS", "MEANING", "Case", "Compiler", "Verdict", "check", "check_apa
 
 LAWS: tuple[Law, ...] = get_args(Law)
 LIMIT = 600.0
-"""Seconds that the test of one law can take, on a method from elsewhere."""
+"""Seconds that the test of one law can take, on a third-party method."""
 Outcome = Literal["holds", "no claim", "declared", "broken"]
 
 _TRIALS: dict[Law, Callable[[Case], str]] = {
@@ -67,7 +67,7 @@ def check(case: Case) -> Iterator[Verdict]:
 
 
 def check_apart(name: str, plugins: tuple[Path, ...], compiler: Compiler) -> Iterator[Verdict]:
-    """As `check`, of a method from elsewhere: in a process of its own, which it may hang or end."""
+    """As `check`, of a third-party method: in a process of its own, which it may hang or end."""
     questions = [(law, name, plugins, compiler) for law in LAWS]
     for law, answer in zip(LAWS, ask(one, questions, limit=LIMIT), strict=True):
         yield Verdict(law, "broken", answer.why) if isinstance(answer, NoAnswer) else answer

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from bench.errors import BenchError, Stopped
+from bench.files import nearest
 from bench.show.terminal import Json, Plugins, ResultsFolder, console, names_in, print_json, say, warn_broken
 
 if TYPE_CHECKING:
@@ -174,9 +175,7 @@ def _numbers(option: str, text: str) -> list[int]:
 def _check_writable(file: Path) -> None:
     if file.is_dir():
         raise BenchError(f"cannot write {file}: it is a folder; give the name of a file with --save")
-    place = file.parent
-    while not place.exists() and place != place.parent:
-        place = place.parent
+    place = nearest(file.parent)
     if not place.is_dir():
         raise BenchError(f"cannot write {file}: {place} is not a folder; give another place")
     if not os.access(place, os.W_OK | os.X_OK):

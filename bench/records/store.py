@@ -23,7 +23,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from bench.errors import BenchError
-from bench.files import remove_abandoned, write_together
+from bench.files import nearest, remove_abandoned, write_together
 from bench.paths import TRIALS
 from bench.records import validation_cache
 from bench.records.conflicts import without_conflicts
@@ -263,10 +263,7 @@ def writable(folder: Path) -> None:
 
     Raises BenchError if not.
     """
-    existing = folder
-    # A link to nothing is in the way, too.
-    while not existing.exists() and not existing.is_symlink() and existing != existing.parent:
-        existing = existing.parent
+    existing = nearest(folder)
     if not existing.is_dir():
         raise BenchError(
             f"cannot write results to {folder}: {existing} is not a folder; give another --results"

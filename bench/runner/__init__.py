@@ -2,6 +2,6 @@
 
 `plan` decides which cells to run; `workload` and `forecast` estimate their size and time; engines/ starts and
 watches processes; `worker` runs in each process and trains the seeds of one configuration; `train` is the
-training protocol; `vetting` calls code from elsewhere in a process of its own. timing/ measures the
+training protocol; `vetting` calls third-party code in a process of its own. timing/ measures the
 latency of networks and layers, one at a time.
 """

@@ -1,4 +1,4 @@
-"""What of this machine, its data and a results folder matters for a run: `spikegrad doctor`."""
+"""Checks of this machine, its data and a results folder before a run: `spikegrad doctor`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from bench.data.holdings import holding
 from bench.errors import BenchError
-from bench.files import write_atomic
+from bench.files import nearest, write_atomic
 from bench.paths import cache_folder
 from bench.records import protocol
 from bench.records.kept_suites import FILE, kept
@@ -82,7 +82,7 @@ def software(registry: Registry) -> Iterator[Finding]:
     yield Finding("libraries", "good", f"Python {platform.python_version()}, {rest}")
     for broken in registry.broken:
         yield Finding(
-            "plugin", "bad", f"{broken.source}: {broken.error}", "its methods are missing until it is mended"
+            "plugin", "bad", f"{broken.source}: {broken.error}", "its methods are missing until it is fixed"
         )
 
 
@@ -112,9 +112,7 @@ def disks(results: Path) -> Iterator[Finding]:
         ("cache", cache_folder()),
         ("temporary files", Path(tempfile.gettempdir())),
     ):
-        there = folder
-        while not there.exists() and there != there.parent:
-            there = there.parent
+        there = nearest(folder)
         try:
             free = shutil.disk_usage(there).free
             with tempfile.TemporaryDirectory(prefix=".spikegrad-doctor-", dir=there) as tried:
@@ -202,8 +200,11 @@ def _locked(store: Store) -> bool:
     try:
         with FileLock(file, timeout=0):
             return False
-    except (Timeout, OSError):
+    except Timeout:
         return True
+    except OSError:
+        # It cannot be written, which is a finding of its own.
+        return False
 
 
 def gpus() -> Iterator[Finding]:

@@ -263,7 +263,7 @@ def label(cell: Cell, registry: Registry) -> str:
 
 
 BUILDING = 60.0
-"""Seconds in which a network with code from elsewhere must be built."""
+"""Seconds in which a network with third-party code must be built."""
 UNMEASURED = Measure(probe="off", descent=False)
 """What is measured in a tuning trial."""
 LIBRARIES = "libraries"
@@ -393,7 +393,7 @@ def _check_fits(
 ) -> None:
     """Raise BenchError if the network of one of these cells does not fit its data.
 
-    Code from elsewhere is called in a process of its own. If it ends that, its runs will say so.
+    Third-party code is called in a process of its own. If it ends that, its runs will say so.
     """
     own = [(*pair, plugins) for pair in pairs if _all_shipped(pair[0], registry)]
     others = [(*pair, plugins) for pair in pairs if not _all_shipped(pair[0], registry)]

@@ -28,12 +28,15 @@ from bench.records.runs import Found, read
 from bench.records.store import OK, Store
 from bench.registry import Registry
 from bench.suite import Cell, Suite
+from bench.words import listed
 
 if TYPE_CHECKING:
     from bench.runner.engines.local import Listener
     from bench.runner.plan import Planned
 
 Verdict = Literal["bit for bit", "within tolerance", "not reproduced", "not verified"]
+NAMED = 4
+"""The most names that a sentence lists."""
 STANDARD_ERRORS = 3.0
 """The most standard errors of their difference by which two accuracies can differ; see `tolerance`."""
 CHECKED = {name: samples for name, samples in evidence.SAMPLES.items() if name != "test_accuracy_best_epoch"}
@@ -211,7 +214,7 @@ def _compared(record: Record, store: Store, apart: Store, cell: str) -> Verifica
         return Verification(record, again, "bit for bit", "", 0.0, agreement)
     other = _elsewhere(record["environment"], again["environment"])
     if not other:
-        why = f"on the same machine and versions {_listed(differ)} differ"
+        why = f"on the same machine and versions {listed(differ, NAMED)} differ"
         return Verification(record, again, "not reproduced", why, 0.0, agreement)
     within, why = _within(record["metrics"], again["metrics"])
     verdict: Verdict = "not reproduced" if why else "within tolerance"
@@ -277,7 +280,7 @@ def _elsewhere(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     told = [
         f"{name} was {was or 'unknown'} and is {now or 'unknown'}" for name, was, now in pairs if was != now
     ]
-    return _listed(told)
+    return listed(told, NAMED)
 
 
 def _what_bits_depend_on(place: Mapping[str, Any]) -> dict[str, Any]:
@@ -289,8 +292,3 @@ def _what_bits_depend_on(place: Mapping[str, Any]) -> dict[str, Any]:
         **{f"torch {name}": build.get(name) for name in ("version", "cpu_capability")},
         **{name: packages[name] for name in sorted(packages) if name != "spikegrad-bench"},
     }
-
-
-def _listed(names: Sequence[str], most: int = 4) -> str:
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

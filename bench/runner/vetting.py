@@ -1,4 +1,4 @@
-"""Code from elsewhere, called in a process of its own before or instead of this one.
+"""Third-party code, called in a process of its own before or instead of this one.
 
 A plugin whose import or method hangs, exits or crashes thus costs itself alone, and not the command. The
 code of this project is called here: starting a process takes seconds.

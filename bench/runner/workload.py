@@ -40,7 +40,7 @@ PER_MAC = 1.2e-10
 BYTES = 48.0
 """Bytes that a run on a CPU keeps per current, a conservative value: a dozen numbers."""
 LIMIT = 60.0
-"""Seconds in which a network with code from elsewhere must be built and run once."""
+"""Seconds in which a network with third-party code must be built and run once."""
 BYTES_PER_WEIGHT = 16
 """Four copies: the weights, their gradients and the optimizer's state."""
 MODES: tuple[CompileMode, ...] = ("off", "neuron", "step")
@@ -101,7 +101,7 @@ class Workloads:
     def _look(self, cell: Cell, known: Facts) -> _Network | None:
         if self._registry.backbone(cell.backbone.name).shipped:
             return look((cell, known, self._registry))
-        # Code from elsewhere runs in a process of its own.
+        # Third-party code runs in a process of its own.
         (answer,) = ask(look, [(cell, known, self._plugins)], limit=LIMIT)
         return None if isinstance(answer, NoAnswer) else cast("_Network | None", answer)
 

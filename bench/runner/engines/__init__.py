@@ -1,1 +1,1 @@
-"""Start and supervise the processes that carry out a plan or call code from elsewhere."""
+"""Start and supervise the processes that carry out a plan or call third-party code."""

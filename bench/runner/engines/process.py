@@ -98,7 +98,7 @@ def died(code: int | None) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class NoAnswer:
-    """What became of a question instead. status: of a run that ends in this way; why: in words."""
+    """Why a process did not answer a question, in words. status: of a run that ends in this way."""
 
     status: str
     why: str
@@ -122,6 +122,9 @@ def ask(
             process, pipe = start(_answer, (function, list(left)), log)
             try:
                 answer = _heard(process, pipe, log, BEGINNING)
+                if isinstance(answer, NoAnswer):
+                    # The question had not been asked, so it is not at fault.
+                    answer = NoAnswer("interrupted", f"the process did not begin: {answer.why}")
                 while left:
                     # The first message says only that it has begun.
                     if not isinstance(answer, NoAnswer):

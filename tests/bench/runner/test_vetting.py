@@ -1,4 +1,4 @@
-"""Plugins from elsewhere: an import that ends or hangs costs the plugin alone, and changes nothing here."""
+"""Third-party plugins: an import that ends or hangs costs the plugin alone, and changes nothing here."""
 
 import os
 import random

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.runner.engines import child
+from bench.runner.engines import child, process
 from bench.runner.engines.process import NoAnswer, ask
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -56,6 +56,12 @@ def test_what_ends_or_hangs_it_costs_that_answer_alone(ask_here):
     assert answers[2] == NoAnswer("failed", "the process ended with exit code 1")
     assert answers[3].status == "timeout" and answers[3].why.startswith("took longer than")
     assert [answer[0] for answer in (answers[1], answers[4])] == [("say", 1), ("say", 2)]
+
+
+def test_a_process_that_does_not_begin_is_no_fault_of_the_question(ask_here, monkeypatch):
+    monkeypatch.setattr(process, "BEGINNING", 0.0)
+    (answer,) = ask_here(("say", 1))
+    assert answer == NoAnswer("interrupted", "the process did not begin: took longer than 0 s")
 
 
 def test_what_it_has_started_ends_with_it(ask_here, tmp_path):

@@ -26,7 +26,7 @@ from bench.variants import TUNED
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "findings.md"
-FAIR, DEPTH, DECAY = "fair-small", "scale-and-depth", "weight-decay"
+FAIR, DEPTH, DECAY, SHORT = "fair-small", "scale-and-depth", "weight-decay", "paper-short"
 SHAPES = ("rectangle", "triangle", "arctan", "fast-sigmoid", "sigmoid", "gaussian")
 FEW = 3
 """The fewest rows for which a correlation is stated."""
@@ -35,6 +35,7 @@ COMMANDS = {
     f"spikegrad run {FAIR} --data-root DIR --results results",
     DEPTH: f"spikegrad run {DEPTH} --data-root DIR --results results",
     DECAY: f"spikegrad run {DECAY} --results results",
+    SHORT: f"spikegrad run {SHORT} --data-root DIR --results results",
 }
 
 
@@ -240,6 +241,57 @@ def weight_decay(found: Tables) -> list[str]:
     ]
 
 
+def seeds(found: pd.DataFrame) -> str:
+    """`1 or 2 seeds`: how many the rows of a table of accuracies have."""
+    counts = sorted(set(found["n_seeds"]))
+    return f"{' or '.join(map(str, counts))} seed{'s' * (counts != [1])}"
+
+
+def full_size(found: Tables) -> list[str]:
+    """What do MPD-AGL and its two parts do in the paper's own network?"""
+    accuracy, gradients = found.accuracy, found.table("gradients")
+    both = accuracy.merge(gradients, on=["task", "method", "variant"], suffixes=("", "_of_gradients"))
+    ends = [
+        "| method | test accuracy, % | minus rectangle | available fraction, untrained | trained | "
+        "γ̄ | κ / 2 v_th |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    layers = {str(method): layer_rows(found, str(method)) for method in both["method"]}
+    for row in both.to_dict("records"):
+        of = layers[str(row["method"])]
+        end = of[of["epoch"] == of["epoch"].max()]
+        difference = "–" if row["method"] == "rectangle" else f"{row['delta_vs_baseline']:+.2f}"
+        ends.append(
+            f"| `{row['method']}` | {row['test_accuracy_mean']:.2f} | {difference} "
+            f"| {row['available_fraction_before_mean']:.3f} | {row['available_fraction_mean']:.3f} "
+            f"| {end['gamma_mean'].mean():.3f} | {end['relative_width'].mean():.3f} |"
+        )
+    course = [
+        "| epoch | γ̄ | least and most, by layer | κ / 2 v_th | available fraction: mpd-agl | rectangle |",
+        "|---|---|---|---|---|---|",
+    ]
+    fixed = layers["rectangle"].groupby("epoch")["available_fraction"].mean()
+    for epoch, of in layers["mpd-agl"].groupby("epoch"):
+        by_layer = of.groupby("layer")["gamma_mean"].mean()
+        course.append(
+            f"| {epoch} | {by_layer.mean():.3f} | {by_layer.min():.3f} and {by_layer.max():.3f} "
+            f"| {of['relative_width'].mean():.3f} | {of['available_fraction'].mean():.3f} "
+            f"| {fixed[epoch]:.3f} |"
+        )
+    return [
+        f"ResNet-19 at full width on all of CIFAR-10, with the paper's optimizer and weight decay; "
+        f"{seeds(accuracy)} a method, so nothing is tested. `mpd-agl:window` has the window that "
+        "follows γ at the fixed height, `mpd-agl:height` the height at the fixed window.",
+        "",
+        *ends,
+        "",
+        "MPD-AGL over training, after each epoch (0: untrained), the mean over layers and time steps:",
+        "",
+        *course,
+        "",
+    ]
+
+
 def complete(found: Tables) -> pd.DataFrame:
     """The table of tuning, without methods and tasks whose trials or runs are not all done."""
     tune = load_suite(found.suite).tune
@@ -370,7 +422,6 @@ def widths(found: Tables) -> list[str]:
     """How does the best width move with depth and T?"""
     table = swept_widths(found)
     shapes, every = list(dict.fromkeys(table["method"])), sorted(set(table["width"]))
-    seeds = sorted(set(table["n_seeds"]))
     best = [f"| network | {' | '.join(shapes)} |", f"|---|{'---|' * len(shapes)}"]
     heads = [f"width {width:g}" for width in every]
     means = [
@@ -396,7 +447,7 @@ def widths(found: Tables) -> list[str]:
         means.append(f"| {network} | {' | '.join(cells)} | {last} |")
     return [
         "Widths are full widths at half maximum, in units of 2 v_th; each row has "
-        f"{' or '.join(map(str, seeds))} seed{'s' * (seeds != [1])}. With fewer than 3, nothing is tested, "
+        f"{seeds(table)}. With fewer than 3, nothing is tested, "
         "and a difference of a point or two says nothing. The width that is best by validation accuracy:",
         "",
         *best,
@@ -465,6 +516,7 @@ QUESTIONS: tuple[tuple[str, str, Answer], ...] = (
     ("Does MPD-AGL differ from a tuned rectangle?", FAIR, lambda f: comparison(f, "mpd-agl", "rectangle")),
     ("Does it raise the available fraction?", FAIR, available),
     ("What if weight decay leaves γ alone?", DECAY, weight_decay),
+    ("What happens in the paper's network at full size?", SHORT, full_size),
     (
         "Is its effect the window's or the height's?",
         FAIR,
@@ -487,7 +539,7 @@ QUESTIONS: tuple[tuple[str, str, Answer], ...] = (
 
 def read(results: Path) -> dict[str, Tables]:
     """The suites of this page that have results, by name."""
-    suites = (FAIR, DEPTH, DECAY)
+    suites = (FAIR, DEPTH, DECAY, SHORT)
     there = [suite for suite in suites if (results / "leaderboards" / suite / "accuracy.csv").is_file()]
     return {suite: Tables(results, suite) for suite in there}
 
@@ -497,8 +549,9 @@ def page(there: dict[str, Tables]) -> str:
     lines = [
         "# Findings",
         "",
-        f"What was found with {' and '.join(f'`{suite}`' for suite in there)}: small networks, short "
-        "trainings, two CPU cores. Differences are in percentage points, paired by seed, with simultaneous "
+        f"What was found with {', '.join(f'`{suite}`' for suite in there)}: short trainings; small networks "
+        f"on two CPU cores, and in `{SHORT}` the paper's network on a GPU. Differences are in percentage "
+        "points, paired by seed, with simultaneous "
         "95 % intervals ([tables.md](tables.md#what-is-compared-and-what-is-assumed)). "
         "“Cannot be told apart” does not mean equal. [fairness.md](fairness.md) explains how methods were "
         "tuned. `python docs/findings.py` writes this page from the tables in `results/`.",
@@ -516,7 +569,7 @@ def page(there: dict[str, Tables]) -> str:
         lines += [
             f"## The suite {suite}",
             "",
-            f"{before}{len(found.records()):,} training runs, {hours:.1f} core-hours. To repeat:",
+            f"{before}{len(found.records()):,} training runs, {hours:.1f} hours if one after the other. To repeat:",
             "",
             "```sh",
             COMMANDS[suite],

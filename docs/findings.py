@@ -569,7 +569,8 @@ def page(there: dict[str, Tables]) -> str:
         lines += [
             f"## The suite {suite}",
             "",
-            f"{before}{len(found.records()):,} training runs, {hours:.1f} hours if one after the other. To repeat:",
+            f"{before}{len(found.records()):,} training runs, {hours:.1f} hours one after the other. "
+            "To repeat:",
             "",
             "```sh",
             COMMANDS[suite],

@@ -250,7 +250,9 @@ def seeds(found: pd.DataFrame) -> str:
 def full_size(found: Tables) -> list[str]:
     """What do MPD-AGL and its two parts do in the paper's own network?"""
     accuracy, gradients = found.accuracy, found.table("gradients")
-    both = accuracy.merge(gradients, on=["task", "method", "variant"], suffixes=("", "_of_gradients"))
+    fractions = ["available_fraction_before_mean", "available_fraction_mean"]
+    keys = ["task", "method", "variant"]
+    both = accuracy.merge(gradients[[*keys, *fractions]], on=keys)
     ends = [
         "| method | test accuracy, % | minus rectangle | available fraction, untrained | trained | "
         "γ̄ | κ / 2 v_th |",
@@ -267,7 +269,7 @@ def full_size(found: Tables) -> list[str]:
             f"| {end['gamma_mean'].mean():.3f} | {end['relative_width'].mean():.3f} |"
         )
     course = [
-        "| epoch | γ̄ | least and most, by layer | κ / 2 v_th | available fraction: mpd-agl | rectangle |",
+        "| epoch | γ̄ | lowest and highest of a layer | κ / 2 v_th | available fraction | that of rectangle |",
         "|---|---|---|---|---|---|",
     ]
     fixed = layers["rectangle"].groupby("epoch")["available_fraction"].mean()
@@ -279,13 +281,14 @@ def full_size(found: Tables) -> list[str]:
             f"| {fixed[epoch]:.3f} |"
         )
     return [
-        f"ResNet-19 at full width on all of CIFAR-10, with the paper's optimizer and weight decay; "
-        f"{seeds(accuracy)} a method, so nothing is tested. `mpd-agl:window` has the window that "
-        "follows γ at the fixed height, `mpd-agl:height` the height at the fixed window.",
+        "ResNet-19 at full width on all of CIFAR-10, with the paper's optimizer and weight decay, but a "
+        "tenth of its epochs, crop and flip in place of AutoAugment, and bfloat16. Each row has "
+        f"{seeds(accuracy)}. With fewer than 3, nothing is tested. In `mpd-agl:window`, the window follows γ "
+        "and the height is fixed; in `mpd-agl:height`, it is the other way round.",
         "",
         *ends,
         "",
-        "MPD-AGL over training, after each epoch (0: untrained), the mean over layers and time steps:",
+        "`mpd-agl` after each epoch (0: untrained), means over layers and time steps:",
         "",
         *course,
         "",

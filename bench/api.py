@@ -12,6 +12,7 @@ from bench.measures import kept_derivatives
 from bench.paths import TRIALS, default_results
 from bench.paths import data_root as find_data_root
 from bench.records import kept_suites, reading
+from bench.records.claims import TIMES
 from bench.records.record_files import Record
 from bench.records.store import OK, Store, writable
 from bench.records.timings import Timing
@@ -47,6 +48,9 @@ class Silent:
         """Do nothing."""
 
     def ended(self, planned: Planned, record: Record) -> None:
+        """Do nothing."""
+
+    def waiting(self, cells: int) -> None:
         """Do nothing."""
 
     def timing(self, measurement: Measurement, number: int, total: int) -> None:
@@ -225,24 +229,27 @@ def execute(
 
     retry: repeat timings that failed.
 
+    Several runs can work on one suite: each cell is trained by one of them, and each returns when all are
+    done.
+
     Raises BenchError if the results folder is locked or not writable, Stopped if writing fails.
     """
     from bench.runner.engines import local
     from bench.runner.timing import serial, times
 
-    with plan.store.lock():
+    timeout = timeout or plan.suite.timeout
+    with plan.store.shared() as claims:
         _keep_suite(plan)
         plan = plan.reread()
         try:
-            local.run(plan, jobs=jobs, timeout=timeout or plan.suite.timeout, listener=listener)
+            local.run(plan, jobs=jobs, timeout=timeout, listener=listener, claims=claims)
             records = plan.store.records()
             worked = [record["id"] for record in records if record["status"] == OK]
-            serial.run(
-                plan,
-                times.pending(plan, worked=worked, retry=retry),
-                timeout=timeout or plan.suite.timeout,
-                listener=listener,
-            )
+            to_time = times.pending(plan, worked=worked, retry=retry)
+            if to_time and (not claims.take(TIMES) or claims.others_work()):
+                warn("times are not measured here, because another run of the suite is at work")
+                to_time = []
+            serial.run(plan, to_time, timeout=timeout, listener=listener)
             _draw(plan, records)
         except KeyboardInterrupt:
             if plan.store.records():
@@ -268,12 +275,16 @@ def tune(
     """
     from bench.runner.engines import local
 
-    with plan.store.lock():
+    timeout = timeout or plan.suite.timeout
+    assert plan.suite.tune is not None
+    # A sampler that chooses the next trials by the last ones must make them all itself.
+    joined = plan.store.shared() if plan.suite.tune.sampler == "grid" else plan.store.lock()
+    with joined as claims:
         _keep_suite(plan)
         plan = plan.reread()
         while plan.pending:
             before = {planned.id for planned in plan.pending}
-            local.run(plan, jobs=jobs, timeout=timeout or plan.suite.timeout, listener=listener)
+            local.run(plan, jobs=jobs, timeout=timeout, listener=listener, claims=claims)
             if again is None:
                 break
             plan = again()

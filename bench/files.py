@@ -38,7 +38,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
     try:
         for path, content in contents.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            prefix = f".{path.name}.{_place()}-{os.getpid()}."
+            prefix = f".{path.name}.{owner_mark()}."
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".tmp")
             temporary[path] = Path(name)
             with os.fdopen(handle, "wb") as file:
@@ -67,14 +67,40 @@ def remove_abandoned(halves: Iterable[Path]) -> None:
 
 
 def _abandoned(half: Path) -> bool:
-    place, _, process = ["", "", *half.name.split(".")][-3].rpartition("-")
+    return abandoned(half, ["", "", *half.name.split(".")][-3])
+
+
+def abandoned(path: Path, owner: str) -> bool:
+    """Whether a temporary file or folder is left behind; owner: the mark of its process in its name.
+
+    The process has ended; or it is on another machine, and nothing below the path was written for an hour.
+    Raises OSError if it cannot be read.
+    """
+    ended = owner_ended(owner)
+    if ended is None:
+        latest = max(each.stat().st_mtime for each in (path, *path.rglob("*")))
+        return time.time() - latest > ABANDONED
+    return ended
+
+
+def owner_mark() -> str:
+    """A part of the name of a file or folder that says which process made it."""
+    return f"{_place()}-{os.getpid()}"
+
+
+def owner_ended(mark: str) -> bool | None:
+    """Whether the process with this mark has ended; None if it is on another machine, so that nobody knows.
+
+    True for what is not a mark.
+    """
+    place, _, process = mark.rpartition("-")
     if not place or not process.isdecimal():
         return True
     if place != _place():
-        return time.time() - half.stat().st_mtime > ABANDONED
+        return None
     try:
         os.kill(int(process), 0)
-    except (ProcessLookupError, OverflowError):
+    except (ProcessLookupError, OverflowError, ValueError):
         return True
     except PermissionError:
         pass

@@ -14,6 +14,7 @@ from bench.records.record_files import Record
 from bench.records.store import OK
 from bench.records.timings import Timing
 from bench.show.terminal import say
+from bench.words import counted
 
 if TYPE_CHECKING:
     from bench.runner.plan import Planned
@@ -94,6 +95,7 @@ class Lines:
         self.console = console
         self.estimate = Estimate(total)
         self.spoke = 0.0
+        self.waited = 0
 
     def __enter__(self) -> Self:
         return self
@@ -117,6 +119,12 @@ class Lines:
         """One line."""
         self.estimate.end(planned)
         self._say(f"{title(planned)}: {outcome(record)}")
+
+    def waiting(self, cells: int) -> None:
+        """One line, when their number changes."""
+        if cells != self.waited:
+            say(self.console, waiting(cells))
+        self.waited = cells
 
     def timing(self, measurement: Measurement, number: int, total: int) -> None:
         """Nothing to say yet."""
@@ -184,6 +192,10 @@ class Bars:
         self.estimate.end(planned)
         self.progress.update(self.whole, advance=1, note=self.estimate.text())
 
+    def waiting(self, cells: int) -> None:
+        """Say so behind the run's bar."""
+        self.progress.update(self.whole, note=waiting(cells))
+
     def timing(self, measurement: Measurement, number: int, total: int) -> None:
         """Show one bar for all timings."""
         if self.times is None:
@@ -197,6 +209,11 @@ class Bars:
         self.progress.update(self.times, completed=number)
         if timing["status"] != OK:
             say(self.progress.console, f"{measurement.title}: {took(timing)}", "red")
+
+
+def waiting(cells: int) -> str:
+    """That a run waits for the cells that other runs train, in words."""
+    return f"waiting for {counted(cells, 'cell')} that other runs of the suite train"
 
 
 def took(timing: Timing) -> str:

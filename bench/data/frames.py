@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 
 from bench.errors import BenchError
-from bench.files import umask, write_atomic
+from bench.files import abandoned, owner_mark, umask, write_atomic
 from bench.paths import PACKAGE
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def frames(
         found = _open(folder)
         if found is None:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(folder.with_suffix(".lock")):
+            with _in_turn(folder.with_suffix(".lock")):
                 # Another process may have created them while this one waited.
                 found = _open(folder, told=True)
                 if found is None:
@@ -233,6 +233,18 @@ def _reading() -> Iterator[None]:
         ) from problem
 
 
+@contextlib.contextmanager
+def _in_turn(lock: Path) -> Iterator[None]:
+    """Wait for a process that makes the same; where locks do not work, as on some NFS, both make it."""
+    held = filelock.FileLock(lock)
+    with contextlib.suppress(OSError):
+        held.acquire()
+    try:
+        yield
+    finally:
+        held.release()
+
+
 def _open(folder: Path, *, told: bool = False) -> dict[str, Kept] | None:
     """The frames in a folder; None if there are none, or they have changed since they were written.
 
@@ -277,8 +289,10 @@ def _make(
 ) -> None:
     _check_room(folder.parent, name, shape, dtype, sum(part.count for part in parts.values()))
     for left in folder.parent.glob(f".{folder.name}.*"):
-        shutil.rmtree(left, ignore_errors=True)
-    fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        with contextlib.suppress(FileNotFoundError):
+            if abandoned(left, left.name.removeprefix(f".{folder.name}.").partition(".")[0]):
+                shutil.rmtree(left, ignore_errors=True)
+    fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.{owner_mark()}."))
     try:
         digests = {}
         for each, part in parts.items():

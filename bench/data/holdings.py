@@ -13,15 +13,14 @@ import string
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import filelock
-
 from bench.data.loading import Dataset, Request, Value
 from bench.errors import BenchError
+from bench.files import abandoned, owner_mark
 from bench.words import listed
 
 THERE, PARTLY, MISSING, NOTHING, PATH = "there", "partly there", "missing", "needs nothing", "needs a path"
@@ -161,19 +160,18 @@ def fetch(found: Holding) -> Holding:
     try:
         found.root.mkdir(parents=True, exist_ok=True)
         _sweep(found.root)
-        staging = Path(tempfile.mkdtemp(dir=found.root, prefix=STAGING))
+        staging = Path(tempfile.mkdtemp(dir=found.root, prefix=f"{STAGING}{owner_mark()}."))
     except OSError as problem:
         raise BenchError(
             f"dataset {name}: cannot write to the data root {found.root} ({problem.strerror or problem}); "
             "let --data-root or SPIKEGRAD_DATA name a folder that can be written"
         ) from None
     try:
-        with filelock.FileLock(staging / "lock"):
-            fresh = staging / "data"
-            fresh.mkdir()
-            _download(found, download, fresh)
-            _check_whole(found, fresh)
-            _merge(fresh, found.root)
+        fresh = staging / "data"
+        fresh.mkdir()
+        _download(found, download, fresh)
+        _check_whole(found, fresh)
+        _merge(fresh, found.root)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         if made and not any(found.root.iterdir()):
@@ -255,11 +253,8 @@ def _merge(fresh: Path, place: Path) -> None:
 
 
 def _sweep(root: Path) -> None:
-    """Remove the remains of killed downloads; a running one holds its lock."""
+    """Remove the remains of killed downloads."""
     for left in root.glob(f"{STAGING}*"):
-        lock = filelock.FileLock(left / "lock", timeout=0)
-        try:
-            with lock:
+        with suppress(OSError):
+            if abandoned(left, left.name.removeprefix(STAGING).partition(".")[0]):
                 shutil.rmtree(left, ignore_errors=True)
-        except (filelock.Timeout, OSError):
-            continue

@@ -20,12 +20,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from bench.errors import BenchError
-from bench.files import nearest, remove_abandoned, write_together
+from bench.files import nearest, owner_ended, owner_mark, remove_abandoned, write_together
 from bench.paths import TRIALS
 from bench.records import validation_cache
+from bench.records.claims import Claims
 from bench.records.conflicts import without_conflicts
 from bench.records.evidence import BESIDE
 from bench.records.predictions import FILE, Predictions, to_bytes
@@ -47,7 +46,7 @@ ELSEWHERE = "@"
 """Separates a cell's id from the name of the machine in a folder name."""
 
 LOGS = ".logs-"
-"""Prefix of the folders that hold the output of workers while they run."""
+"""How the names of the folders begin that hold the output of workers; see `logs_prefix`."""
 
 
 class Store:
@@ -175,30 +174,56 @@ class Store:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Lock the suite's folder; the lock is released when the process ends, however it ends.
+        """Keep the suite's folder for this process alone; free again when the process ends, however it ends.
 
-        Partial files of a killed run are removed. Raises BenchError if the folder is not writable, or another
-        run holds the lock.
+        Raises BenchError if the folder is not writable, or another run works on the suite.
         """
+        with self._joined(Claims(self.runs, alone=True)):
+            yield
+
+    @contextmanager
+    def shared(self) -> Iterator[Claims]:
+        """Work on the suite beside others that do so too; each claims what it trains.
+
+        Raises BenchError if the folder is not writable, or another process keeps the suite for itself.
+        """
+        claims = Claims(self.runs)
+        with self._joined(claims):
+            yield claims
+
+    @contextmanager
+    def _joined(self, claims: Claims) -> Iterator[None]:
+        """Also removes what runs that were killed have left."""
         try:
-            self.runs.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.runs / ".lock")
-            lock.acquire(timeout=0)
-            # Tables are written without the lock, too.
+            claims.join()
+            # Tables are written without joining, too.
             remove_abandoned([*self.runs.glob("*/.*.tmp"), *self.leaderboards.glob(".*.tmp")])
+            at_work = {owner_mark(), *(other.owner for other in claims.others())}
             for logs in self.runs.glob(f"{LOGS}*"):
-                shutil.rmtree(logs, ignore_errors=True)
-        except Timeout:
-            raise BenchError(
-                f"another run of {self.suite} is at work in {self.results}: wait for it, "
-                "or give another --results"
-            ) from None
+                owner = logs.name.removeprefix(LOGS).rpartition(".")[0]
+                if owner not in at_work and owner_ended(owner) is not False:
+                    shutil.rmtree(logs, ignore_errors=True)
         except OSError as error:
+            claims.leave()
             raise BenchError(f"cannot write results to {self.results}: {error.strerror or error}") from None
         try:
+            for other in claims.others():
+                if other.alone or claims.alone:
+                    raise BenchError(
+                        f"another run of {self.suite} is at work in {self.results} ({other.where}): "
+                        "wait for it, or give another --results"
+                    )
             yield
         finally:
-            lock.release()
+            claims.leave()
+
+
+def logs_prefix() -> str:
+    """The prefix of a folder that holds the output of this process's workers while they run.
+
+    Joining the suite removes those of processes that have ended.
+    """
+    return f"{LOGS}{owner_mark()}."
 
 
 def trial_store(store: Store) -> Store:

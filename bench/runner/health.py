@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock, Timeout
-
 from bench.data.holdings import holding
 from bench.errors import BenchError
 from bench.files import nearest, write_atomic
 from bench.paths import cache_folder
 from bench.records import protocol
+from bench.records.claims import living
 from bench.records.kept_suites import FILE, kept
 from bench.records.store import ELSEWHERE, INCOMPLETE, OK, Store
 from bench.registry import Registry
@@ -184,27 +183,13 @@ def _suite(store: Store) -> Finding:
         means.append("those of another protocol are stale: `spikegrad run` repeats them")
     if suite is None and records:
         means.append(f"{FILE} is missing: `spikegrad run` writes it")
-    if _locked(store):
-        means.append("a run is at work on it now")
+    if at_work := living(store.runs):
+        means.append(f"at work on it now: {listed([run.where for run in at_work], NAMED)}")
     if left_out:
         found.append(f"{len(left_out)} left out")
         means.insert(0, listed(left_out, NAMED))
     state: State = "bad" if left_out else "note" if means else "good"
     return Finding(topic, state, ", ".join(found), "; ".join(means))
-
-
-def _locked(store: Store) -> bool:
-    file = store.runs / ".lock"
-    if not file.exists():
-        return False
-    try:
-        with FileLock(file, timeout=0):
-            return False
-    except Timeout:
-        return True
-    except OSError:
-        # It cannot be written, which is a finding of its own.
-        return False
 
 
 def gpus() -> Iterator[Finding]:

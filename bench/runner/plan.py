@@ -127,12 +127,17 @@ class Plan:
         return replace(self, cells=tuple(map(self._now, self.cells)))
 
     def _now(self, planned: Planned) -> Planned:
-        record = self.store.read(planned.id) if planned.pending else planned.record
-        if record is None or record == planned.record or changes(record["digests"], planned.digests):
+        record = self.news(planned) if planned.pending else None
+        if record is None or record["status"] not in (OK, *FAILED):
             return planned
-        if record["status"] == OK:
-            return replace(planned, record=record, state="done")
-        return replace(planned, record=record, state="failed") if record["status"] in FAILED else planned
+        return replace(planned, record=record, state="done" if record["status"] == OK else "failed")
+
+    def news(self, planned: Planned) -> Record | None:
+        """The record that another run has written of a cell since the plan was made; None if none has."""
+        record = self.store.read(planned.id)
+        if record is None or record == planned.record or changes(record["digests"], planned.digests):
+            return None
+        return record
 
     def why_stale(self) -> list[str]:
         """A sentence for each reason why cells are trained again."""

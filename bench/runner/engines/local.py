@@ -10,6 +10,9 @@ seed. A GPU on which several runs in a row end through the machine's fault gets 
 
 The longest configurations start first; when all have started, a free worker takes waiting seeds from one of
 them.
+
+Several runs can work on one suite, on this machine or others: each claims a cell before it trains it, passes
+over those that others have claimed, and at the end waits for them and trains what they left undone.
 """
 
 from __future__ import annotations
@@ -29,8 +32,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.errors import Stopped
+from bench.records.claims import Claims
 from bench.records.record_files import Record
-from bench.records.store import LOGS
+from bench.records.store import logs_prefix
 from bench.runner.engines.child import cut, last_lines
 from bench.runner.engines.gpu_query import ADVICE, usable_gpus
 from bench.runner.engines.process import BEGINNING, LEAVING, LOOK, died, end, start, unwritable
@@ -41,6 +45,8 @@ from bench.runner.plan import Plan, Planned
 from bench.runner.worker import UNHARMED, Job, make_record, now, work
 from bench.words import printable
 
+POLL = 1.0
+"""Seconds between two looks at what other runs train."""
 FAULTS = 3
 """A GPU closes after this many runs in a row end through its fault, until a run still on it succeeds."""
 
@@ -55,26 +61,33 @@ class Listener(Protocol):
         """An epoch has ended; epochs count from 0."""
 
     def ended(self, planned: Planned, record: Record) -> None:
-        """A cell has ended, with any status, and its record is written."""
+        """A cell has ended, with any status, and its record is written; another run may have trained it."""
+
+    def waiting(self, cells: int) -> None:
+        """Nothing is left to start here, and other runs train this many cells of the plan."""
 
 
-def run(plan: Plan, *, jobs: int | None, timeout: float, listener: Listener) -> None:
+def run(
+    plan: Plan, *, jobs: int | None, timeout: float, listener: Listener, claims: Claims | None = None
+) -> None:
     """Run the pending cells of a plan; returns when each has left a record.
 
     jobs: concurrent runs; None for as many as fit on the cores and in memory. timeout: the most seconds for
-    one cell. Raises Stopped if results cannot be written or the last GPU fails, and KeyboardInterrupt after
-    ending the workers; finished results are kept in each case. Raises BenchError if a GPU is needed and none
-    is usable.
+    one cell. claims: divide the cells with other runs of the suite, see `Store.shared`; None if there cannot
+    be others.
+
+    Raises Stopped if results cannot be written or the last GPU fails, and KeyboardInterrupt after ending the
+    workers; finished results are kept in each case. Raises BenchError if a GPU is needed and none is usable.
     """
     cuda = any(planned.cell.profile.device == "cuda" for planned in plan.pending)
     gpus = usable_gpus() if cuda else []
     try:
-        # In the results folder: taking its lock removes what a killed run has left.
+        # In the results folder: the next run removes what a killed one has left.
         plan.store.runs.mkdir(parents=True, exist_ok=True)
-        logs = Path(tempfile.mkdtemp(prefix=LOGS, dir=plan.store.runs))
+        logs = Path(tempfile.mkdtemp(prefix=logs_prefix(), dir=plan.store.runs))
     except OSError as problem:
         raise unwritable(plan.store.results, problem.strerror or str(problem)) from None
-    engine = _Local(plan, of_machine(jobs, gpus), gpus, timeout, listener, logs)
+    engine = _Local(plan, of_machine(jobs, gpus), gpus, timeout, listener, logs, claims)
     try:
         engine.run()
     except KeyboardInterrupt:
@@ -139,8 +152,10 @@ class _Local:
         timeout: float,
         listener: Listener,
         logs: Path,
+        claims: Claims | None,
     ) -> None:
         self.plan = plan
+        self.claims = claims
         self.slots = slots
         self.gpus = gpus
         self.faults = Counter[int]()
@@ -154,19 +169,23 @@ class _Local:
         # The sort is stable: equal groups keep the order of the plan.
         self.queue = deque(sorted(groups, key=lambda group: -group.seconds))
         self.workers: list[_Worker] = []
+        self.elsewhere: list[Planned] = []
+        self.looked = time.monotonic()
         self.count = itertools.count()
 
     def run(self) -> None:
-        while self.queue or self.workers:
+        while self.queue or self.workers or self.elsewhere:
+            self._look_elsewhere()
             self._fill()
-            if not self.workers:
+            if self.workers:
+                self._wait()
+            elif self.queue:
                 # No worker runs, and still no group fits.
                 raise Stopped(
                     f"the last GPU was given up after {FAULTS} trainings in a row that ended through its own "
                     f"fault, as their records say: {ADVICE}; finished runs are kept: "
                     "rerun the same command to resume"
                 )
-            self._wait()
             for worker in list(self.workers):
                 self._serve(worker)
 
@@ -176,7 +195,11 @@ class _Local:
             slot = self.slots.take(group.need)
             if slot is None:
                 return
-            self.workers.append(self._start(group, slot))
+            first = self._take(group)
+            if first is None:
+                self.slots.give_back(slot)
+            else:
+                self.workers.append(self._start(group, slot, first))
 
     def _next(self) -> _Group | None:
         """The first queued group that fits; if all have begun, the one with the most work waiting."""
@@ -187,6 +210,54 @@ class _Local:
             return group
         shared = {id(worker.group): worker.group for worker in self.workers if worker.group.waiting}
         return max(shared.values(), key=lambda group: group.seconds, default=None)
+
+    def _take(self, group: _Group) -> Planned | None:
+        """The next waiting cell that no other run trains or has trained; None if there is none."""
+        while group.waiting:
+            planned = group.waiting.popleft()
+            if self.claims is None:
+                return planned
+            try:
+                mine = self.claims.take(planned.id)
+            except OSError as problem:
+                raise unwritable(self.plan.store.results, problem.strerror or str(problem)) from None
+            if not mine:
+                self.elsewhere.append(planned)
+            elif not self._ended_elsewhere(planned):
+                return planned
+        return None
+
+    def _ended_elsewhere(self, planned: Planned) -> bool:
+        """Whether another run has trained it; one that a user or the system stopped there is trained here."""
+        record = self.plan.news(planned)
+        if record is None or record["status"] == "interrupted":
+            return False
+        self._ended(planned, record)
+        return True
+
+    def _ended(self, planned: Planned, record: Record) -> None:
+        """Pass on the end of a cell, whose record is written."""
+        if self.claims is not None:
+            self.claims.release(planned.id)
+        self.listener.ended(planned, record)
+
+    def _look_elsewhere(self) -> None:
+        """Queue the cells that other runs claimed and gave up; wait for them if nothing else is left here."""
+        if not self.elsewhere or self.claims is None:
+            return
+        if not self.workers and not self.queue:
+            self.listener.waiting(len(self.elsewhere))
+            time.sleep(POLL)
+        elif time.monotonic() - self.looked < POLL:
+            return
+        self.looked = time.monotonic()
+        still = []
+        for planned in self.elsewhere:
+            if not self.claims.free(planned.id):
+                still.append(planned)
+            elif not self._ended_elsewhere(planned):
+                self.queue.append(_Group(self.plan, [planned]))
+        self.elsewhere = still
 
     def interrupt(self) -> None:
         for worker in self.workers:
@@ -203,9 +274,8 @@ class _Local:
             worker.end()
         self.workers.clear()
 
-    def _start(self, group: _Group, slot: Slot) -> _Worker:
+    def _start(self, group: _Group, slot: Slot, first: Planned) -> _Worker:
         log = self.logs / f"{next(self.count)}.log"
-        first = group.waiting.popleft()
         job = Job(
             first.cell,
             first.known,
@@ -256,7 +326,7 @@ class _Local:
             case ("epoch", _, epoch, value) if worker.current is not None:
                 self.listener.epoch(worker.current, epoch, value)
             case ("end", _, record, goes_on) if worker.current is not None:
-                self.listener.ended(worker.current, record)
+                self._ended(worker.current, record)
                 self._count_faults(worker.slot, record["status"])
                 if goes_on:
                     self._give(worker)
@@ -267,8 +337,7 @@ class _Local:
 
     def _give(self, worker: _Worker) -> None:
         """Send the worker its next cell, or None if there is none, after which it ends."""
-        waiting = worker.group.waiting
-        worker.give(waiting.popleft() if waiting else None)
+        worker.give(self._take(worker.group))
         # If it has died meanwhile, `_buried` handles it.
         with suppress(OSError):
             worker.pipe.send(worker.current and worker.current.cell)
@@ -316,7 +385,7 @@ class _Local:
         if kept is not None and kept != planned.record:
             # The worker wrote the record and died before it could report that.
             worker.give(None)
-            self.listener.ended(planned, kept)
+            self._ended(planned, kept)
             return
         seconds = time.monotonic() - worker.began if worker.began is not None else 0.0
         record = make_record(planned.cell, planned.known, self.plan.registry, self._gpu(worker.slot)) | {
@@ -336,4 +405,4 @@ class _Local:
         except OSError as problem:
             raise unwritable(self.plan.store.results, problem.strerror or str(problem)) from None
         worker.give(None)
-        self.listener.ended(planned, record)
+        self._ended(planned, record)

@@ -24,7 +24,7 @@ from types import ModuleType
 from typing import Any
 
 from bench.errors import Stopped
-from bench.records.store import LOGS
+from bench.records.store import logs_prefix
 from bench.registry import Origin, refuse, refused
 from bench.runner.engines.child import begin, cut
 
@@ -117,7 +117,7 @@ def ask(
     """
     left = deque(questions)
     while left:
-        with tempfile.TemporaryDirectory(prefix=LOGS, dir=logs) as folder:
+        with tempfile.TemporaryDirectory(prefix=logs_prefix(), dir=logs) as folder:
             log = Path(folder) / "output.log"
             process, pipe = start(_answer, (function, list(left)), log)
             try:

@@ -1,5 +1,8 @@
 """What doctor says: each finding true, and with what it means for a run."""
 
+import os
+import platform
+
 import pytest
 import shown_runs
 
@@ -49,7 +52,7 @@ def test_a_run_at_work_is_seen(tmp_path):
     store = Store(tmp_path, "hand")
     with store.lock():
         (found,) = health.stored(tmp_path)
-    assert "a run is at work on it now" in found.means
+    assert f"at work on it now: {platform.node()}, process {os.getpid()}" in found.means
     assert "at work" not in next(iter(health.stored(tmp_path))).means
 
 

@@ -223,18 +223,21 @@ def execute(
     jobs: int | None = None,
     timeout: float | None = None,
     retry: bool = False,
+    wait: bool = True,
+    script: Callable[[Plan], str] | None = None,
     listener: RunListener,
 ) -> Results:
     """Run the pending cells of a plan, measure latency, write the suite's tables, and return its results.
 
-    retry: repeat timings that failed.
+    retry: repeat timings that failed. wait: for what other runs of the suite train, at the end. script: the
+    job script of a plan, if jobs of Slurm are to train, and nothing here; then no latency is measured.
 
     Several runs can work on one suite: each cell is trained by one of them, and each returns when all are
     done.
 
     Raises BenchError if the results folder is locked or not writable, Stopped if writing fails.
     """
-    from bench.runner.engines import local
+    from bench.runner.engines import local, slurm
     from bench.runner.timing import serial, times
 
     timeout = timeout or plan.suite.timeout
@@ -242,10 +245,13 @@ def execute(
         _keep_suite(plan)
         plan = plan.reread()
         try:
-            local.run(plan, jobs=jobs, timeout=timeout, listener=listener, claims=claims)
+            if script is None:
+                local.run(plan, jobs=jobs, timeout=timeout, listener=listener, claims=claims, wait=wait)
+            else:
+                slurm.run(plan, script, listener=listener)
             records = plan.store.records()
             worked = [record["id"] for record in records if record["status"] == OK]
-            to_time = times.pending(plan, worked=worked, retry=retry)
+            to_time = times.pending(plan, worked=worked, retry=retry) if script is None else []
             if to_time and (not claims.take(TIMES) or claims.others_work()):
                 warn("times are not measured here, because another run of the suite is at work")
                 to_time = []

@@ -46,7 +46,8 @@ class Estimate:
     def text(self) -> str:
         """For example "about 3 min left"; empty if nothing has finished yet, or nothing is left to do."""
         done = self.ended + sum(self.running.values())
-        if not done or self.ended == self.total:
+        # What others train can end before anything has started here.
+        if not done or not self.began or self.ended == self.total:
             return ""
         return f"{duration((time.monotonic() - self.began) / done * (self.total - done))} left"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -52,6 +53,20 @@ Timeout = Annotated[
     float | None,
     typer.Option("--timeout", min=1, help="Seconds a cell may take, instead of the suite's own."),
 ]
+Wait = Annotated[
+    bool,
+    typer.Option(
+        "--wait/--no-wait",
+        help="Where several runs divide a suite: wait at the end for what others train, or not.",
+    ),
+]
+Engine = Annotated[
+    Literal["local", "slurm"],
+    typer.Option("--engine", help="Train here, or in jobs submitted to Slurm; see docs/clusters.md."),
+]
+Hours = Annotated[
+    float, typer.Option("--hours", min=0.1, help="The time to ask Slurm for, for each job of its array.")
+]
 
 
 def run(
@@ -69,18 +84,44 @@ def run(
     retry: Retry = False,
     again: Again = False,
     times: Times = None,
+    wait: Wait = True,
+    engine: Engine = "local",
+    hours: Hours = 4.0,
     as_json: Json = False,
 ) -> None:
     """Run what is missing of a suite; show progress; write and show the leaderboard."""
+    script = None
+    if engine == "slurm":
+        options: dict[str, object] = {"methods": methods, "datasets": datasets, "seeds": seeds}
+        options |= {"add": add, "plugin": plugin}
+        options |= {"device": device, "jobs": jobs, "timeout": timeout, "retry": retry, "again": again}
+        script = _job_script(suite, hours, **options)
+        if times:
+            raise BenchError("--times with --engine slurm: time on the machine that counts, with another run")
+        times = False
     plan = _plan(
-        suite, results, data_root, methods, datasets, seeds, add, plugin, device, retry, again, times
+        suite,
+        results,
+        data_root,
+        methods,
+        datasets,
+        seeds,
+        add,
+        plugin,
+        device,
+        retry,
+        again,
+        times,
+        elsewhere=script is not None,
     )
     talk = console(stderr=True)
     warn_broken(talk, plan.registry)
     to_time = render.to_time(plan, retry=retry) or 0
     say(talk, render.announcement(plan, to_time))
     with progress.listener(talk, len(plan.pending)) as listener:
-        made = api.execute(plan, jobs=jobs, timeout=timeout, retry=retry, listener=listener)
+        made = api.execute(
+            plan, jobs=jobs, timeout=timeout, retry=retry, wait=wait, script=script, listener=listener
+        )
     page = api.report_of_run(plan, made, anything_new=bool(plan.pending or to_time))
     outcome = render.outcome(plan, made, [page] if page else [])
     if as_json:
@@ -107,6 +148,10 @@ def plan(
     device: Device = None,
     retry: Retry = False,
     again: Again = False,
+    sbatch: Annotated[
+        bool, typer.Option("--sbatch", help="Print a job script for Slurm that runs the rest.")
+    ] = False,
+    hours: Hours = 4.0,
     as_json: Json = False,
 ) -> None:
     """Show the cells of a suite, which are done, and how long the rest may take; train nothing."""
@@ -115,7 +160,12 @@ def plan(
     )
     warn_broken(console(stderr=True), made.registry)
     reading.tell(made.store.survey()[1])
-    if as_json:
+    if sbatch:
+        options: dict[str, object] = {"methods": methods, "datasets": datasets, "seeds": seeds}
+        options |= {"add": add, "plugin": plugin}
+        options |= {"device": device, "retry": retry, "again": again}
+        print(_job_script(suite, hours, **options)(made), end="")
+    elif as_json:
         print_json(render.plan_as_json(made, retry=retry))
     else:
         render.show_plan(made, console(), retry=retry)
@@ -153,6 +203,25 @@ def _plan(
         times=times,
         elsewhere=elsewhere,
     )
+
+
+def _job_script(suite: str, hours: float, **options: object) -> Callable[[Plan], str]:
+    """What makes the job script of a plan; options: those of `run` that it passes on, as typed."""
+    words = [str(Path(suite).resolve()) if Path(suite).suffix else suite]
+    for name, value in options.items():
+        if isinstance(value, list):
+            words += [word for file in value for word in (f"--{name}", str(file.resolve()))]
+        elif value is True:
+            words.append(f"--{name}")
+        elif value is not None and value is not False:
+            words += [f"--{name}", str(value)]
+
+    def script(plan: Plan) -> str:
+        from bench.runner import job_script
+
+        return job_script.script(plan, words, hours)
+
+    return script
 
 
 def names(text: str | None) -> list[str] | None:

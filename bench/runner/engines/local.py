@@ -68,13 +68,19 @@ class Listener(Protocol):
 
 
 def run(
-    plan: Plan, *, jobs: int | None, timeout: float, listener: Listener, claims: Claims | None = None
+    plan: Plan,
+    *,
+    jobs: int | None,
+    timeout: float,
+    listener: Listener,
+    claims: Claims | None = None,
+    wait: bool = True,
 ) -> None:
     """Run the pending cells of a plan; returns when each has left a record.
 
     jobs: concurrent runs; None for as many as fit on the cores and in memory. timeout: the most seconds for
     one cell. claims: divide the cells with other runs of the suite, see `Store.shared`; None if there cannot
-    be others.
+    be others. wait: for the cells that they train; otherwise these are left without a record from here.
 
     Raises Stopped if results cannot be written or the last GPU fails, and KeyboardInterrupt after ending the
     workers; finished results are kept in each case. Raises BenchError if a GPU is needed and none is usable.
@@ -87,7 +93,7 @@ def run(
         logs = Path(tempfile.mkdtemp(prefix=logs_prefix(), dir=plan.store.runs))
     except OSError as problem:
         raise unwritable(plan.store.results, problem.strerror or str(problem)) from None
-    engine = _Local(plan, of_machine(jobs, gpus), gpus, timeout, listener, logs, claims)
+    engine = _Local(plan, of_machine(jobs, gpus), gpus, timeout, listener, logs, claims, wait)
     try:
         engine.run()
     except KeyboardInterrupt:
@@ -153,9 +159,11 @@ class _Local:
         listener: Listener,
         logs: Path,
         claims: Claims | None,
+        wait_for_others: bool,
     ) -> None:
         self.plan = plan
         self.claims = claims
+        self.wait_for_others = wait_for_others
         self.slots = slots
         self.gpus = gpus
         self.faults = Counter[int]()
@@ -245,10 +253,11 @@ class _Local:
         """Queue the cells that other runs claimed and gave up; wait for them if nothing else is left here."""
         if not self.elsewhere or self.claims is None:
             return
-        if not self.workers and not self.queue:
+        idle = not self.workers and not self.queue
+        if idle and self.wait_for_others:
             self.listener.waiting(len(self.elsewhere))
             time.sleep(POLL)
-        elif time.monotonic() - self.looked < POLL:
+        elif not idle and time.monotonic() - self.looked < POLL:
             return
         self.looked = time.monotonic()
         still = []
@@ -257,7 +266,7 @@ class _Local:
                 still.append(planned)
             elif not self._ended_elsewhere(planned):
                 self.queue.append(_Group(self.plan, [planned]))
-        self.elsewhere = still
+        self.elsewhere = still if self.wait_for_others or not idle else []
 
     def interrupt(self) -> None:
         for worker in self.workers:

@@ -1,0 +1,107 @@
+"""A job script for Slurm that trains what a suite lacks.
+
+It is an array of equal tasks. Each is an ordinary `spikegrad run` on the same results folder; the runs divide
+the cells among them, so that the script names no cell, and stays right when some have finished meanwhile.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import BenchError
+from bench.runner.forecast import training_seconds
+
+if TYPE_CHECKING:
+    from bench.runner.plan import Plan
+
+GIB = 2**30
+MOST_TASKS = 1000
+"""Slurm's own limit, MaxArraySize, is 1001 unless a site changes it."""
+DOUBT = 2.0
+"""An estimate may be too short by this factor."""
+STARTING = 300.0
+"""Seconds of a task in which it trains nothing: it loads torch, data and plugins, and writes the tables."""
+WARNING = 120
+"""Seconds before the end of its time in which a task stops its trainings and records that."""
+AROUND = 4.0
+"""GiB of memory for each training in addition to what its network needs: torch, and the data."""
+BESIDE_GPU = 4
+"""Cores for each GPU: so many trainings share it, if its memory allows."""
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """What to ask Slurm for. tasks: of the array. cpus, gib, gpus: of each. minutes: the limit of each."""
+
+    tasks: int
+    cpus: int
+    gib: int
+    gpus: int
+    minutes: int
+
+
+def allocation(plan: Plan, hours: float) -> Allocation:
+    """What the pending cells of a plan need, if no task takes longer than `hours`, or than the longest cell.
+
+    Raises BenchError if nothing is pending.
+    """
+    if not plan.pending:
+        raise BenchError(f"nothing of {plan.suite.name} is left to run, so there is nothing to submit")
+    finished, seconds, memory, threads, gpus = plan.seconds_each(), [], 0.0, 1, 0
+    for planned in plan.pending:
+        cell, load = planned.cell, plan.workloads.of(planned.cell, planned.known)
+        if finished is not None:
+            seconds.append(finished)
+        elif load is not None:
+            seconds.append(training_seconds(cell, load, tested=planned.known.test_samples))
+        on_gpu = cell.profile.device == "cuda"
+        memory = max(memory, load.memory if load and not on_gpu else 0.0)
+        threads, gpus = max(threads, cell.profile.threads), max(gpus, int(on_gpu))
+    # Without an estimate, a task for each cell.
+    longest, total = (max(seconds), sum(seconds)) if seconds else (0.0, 0.0)
+    each = max(hours * 3600, DOUBT * longest + STARTING + WARNING)
+    tasks = math.ceil(DOUBT * total / max(each - STARTING - WARNING, 1.0)) if seconds else len(plan.pending)
+    return Allocation(
+        tasks=min(tasks, len(plan.pending), MOST_TASKS),
+        cpus=max(threads, BESIDE_GPU) if gpus else threads,
+        gib=math.ceil(AROUND * BESIDE_GPU if gpus else AROUND + DOUBT * memory / GIB),
+        gpus=gpus,
+        minutes=math.ceil(each / 60),
+    )
+
+
+def script(plan: Plan, options: Sequence[str], hours: float) -> str:
+    """The job script. options: those of `spikegrad run` but for the folders, the suite first.
+
+    Raises BenchError if nothing is pending.
+    """
+    ask = allocation(plan, hours)
+    folders = ["--results", str(plan.store.results.resolve()), "--data-root", str(plan.data_root.resolve())]
+    one = [] if ask.gpus or "--jobs" in options else ["--jobs", "1"]
+    command = [sys.executable, "-m", "bench", "run", *options, *folders, "--no-times", "--no-wait", *one]
+    lines = [
+        "#!/bin/bash",
+        f"# Trains what is left of {plan.suite.name}: {len(plan.pending)} trainings when this was written.",
+        "# The tasks divide them; how many there are only decides how soon all are done.",
+        "# Add what your site needs, such as --partition or --account. docs/clusters.md says more.",
+        f"#SBATCH --job-name=spikegrad-{plan.suite.name}",
+        f"#SBATCH --array=1-{ask.tasks}",
+        f"#SBATCH --cpus-per-task={ask.cpus}",
+        f"#SBATCH --mem={ask.gib}G",
+        *([f"#SBATCH --gres=gpu:{ask.gpus}"] if ask.gpus else []),
+        f"#SBATCH --time={ask.minutes // 60:02}:{ask.minutes % 60:02}:00",
+        f"#SBATCH --signal=B:INT@{WARNING}",
+        "#SBATCH --requeue",
+        "#SBATCH --open-mode=append",
+        "#SBATCH --output=spikegrad-%A_%a.log",
+        f"cd {shlex.quote(str(Path.cwd()))} || exit 1",
+        "# In place of the shell, so that Slurm's warning before the end reaches it.",
+        f"exec {shlex.join(command)}",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,7 +1,7 @@
 """The engine for Slurm: submits the rest of a plan as a job array, and follows its records.
 
 The tasks are ordinary runs on the same results folder, see `bench.runner.job_script`. What ended without a
-result, because a node was lost or the time was up, is submitted again as long as each job makes some progress.
+result, because a node was lost or its time was up, is submitted again, as long as each job makes progress.
 """
 
 from __future__ import annotations

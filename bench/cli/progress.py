@@ -80,9 +80,18 @@ def outcome(record: Record) -> str:
         found = record["metrics"]
         what = "test" if "test_accuracy" in found else "validation"
         accuracy = found["test_accuracy" if what == "test" else "val_accuracy"]
-        return f"{accuracy:.2f} % {what} accuracy in {record['seconds']:.1f} s"
+        return f"{accuracy:.2f} % {what} accuracy in {record['seconds']:.1f} s{_resumed(record)}"
     why = " ".join(str(record["error"]).split())
     return f"{record['status'].upper()}: {why} (see {record['id']}/record.json)"
+
+
+def _resumed(record: Record) -> str:
+    """That a training went on from a checkpoint, and what was wrong with others."""
+    resumed = record.get("resumed") or {"epochs_before": 0, "notes": []}
+    before = resumed["epochs_before"]
+    return "".join(
+        [f", resumed after {counted(before, 'epoch')}" * bool(before), *map("; {}".format, resumed["notes"])]
+    )
 
 
 SILENCE = 60.0

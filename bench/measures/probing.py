@@ -32,6 +32,8 @@ FEW = 2
 """Enough samples to find which weights feed which layer."""
 BATCHES = 5
 """The maximum number of probe batches. Gradients use the first, descent uses all."""
+STATE = ("layers", "unmeasured", "seconds", "_relu_rows", "_found", "_feeding")
+"""The attributes of `Looks` that training changes."""
 
 
 class Looks:
@@ -64,6 +66,15 @@ class Looks:
         self._rows = probe_rows(len(data.val))
         self._device = torch.device(cell.profile.device)
         self._data = data
+
+    def state(self) -> dict[str, Any]:
+        """What the probes have found so far, ready for JSON."""
+        return {name: getattr(self, name) for name in STATE}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over what the probes of the same training found before it was stopped."""
+        for name in STATE:
+            setattr(self, name, state[name])
 
     def before(self) -> None:
         """Probe the network before training, in the state in which the first epoch starts."""

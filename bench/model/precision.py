@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,6 +31,15 @@ class Precision:
         if self._dtype is None:
             return nullcontext()
         return torch.autocast(self._device, dtype=self._dtype)
+
+    def state(self) -> dict[str, Any]:
+        """The state of the scaling, for a checkpoint; empty if there is none."""
+        return {} if self._scaler is None else self._scaler.state_dict()
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over a state."""
+        if self._scaler is not None:
+            self._scaler.load_state_dict(state)
 
     @property
     def scale(self) -> float:

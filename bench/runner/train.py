@@ -9,6 +9,7 @@ has no test data.
 from __future__ import annotations
 
 import copy
+import json
 import math
 import os
 import random
@@ -37,6 +38,7 @@ from bench.randomness import derive, drawing_from
 from bench.records.anytime import timesteps_to_99
 from bench.records.predictions import Predictions, of_numbers
 from bench.registry import Registry
+from bench.runner.checkpoints import Checkpoints, State, generators, set_generators
 from bench.suite import Cell, Profile, Recipe
 from bench.surrogate import Method, SearchContext, Surrogate, overrides
 
@@ -61,7 +63,8 @@ class Outcome:
 
     epochs: a row per epoch. layers: a row per probe of the gradients, spiking layer and time step; see
     `bench.measures.gradients`. unmeasured: what could not be measured, with the reason. predictions: on the
-    test set, with the weights of `test_accuracy`; None for a tuning trial.
+    test set, with the weights of `test_accuracy`; None for a tuning trial. resumed: the number of epochs that
+    were trained before, in other processes, and seconds_before: the seconds that they took there.
     """
 
     metrics: dict[str, Any]
@@ -69,6 +72,8 @@ class Outcome:
     layers: list[dict[str, Any]]
     unmeasured: dict[str, str]
     predictions: Predictions | None
+    resumed: int = 0
+    seconds_before: float = 0.0
 
 
 def build(cell: Cell, registry: Registry, known: Facts, instead: Method | None = None) -> Network:
@@ -97,62 +102,145 @@ def build(cell: Cell, registry: Registry, known: Facts, instead: Method | None =
     return network.to(getattr(torch, cell.profile.dtype))
 
 
-def train(cell: Cell, registry: Registry, data: Prepared, notify: Notify) -> Outcome:
+def train(
+    cell: Cell,
+    registry: Registry,
+    data: Prepared,
+    notify: Notify,
+    checkpoints: Checkpoints | None = None,
+) -> Outcome:
     """Train and evaluate one cell; notify(epoch, val_accuracy) is called after every epoch.
+
+    checkpoints: the training goes on from the latest that can be used, and ends with the same numbers; on a
+    GPU, as far as the GPU repeats them.
 
     Raises Diverged if the loss, a weight or the output becomes NaN or infinite, and whatever a method raises.
     """
     set_profile(cell.profile)
-    network = build(cell, registry, data).to(cell.profile.device)
-    # Some methods use these generators: a process's second seed must draw the same as when it runs alone.
-    random.seed(derive(cell.seed, "python"))
-    np.random.seed(derive(cell.seed, "numpy") % 2**32)
-    trainer = _Trainer(cell, data, network)
-    compile_seconds = trainer.compile()
-    looks = Looks(
-        cell,
-        data,
-        network,
-        lambda: build(cell, registry, data, RELU).to(cell.profile.device),
-        trainer.precision,
-    )
-    looks.before()
-    history: list[dict[str, Any]] = []
-    best_accuracy, best_epoch, best_state = -1.0, -1, copy.deepcopy(network.state_dict())
-    tested: list[float] = []
-    for epoch in range(cell.recipe.epochs):
-        history.append({"epoch": epoch, **trainer.epoch(epoch)})
-        looks.trained(epoch, trainer.gradients)
-        accuracy = history[-1]["val_accuracy"]
-        if accuracy > best_accuracy:
-            best_accuracy, best_epoch, best_state = accuracy, epoch, copy.deepcopy(network.state_dict())
-        if cell.recipe.best_test_epoch and not cell.trial:
-            # The test data must influence nothing: a NaN output only means that there is no accuracy.
-            with suppress(Diverged):
-                tested.append(trainer.accuracies(data.test)[-1])
-        looks.after(epoch)
-        notify(epoch, accuracy)
-    tests: dict[str, Any] = {}
-    predicted = None
-    if not cell.trial:
-        tests, predicted = _tests(trainer, looks, best_state, best_is_last=best_epoch == len(history) - 1)
-        tests["test_accuracy_best_epoch"] = max(tested, default=None)
-    metrics = {
-        **tests,
-        "val_accuracy": best_accuracy,
-        "best_epoch": best_epoch,
-        "train_loss": history[-1]["train_loss"],
-        "train_seconds": round(sum(row["train_seconds"] for row in history), 3),
-        "search_seconds": round(sum(row["search_seconds"] for row in history), 3),
-        "compile_seconds": round(compile_seconds, 3),
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "spiking_layers": len(network.sites),
-        "train_samples": len(data.train),
-        "val_samples": len(data.val),
-        **looks.metrics(),
-    }
-    unmeasured = looks.unmeasured | ({COMPILING: trainer.not_compiled} if trainer.not_compiled else {})
-    return Outcome(metrics, history, looks.layers, unmeasured, predicted)
+    for state in checkpoints or ():
+        run = _Run(cell, registry, data)
+        try:
+            run.load(state)
+        except Exception as problem:
+            # A method's state can have changed its form in a way that its code does not show.
+            assert checkpoints is not None
+            checkpoints.refuse(f"after epoch {state.get('epoch')}", problem)
+            continue
+        return run.finish(notify, checkpoints)
+    run = _Run(cell, registry, data)
+    run.looks.before()
+    return run.finish(notify, checkpoints)
+
+
+class _Run:
+    """A training run and what it has collected so far.
+
+    first: the epoch with which it goes on. seconds: what it had taken before, in other processes.
+    """
+
+    def __init__(self, cell: Cell, registry: Registry, data: Prepared) -> None:
+        self.cell = cell
+        self.network = build(cell, registry, data).to(cell.profile.device)
+        # Some methods use these generators: a process's second seed must draw the same as when it runs alone.
+        random.seed(derive(cell.seed, "python"))
+        np.random.seed(derive(cell.seed, "numpy") % 2**32)
+        self.trainer = _Trainer(cell, data, self.network)
+        self.compile_seconds = self.trainer.compile()
+        self.looks = Looks(
+            cell,
+            data,
+            self.network,
+            lambda: build(cell, registry, data, RELU).to(cell.profile.device),
+            self.trainer.precision,
+        )
+        self.history: list[dict[str, Any]] = []
+        self.best_accuracy, self.best_epoch = -1.0, -1
+        self.best_state = copy.deepcopy(self.network.state_dict())
+        self.tested: list[float] = []
+        self.first = 0
+        self.seconds = 0.0
+        self.began = time.perf_counter()
+
+    def state(self) -> State:
+        """All of it, for a checkpoint."""
+        return {
+            "epoch": len(self.history) - 1,
+            "network": self.network.state_dict(),
+            "best": self.best_state,
+            "trainer": self.trainer.state(),
+            "generators": generators(self.trainer.device),
+            # As JSON, which gives numbers back to the last bit, and knows NaN here.
+            "collected": json.dumps(
+                {
+                    "history": self.history,
+                    "best": [self.best_accuracy, self.best_epoch],
+                    "tested": self.tested,
+                    "looks": self.looks.state(),
+                    "compile_seconds": self.compile_seconds,
+                    "seconds": self.seconds + time.perf_counter() - self.began,
+                }
+            ),
+        }
+
+    def load(self, state: State) -> None:
+        """Take over a state. Raises whatever fails; then this run cannot be used."""
+        self.network.load_state_dict(state["network"])
+        self.best_state = state["best"]
+        self.trainer.load(state["trainer"])
+        collected = json.loads(state["collected"])
+        self.history, self.tested = collected["history"], collected["tested"]
+        self.best_accuracy, self.best_epoch = collected["best"]
+        self.looks.load(collected["looks"])
+        self.compile_seconds += collected["compile_seconds"]
+        self.seconds = collected["seconds"]
+        self.first = len(self.history)
+        set_generators(state["generators"], self.trainer.device)
+
+    def finish(self, notify: Notify, checkpoints: Checkpoints | None) -> Outcome:
+        """Train the remaining epochs and evaluate."""
+        cell, trainer, looks, history = self.cell, self.trainer, self.looks, self.history
+        for epoch in range(self.first, cell.recipe.epochs):
+            history.append({"epoch": epoch, **trainer.epoch(epoch)})
+            looks.trained(epoch, trainer.gradients)
+            accuracy = history[-1]["val_accuracy"]
+            if accuracy > self.best_accuracy:
+                self.best_accuracy, self.best_epoch = accuracy, epoch
+                self.best_state = copy.deepcopy(self.network.state_dict())
+            if cell.recipe.best_test_epoch and not cell.trial:
+                # The test data must influence nothing: a NaN output only means that there is no accuracy.
+                with suppress(Diverged):
+                    self.tested.append(trainer.accuracies(trainer.data.test)[-1])
+            looks.after(epoch)
+            if checkpoints is not None and checkpoints.due:
+                checkpoints.save(epoch, self.state)
+            notify(epoch, accuracy)
+        return self._outcome()
+
+    def _outcome(self) -> Outcome:
+        cell, trainer, looks, history = self.cell, self.trainer, self.looks, self.history
+        tests: dict[str, Any] = {}
+        predicted = None
+        if not cell.trial:
+            tests, predicted = _tests(
+                trainer, looks, self.best_state, best_is_last=self.best_epoch == len(history) - 1
+            )
+            tests["test_accuracy_best_epoch"] = max(self.tested, default=None)
+        metrics = {
+            **tests,
+            "val_accuracy": self.best_accuracy,
+            "best_epoch": self.best_epoch,
+            "train_loss": history[-1]["train_loss"],
+            "train_seconds": round(sum(row["train_seconds"] for row in history), 3),
+            "search_seconds": round(sum(row["search_seconds"] for row in history), 3),
+            "compile_seconds": round(self.compile_seconds, 3),
+            "parameters": sum(p.numel() for p in self.network.parameters()),
+            "spiking_layers": len(self.network.sites),
+            "train_samples": len(trainer.data.train),
+            "val_samples": len(trainer.data.val),
+            **looks.metrics(),
+        }
+        unmeasured = looks.unmeasured | ({COMPILING: trainer.not_compiled} if trainer.not_compiled else {})
+        return Outcome(metrics, history, looks.layers, unmeasured, predicted, self.first, self.seconds)
 
 
 def _tests(
@@ -196,6 +284,24 @@ class _Trainer:
         self.by_epoch = cell.recipe.schedule == "cosine-epochs"
         self.not_compiled = ""
         self.gradients: dict[str, tuple[float, float]] = {}
+
+    def state(self) -> State:
+        """What training steps change, apart from the network."""
+        return {
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+            "precision": self.precision.state(),
+            "not_compiled": self.not_compiled,
+        }
+
+    def load(self, state: State) -> None:
+        """Take over a state."""
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        self.precision.load(state["precision"])
+        self.not_compiled = self.not_compiled or state["not_compiled"]
 
     def compile(self) -> float:
         """Compile the training step as the profile says. Returns the seconds that it took."""

@@ -25,8 +25,9 @@ from bench.data import loading
 from bench.errors import BenchError
 from bench.records.protocol import installed
 from bench.records.record_files import Record
-from bench.records.store import OK, Store
+from bench.records.store import FINISHED, OK, Store
 from bench.registry import Registry, load
+from bench.runner.checkpoints import Checkpoints
 from bench.runner.engines.child import LINES, begin
 from bench.runner.environment import describe
 from bench.runner.faults import judge
@@ -39,6 +40,8 @@ from bench.words import printable
 if TYPE_CHECKING:
     from bench.runner.train import Notify
 
+DECISIVE = ("id", "digests", "versions", "environment")
+"""The parts of a record in which a checkpoint must agree with the run that goes on from it."""
 UNHARMED = (OK, "diverged")
 """Statuses after which a process can be reused on a GPU.
 
@@ -75,14 +78,18 @@ def work(job: Job, pipe: Connection, log: Path) -> None:
     while cell is not None:
         cell_id = cell.id(job.known.checksum)
         pipe.send(("start", cell_id))
-        outcome = attempt(cell, job, registry, partial(_tell, pipe, cell_id))
+        known = make_record(cell, job.known, registry, job.gpu)
+        checkpoints = Checkpoints(store.folder(cell_id), {name: known[name] for name in DECISIVE})
+        outcome = attempt(cell, job, registry, partial(_tell, pipe, cell_id), checkpoints)
         tables = {name: outcome.pop(name) for name in ("epochs", "layers")}
         predictions = outcome.pop("predictions")
-        record = make_record(cell, job.known, registry, job.gpu) | outcome
+        record = known | outcome
         record |= {"suite": job.suite, "workers": job.workers}
         try:
             keep(store.runs, cell, registry)
             store.write(record, tables, predictions)
+            if record["status"] in FINISHED:
+                checkpoints.remove()
         except OSError as problem:
             pipe.send(("unwritable", cell_id, problem.strerror or str(problem)))
             return
@@ -95,19 +102,25 @@ def _tell(pipe: Connection, cell_id: str, epoch: int, val_accuracy: float) -> No
     pipe.send(("epoch", cell_id, epoch, val_accuracy))
 
 
-def attempt(cell: Cell, job: Job, registry: Registry, notify: Notify) -> dict[str, Any]:
+def attempt(
+    cell: Cell, job: Job, registry: Registry, notify: Notify, checkpoints: Checkpoints | None = None
+) -> dict[str, Any]:
     """Train one cell and catch every exception. Returns the part of its record that the outcome decides."""
     from bench.runner.train import Diverged, train
 
     outcome: dict[str, Any] = {"error": None, "traceback": None, "metrics": {}, "unmeasured": {}}
     outcome |= {"epochs": [], "layers": [], "predictions": None}
     outcome["started"] = now()
-    began = time.perf_counter()
+    began, before = time.perf_counter(), 0.0
     try:
         prepared = _data(job, registry, cell)
-        trained = train(cell, registry, prepared, notify)
+        trained = train(cell, registry, prepared, notify, checkpoints)
+        before = trained.seconds_before
         unmeasured = {what: printable(why) for what, why in trained.unmeasured.items()}
         outcome |= {"status": "ok", "metrics": trained.metrics, "unmeasured": unmeasured}
+        notes = [printable(note) for note in checkpoints.notes] if checkpoints else []
+        if trained.resumed or notes:
+            outcome["resumed"] = {"epochs_before": trained.resumed, "notes": notes}
         outcome |= {"epochs": trained.epochs, "layers": trained.layers, "predictions": trained.predictions}
     except Diverged as problem:
         outcome |= {"status": "diverged", "error": printable(str(problem))}
@@ -119,7 +132,7 @@ def attempt(cell: Cell, job: Job, registry: Registry, notify: Notify) -> dict[st
             "error": printable(error),
             "traceback": [printable(line) for line in lines[-LINES:]],
         }
-    return outcome | {"ended": now(), "seconds": round(time.perf_counter() - began, 3)}
+    return outcome | {"ended": now(), "seconds": round(before + time.perf_counter() - began, 3)}
 
 
 def make_record(cell: Cell, known: loading.Facts, registry: Registry, gpu: Gpu | None = None) -> Record:

@@ -370,7 +370,7 @@ class _Local:
         # A cell that it was given but did not begin is lost too; otherwise it would be retried for ever.
         if worker.current is not None:
             said = judge_abort("\n".join(last_lines(worker.log))) if code == -signal.SIGABRT else None
-            status, error = said or died(code)
+            status, error = said or died(worker.process)
             self._write(worker, status, error)
             if said:
                 self._count_faults(worker.slot, status)

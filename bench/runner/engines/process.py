@@ -16,12 +16,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from bench.errors import Stopped
 from bench.records.store import logs_prefix
@@ -39,6 +40,12 @@ LEAVING = 10.0
 LOOK = 1.0
 """Seconds after which a log is looked at, so that no output fills the disk."""
 SAFE_PATH = "PYTHONSAFEPATH"
+STARTS = 3
+"""Attempts to start a process."""
+UNKNOWN = 255
+"""The exit code that multiprocessing reports if the server that forked a process was killed."""
+_servers = WeakKeyDictionary[BaseProcess, int]()
+"""The id of the server that forked each process."""
 
 
 def start(
@@ -48,11 +55,26 @@ def start(
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context: Any = multiprocessing.get_context(method)
     context.set_forkserver_preload(PRELOADED)
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_enter, args=(target, refused(), job, theirs, log), daemon=False)
-    with _no_main_module(), _no_current_folder(), _no_ctrl_c():
-        process.start()
-    theirs.close()
+    for left in reversed(range(STARTS)):
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_enter, args=(target, refused(), job, theirs, log), daemon=False)
+        try:
+            with _no_main_module(), _no_current_folder(), _no_ctrl_c():
+                process.start()
+        except (OSError, EOFError) as problem:
+            # The server was killed meanwhile; the next start starts another one.
+            ours.close()
+            if not left:
+                raise Stopped(
+                    f"no process can be started here ({problem}): finished runs are kept; "
+                    "rerun the same command to resume"
+                ) from None
+        else:
+            break
+        finally:
+            theirs.close()
+    if (server := _server()) is not None:
+        _servers[process] = server
     return process, ours
 
 
@@ -82,11 +104,11 @@ def end(process: BaseProcess) -> None:
     process.join(KILLED)
 
 
-def died(code: int | None) -> tuple[str, str]:
-    """Status and reason for the work of a process that ended with this exit code.
-
-    code: None if the process was killed and the system does not report that it has ended.
-    """
+def died(process: BaseProcess) -> tuple[str, str]:
+    """Status and reason for the work of a process that has ended."""
+    code = process.exitcode
+    if code == UNKNOWN and not _runs(_servers.get(process)):
+        return "interrupted", "the process that starts trainings was killed, as when memory runs out"
     if code is None:
         return "interrupted", "the process did not end, as when it hangs in the driver of a GPU"
     if code in (-signal.SIGKILL, -signal.SIGTERM):
@@ -94,6 +116,23 @@ def died(code: int | None) -> tuple[str, str]:
         return "interrupted", why
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     return "failed", f"the process ended with {how}"
+
+
+def _server() -> int | None:
+    """The process id of the server; None if unknown."""
+    server = getattr(forkserver, "_forkserver", None)
+    pid: int | None = getattr(server, "_forkserver_pid", None)
+    return pid
+
+
+def _runs(pid: int | None) -> bool:
+    """Whether a process still runs, as far as is known; a zombie does not."""
+    if pid is None or not Path("/proc/self/stat").exists():
+        return True
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -165,7 +204,7 @@ def _heard(process: BaseProcess, pipe: Connection, log: Path, patience: float) -
         pass
     # Give it time to end with an exit code.
     process.join(1)
-    return NoAnswer(*died(process.exitcode))
+    return NoAnswer(*died(process))
 
 
 def unwritable(results: Path, why: str) -> Stopped:

@@ -58,7 +58,7 @@ def measure(job: Job, tell: Callable[[Case], None]) -> Content:
             process.join()
             where = "before anything was timed" if at is None else f"at {at}"
             raise Stopped(
-                f"latency: {where}, {died(process.exitcode or 0)[1]}; nothing is saved: "
+                f"latency: {where}, {died(process)[1]}; nothing is saved: "
                 "leave that method out with --methods"
             ) from None
         finally:

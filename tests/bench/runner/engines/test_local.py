@@ -335,6 +335,42 @@ def test_a_process_that_hangs_in_a_driver_is_not_waited_for(tiny, make_plan, wri
     assert record["error"] == "the process did not end, as when it hangs in the driver of a GPU"
 
 
+SERVER = """
+import os, signal, time
+from pathlib import Path
+
+@method("server", paper="none")
+class Server(Surrogate):
+    shape = staticmethod(lambda x: shapes.triangle(x, 1.0))
+    def on_epoch(self, progress):
+        mark = Path(__file__).with_suffix(".mark")
+        if progress == 1 and not mark.exists():
+            mark.touch()
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(60)
+
+@method("exits", paper="none")
+class Exits(Surrogate):
+    shape = staticmethod(lambda x: shapes.triangle(x, 1.0))
+    def on_epoch(self, progress):
+        if progress == 1:
+            os._exit(255)
+"""
+
+
+def test_no_method_is_blamed_if_the_server_of_the_workers_is_killed(tiny, make_plan, write_plugin):
+    """The exit code is then unknown, and multiprocessing says 255; a method can end with that, too."""
+    suite = tiny(methods=["server", "exits"], seeds=[0, 1])
+    made, heard = make_plan(suite, plugins=[write_plugin(SERVER)]), Heard()
+    local.run(made, jobs=1, timeout=30, listener=heard)
+    ends = {
+        (r["cell"]["method"]["name"], r["cell"]["seed"]): (r["status"], r["error"]) for r in heard.records
+    }
+    lost = ("interrupted", "the process that starts trainings was killed, as when memory runs out")
+    own = ("failed", "the process ended with exit code 255")
+    assert ends == {("server", 0): lost, ("server", 1): ("ok", None), ("exits", 0): own, ("exits", 1): own}
+
+
 @pytest.mark.parametrize("timeout", [60, 3], ids=["dies", "hangs"])
 def test_a_record_is_kept_whose_worker_could_not_say_that_it_had_written_it(
     timeout, tiny, make_plan, write_plugin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -29,9 +30,20 @@ def begin(pipe: Connection, log: Path) -> SimpleQueue[Any]:
     ends if the log's folder is gone: the engine stopped and cleaned up before this process began.
     """
     os.setsid()
+    _adopt()
     _give_memory_first()
     send_output_to(log)
     return _listen(pipe)
+
+
+def _adopt() -> None:
+    """Let orphans among the processes that come from this one stay below it, so that they can be found.
+
+    On Linux, see prctl(2), PR_SET_CHILD_SUBREAPER.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
 
 
 def _give_memory_first() -> None:

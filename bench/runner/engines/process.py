@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import secrets
 import signal
 import sys
 import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -44,6 +45,9 @@ STARTS = 3
 """Attempts to start a process."""
 UNKNOWN = 255
 """The exit code that multiprocessing reports if the server that forked a process was killed."""
+MARK = "SPIKEGRAD_STARTED_BY"
+"""An environment variable of the server, and so of every process that comes from it."""
+_mark = f"{os.getpid()}-{secrets.token_hex(8)}"
 _servers = WeakKeyDictionary[BaseProcess, int]()
 """The id of the server that forked each process."""
 
@@ -59,7 +63,7 @@ def start(
         ours, theirs = context.Pipe()
         process = context.Process(target=_enter, args=(target, refused(), job, theirs, log), daemon=False)
         try:
-            with _no_main_module(), _no_current_folder(), _no_ctrl_c():
+            with _no_main_module(), _environment(), _no_ctrl_c():
                 process.start()
         except (OSError, EOFError) as problem:
             # The server was killed meanwhile; the next start starts another one.
@@ -90,7 +94,7 @@ def _enter(
 
 
 def end(process: BaseProcess) -> None:
-    """End the whole process group.
+    """End the whole process group, and what has left it.
 
     Does not wait long: a process that hangs in a driver ends only when the driver returns.
     """
@@ -102,6 +106,32 @@ def end(process: BaseProcess) -> None:
         # It has ended already, or has not yet become the leader of its group.
         process.kill()
     process.join(KILLED)
+    _end_strays()
+
+
+def _end_strays() -> None:
+    """End the processes that workers had started, in groups of their own, and that outlived them. Linux only.
+
+    The server and everything that it forked bear MARK in their environment. While a worker lives, what it has
+    started stays below it, see `bench.runner.engines.child.begin`; what is below none is a stray.
+    """
+    parents, marked = dict[int, int](), list[int]()
+    for entry in os.scandir("/proc") if Path("/proc/self/environ").exists() else ():
+        if not entry.name.isdigit():
+            continue
+        # Those of other users cannot be read, and any may have ended meanwhile.
+        with suppress(OSError):
+            pid, stat = int(entry.name), Path(entry.path, "stat").read_text()
+            parents[pid] = int(stat.rpartition(")")[2].split()[1])
+            if f"{MARK}={_mark}\0".encode() in Path(entry.path, "environ").read_bytes():
+                marked.append(pid)
+    for pid in marked:
+        at = pid
+        while at in parents and at not in (os.getpid(), _server()):
+            at = parents[at]
+        if at not in parents:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def died(process: BaseProcess) -> tuple[str, str]:
@@ -230,21 +260,22 @@ def _no_ctrl_c() -> Iterator[None]:
 
 
 @contextmanager
-def _no_current_folder() -> Iterator[None]:
-    """Start the fork server without the current folder in its path.
+def _environment() -> Iterator[None]:
+    """Start the fork server marked, and without the current folder in its path.
 
     The fork server is a `python -c`, and would import a user's folder `bench` there as this package. If the
     package exists only in the current folder, a worker imports it itself.
     """
-    before = os.environ.get(SAFE_PATH)
-    os.environ[SAFE_PATH] = "1"
+    before = {name: os.environ.get(name) for name in (SAFE_PATH, MARK)}
+    os.environ |= {SAFE_PATH: "1", MARK: _mark}
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[SAFE_PATH]
-        else:
-            os.environ[SAFE_PATH] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextmanager

@@ -335,6 +335,60 @@ def test_a_process_that_hangs_in_a_driver_is_not_waited_for(tiny, make_plan, wri
     assert record["error"] == "the process did not end, as when it hangs in the driver of a GPU"
 
 
+STRAYS = """
+import os, subprocess, time
+from pathlib import Path
+
+def note(pid):
+    with open(Path(__file__).with_suffix(".pids"), "a") as file:
+        file.write(f"{pid}\\n")
+
+def stray():
+    "Three that leave the group: started, forked, and forked from a process that ends at once."
+    note(subprocess.Popen(["sleep", "300"], start_new_session=True).pid)
+    for twice in (False, True):
+        if os.fork() == 0:
+            os.setsid()
+            if twice and os.fork():
+                os._exit(0)
+            note(os.getpid())
+            time.sleep(300)
+            os._exit(0)
+
+class Stray(Surrogate):
+    shape = staticmethod(lambda x: shapes.triangle(x, 1.0))
+    def on_epoch(self, progress):
+        if progress == 0 and self.site.index == 0:
+            stray()
+            time.sleep(1)
+        if progress == 1:
+            self.finish()
+
+@method("ends", paper="none")
+class Ends(Stray):
+    def finish(self): pass
+
+@method("crashes", paper="none")
+class Crashes(Stray):
+    def finish(self): os._exit(3)
+
+@method("hangs", paper="none")
+class Hangs(Stray):
+    def finish(self): time.sleep(300)
+"""
+
+
+@pytest.mark.parametrize(("name", "status"), [("ends", "ok"), ("crashes", "failed"), ("hangs", "timeout")])
+def test_what_leaves_the_group_of_a_worker_ends_with_it(tiny, make_plan, write_plugin, name, status):
+    file = write_plugin(STRAYS)
+    made, heard = make_plan(tiny(methods=[name]), plugins=[file]), Heard()
+    local.run(made, jobs=1, timeout=8, listener=heard)
+    assert [record["status"] for record in heard.records] == [status]
+    pids = [int(line) for line in file.with_suffix(".pids").read_text().split()]
+    assert len(pids) == 3
+    assert gone(lambda: [pid for pid in pids if alive(pid)])
+
+
 SERVER = """
 import os, signal, time
 from pathlib import Path

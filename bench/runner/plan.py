@@ -20,7 +20,7 @@ from bench.records import protocol
 from bench.records.record_files import Record
 from bench.records.store import FAILED, OK, Store
 from bench.registry import Registry, load, missing_packages
-from bench.runner.engines.process import ask
+from bench.runner.engines.process import NoAnswer, ask
 from bench.runner.workload import Workloads, compile_mode
 from bench.suite import (
     BackboneSpec,
@@ -236,7 +236,9 @@ def make_plan(
                     declared = loading.Facts("", dataset.shape, dataset.classes, "")
                     _check_fits([(first, declared)], registry, tuple(plugins))
             if key not in known:
-                known[key] = facts(dataset, d, t, data_root, test=not trials)
+                known[key] = facts(
+                    registry, d, t, data_root, plugins=plugins, limit=suite.timeout, test=not trials
+                )
             for each in varied:
                 first = _settled(Cell(seed=seeds[0], **each), known[key], registry, workloads)
                 # All of these are the same for every seed.
@@ -330,14 +332,51 @@ def complete(registry: Registry, spec: MethodSpec, backbone: BackboneSpec) -> Me
 
 
 def facts(
-    dataset: loading.Dataset, spec: DatasetSpec, timesteps: int, root: Path, *, test: bool = True
+    registry: Registry,
+    spec: DatasetSpec,
+    timesteps: int,
+    root: Path,
+    *,
+    plugins: Sequence[Path],
+    limit: float,
+    test: bool = True,
 ) -> loading.Facts:
     """The facts of a dataset as a cell asks for it. test: whether its test data is loaded too.
 
-    Raises BenchError if it is missing or damaged.
+    A third-party loader is called in a process of its own, for `limit` seconds at most. Raises BenchError if
+    the data is missing or damaged, or the loader fails.
     """
+    question = (spec, timesteps, root, test, tuple(plugins))
+    if registry.dataset(spec.name).shipped:
+        return _facts(question)
+    (said,) = ask(facts_or_why, [question], limit=limit)
+    if isinstance(said, NoAnswer):
+        raise BenchError(f"dataset {spec.name}: its loader failed: {said.why}")
+    if isinstance(said, str):
+        raise BenchError(said)
+    known: loading.Facts = said
+    return known
+
+
+Loading = tuple[DatasetSpec, int, Path, bool, tuple[Path, ...]]
+"""The arguments of `facts`, without the registry."""
+
+
+def facts_or_why(question: Loading) -> loading.Facts | str:
+    """The facts of a dataset, or why it cannot be loaded."""
+    try:
+        return _facts(question)
+    except BenchError as problem:
+        return str(problem)
+    except Exception as problem:
+        return f"dataset {question[0].name}: its loader failed: {type(problem).__name__}: {problem}"
+
+
+def _facts(question: Loading) -> loading.Facts:
+    spec, timesteps, root, test, plugins = question
     with redirect_stdout(sys.stderr):
         request = loading.Request(root, timesteps, spec.params)
+        dataset = load(plugins).dataset(spec.name).item
         return loading.prepare(dataset, request, spec.subset, test=test).facts
 
 

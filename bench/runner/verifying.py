@@ -13,8 +13,9 @@ from __future__ import annotations
 import math
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -27,10 +28,11 @@ from bench.records.record_files import Record
 from bench.records.runs import Found, read
 from bench.records.store import OK, Store
 from bench.registry import Registry
-from bench.suite import Cell, Suite
+from bench.suite import Cell, DatasetSpec, Suite
 from bench.words import listed
 
 if TYPE_CHECKING:
+    from bench.data.loading import Facts
     from bench.runner.engines.local import Listener
     from bench.runner.plan import Planned
 
@@ -122,16 +124,22 @@ def verify(
     Raises Stopped if results cannot be written, KeyboardInterrupt if the user stops it.
     """
     from bench.runner.engines import local
-    from bench.runner.plan import Plan
+    from bench.runner.plan import Plan, facts
     from bench.runner.vetting import load
     from bench.runner.workload import Workloads
 
     registry = load(tuple(plugins))
+
+    @cache
+    def known(spec: DatasetSpec, timesteps: int, trial: bool) -> Facts:
+        limit = timeout or suite.timeout
+        return facts(registry, spec, timesteps, data_root, plugins=plugins, limit=limit, test=not trial)
+
     planned: dict[str, Planned] = {}
     refused: dict[str, str] = {}
     for record in records:
         try:
-            planned[record["id"]] = _planned(record, registry, data_root)
+            planned[record["id"]] = _planned(record, registry, known)
         except BenchError as problem:
             refused[record["id"]] = str(problem)
     with tempfile.TemporaryDirectory(prefix="spikegrad-verify-") as folder:
@@ -155,11 +163,16 @@ def _configuration(planned: Planned) -> str:
     return planned.configuration
 
 
-def _planned(record: Record, registry: Registry, data_root: Path) -> Planned:
-    """The cell of a record, as in a plan. Raises BenchError, with the reason, if it cannot be rerun here."""
+def _planned(
+    record: Record, registry: Registry, facts_of: Callable[[DatasetSpec, int, bool], Facts]
+) -> Planned:
+    """The cell of a record, as in a plan; facts_of: gives those of its data.
+
+    Raises BenchError, with the reason, if it cannot be rerun here.
+    """
     import torch
 
-    from bench.runner.plan import Planned, changes, digests, facts, reason
+    from bench.runner.plan import Planned, changes, digests, reason
 
     cell = Cell.model_validate(record["cell"])
     if cell.profile.device == "cuda" and not torch.cuda.is_available():
@@ -172,8 +185,7 @@ def _planned(record: Record, registry: Registry, data_root: Path) -> Planned:
         names = {"method": cell.method.name, "dataset": cell.dataset.name, "backbone": cell.backbone.name}
         why = [reason(what, names.get(what, ""), then.get(what, ""), here[what]) for what in changed]
         raise BenchError("; ".join(why))
-    dataset = registry.dataset(cell.dataset.name).item
-    known = facts(dataset, cell.dataset, cell.timesteps, data_root, test=not cell.trial)
+    known = facts_of(cell.dataset, cell.timesteps, cell.trial)
     expected = (record.get("data") or {}).get("checksum")
     if known.checksum != expected:
         raise BenchError(

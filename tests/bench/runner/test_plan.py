@@ -297,16 +297,48 @@ def test_another_version_of_the_protocol_makes_all_stale(tiny, make_plan, monkey
     ]
 
 
+SICK_LOADERS = """
+import os, sys, time
+from bench.data import Splits, dataset
+
+@dataset("raises", shape=(1, 2, 2), classes=2, licence="none", source="none")
+def raises(request):
+    raise ValueError("two rows are missing")
+
+@dataset("exits", shape=(1, 2, 2), classes=2, licence="none", source="none")
+def exits(request):
+    os._exit(4)
+
+@dataset("hangs", shape=(1, 2, 2), classes=2, licence="none", source="none")
+def hangs(request):
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("raises", "ValueError: two rows are missing"),
+        ("exits", "the process ended with exit code 4"),
+        ("hangs", "took longer than 3 s"),
+    ],
+)
+def test_a_loader_that_fails_costs_a_sentence_and_not_the_command(tiny, make_plan, write_plugin, name, why):
+    suite = tiny(datasets=[name], timeout=3)
+    with pytest.raises(BenchError, match=f"^dataset {name}: its loader failed: {why}$"):
+        make_plan(suite, plugins=[write_plugin(SICK_LOADERS)])
+
+
 # --- tasks, and parameters of datasets ---
 
 COUNTED = """
+from pathlib import Path
 import torch
 from bench.data import Setting, Splits, dataset, with_ids
 
-LOADED = []
-
 def load(request):
-    LOADED.append((request.timesteps, dict(request.params)))
+    with Path(__file__).with_suffix(".loaded").open("a") as file:
+        print(request.timesteps, *request.params.values(), file=file)
     size = request.params["size"]
     x = torch.rand(80, size, generator=torch.Generator().manual_seed(0))
     y = torch.arange(80) % 3
@@ -339,9 +371,9 @@ def test_tasks_become_cells_with_their_own_recipe(make_plan, write_plugin):
 
 
 def test_still_samples_are_loaded_once_for_all_numbers_of_time_steps(make_plan, write_plugin):
-    plan = make_plan(counted_suite(), plugins=[write_plugin(COUNTED)])
-    load = plan.registry.dataset("counted").item.load
-    assert load.__globals__["LOADED"] == [(1, {"size": 6, "noise": 0.5})]
+    file = write_plugin(COUNTED)
+    make_plan(counted_suite(), plugins=[file])
+    assert file.with_suffix(".loaded").read_text() == "1 6 0.5\n"
 
 
 def test_a_parameter_of_a_dataset_reaches_loader_network_and_id(make_plan, write_plugin):

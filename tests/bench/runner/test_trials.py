@@ -357,7 +357,7 @@ def test_neither_plan_nor_run_of_a_trial_loads_test_data(guarded, trial_plan, ma
     assert not [name for name in outcome["metrics"] if name.startswith(("test_", "anytime_"))]
     assert outcome["predictions"] is None
     # The same cell as a run of its own loads them, and fails.
-    with pytest.raises(AssertionError, match="the test data was loaded"):
+    with pytest.raises(BenchError, match="AssertionError: the test data was loaded"):
         make_plan(guarded, plugins=[plugin])
 
 

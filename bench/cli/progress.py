@@ -178,8 +178,10 @@ class Bars:
         self.progress.stop()
 
     def started(self, planned: Planned) -> None:
-        """Add a bar."""
+        """Add a bar, in place of that of an earlier attempt."""
         self.estimate.start()
+        if (before := self.tasks.pop(planned.id, None)) is not None:
+            self.progress.remove_task(before)
         self.tasks[planned.id] = self.progress.add_task(
             title(planned), total=planned.cell.recipe.epochs, note="starting"
         )

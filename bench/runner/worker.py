@@ -54,7 +54,7 @@ class Job:
     """The input of a worker: the first cell of its configuration, and where to read and write.
 
     known: the facts of the data that the cells were planned with. workers: how many run at a time. gpu:
-    the only GPU that it can see; None for all.
+    the only GPU that it can see; None for all. tried: how earlier attempts at the first cell ended.
     """
 
     cell: Cell
@@ -65,6 +65,7 @@ class Job:
     data_root: Path
     workers: int = 1
     gpu: Gpu | None = None
+    tried: tuple[str, ...] = ()
 
 
 def work(job: Job, pipe: Connection, log: Path) -> None:
@@ -79,6 +80,8 @@ def work(job: Job, pipe: Connection, log: Path) -> None:
         cell_id = cell.id(job.known.checksum)
         pipe.send(("start", cell_id))
         known = make_record(cell, job.known, registry, job.gpu)
+        if job.tried and cell == job.cell:
+            known["tried"] = list(job.tried)
         checkpoints = Checkpoints(store.folder(cell_id), {name: known[name] for name in DECISIVE})
         outcome = attempt(cell, job, registry, partial(_tell, pipe, cell_id), checkpoints)
         tables = {name: outcome.pop(name) for name in ("epochs", "layers")}

@@ -11,6 +11,9 @@ seed. A GPU on which several runs in a row end through the machine's fault gets 
 The longest configurations start first; when all have started, a free worker takes waiting seeds from one of
 them.
 
+A cell whose worker was killed from outside is tried once more, and so is one that ran out of memory beside
+others, then with twice the room.
+
 Several runs can work on one suite, on this machine or others: each claims a cell before it trains it, passes
 over those that others have claimed, and at the end waits for them and trains what they left undone.
 """
@@ -25,7 +28,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -105,10 +108,14 @@ def run(
 
 
 class _Group:
-    """The cells of one configuration that no worker has begun, and the resources that each needs."""
+    """The cells of one configuration that no worker has begun, and the resources that each needs.
 
-    def __init__(self, plan: Plan, cells: Iterable[Planned]) -> None:
+    tried: how earlier attempts at its only cell ended, if it is tried again.
+    """
+
+    def __init__(self, plan: Plan, cells: Iterable[Planned], tried: tuple[str, ...] = ()) -> None:
         self.waiting = deque(cells)
+        self.tried = tried
         first = self.waiting[0]
         load = plan.workloads.of(first.cell, first.known)
         profile = first.cell.profile
@@ -178,6 +185,7 @@ class _Local:
         self.queue = deque(sorted(groups, key=lambda group: -group.seconds))
         self.workers: list[_Worker] = []
         self.elsewhere: list[Planned] = []
+        self.tried: set[str] = set()
         self.looked = time.monotonic()
         self.count = itertools.count()
 
@@ -249,6 +257,25 @@ class _Local:
             self.claims.release(planned.id)
         self.listener.ended(planned, record)
 
+    def _try_again(self, worker: _Worker, record: Record, *, room: bool) -> bool:
+        """Queue the worker's cell once more, if it has not been tried again yet; room: with twice the room.
+
+        Its record is kept until another one takes its place.
+        """
+        planned = worker.current
+        assert planned is not None
+        alone = self.slots.most(worker.group.need) == 1
+        if planned.id in self.tried or (room and alone):
+            return False
+        self.tried.add(planned.id)
+        # As it is on disk, so that it is not taken for one of another run.
+        again = replace(planned, record=self.plan.store.read(planned.id))
+        group = _Group(self.plan, [again], (f"{record['status']}: {record['error']}",))
+        if room:
+            group.need = worker.group.need.doubled()
+        self.queue.append(group)
+        return True
+
     def _look_elsewhere(self) -> None:
         """Queue the cells that other runs claimed and gave up; wait for them if nothing else is left here."""
         if not self.elsewhere or self.claims is None:
@@ -294,6 +321,7 @@ class _Local:
             self.plan.data_root,
             self.slots.most(group.need),
             self._gpu(slot),
+            group.tried,
         )
         return _Worker(*start(work, job, log), log, group, slot, first)
 
@@ -335,8 +363,9 @@ class _Local:
             case ("epoch", _, epoch, value) if worker.current is not None:
                 self.listener.epoch(worker.current, epoch, value)
             case ("end", _, record, goes_on) if worker.current is not None:
-                self._ended(worker.current, record)
                 self._count_faults(worker.slot, record["status"])
+                if record["status"] != "oom" or not self._try_again(worker, record, room=True):
+                    self._ended(worker.current, record)
                 if goes_on:
                     self._give(worker)
                 else:
@@ -371,7 +400,8 @@ class _Local:
         if worker.current is not None:
             said = judge_abort("\n".join(last_lines(worker.log))) if code == -signal.SIGABRT else None
             status, error = said or died(worker.process)
-            self._write(worker, status, error)
+            lost = status == "interrupted" and code is not None and not said
+            self._write(worker, status, error, lost=lost)
             if said:
                 self._count_faults(worker.slot, status)
         self._dismiss(worker)
@@ -386,8 +416,8 @@ class _Local:
         if worker.group.waiting and worker.group not in others:
             self.queue.appendleft(worker.group)
 
-    def _write(self, worker: _Worker, status: str, error: str) -> None:
-        """Write the record of a cell whose worker could not."""
+    def _write(self, worker: _Worker, status: str, error: str, *, lost: bool = False) -> None:
+        """Write the record of a cell whose worker could not. lost: the worker was killed from outside."""
         planned = worker.current
         assert planned is not None
         kept = self.plan.store.read(planned.id)
@@ -398,6 +428,7 @@ class _Local:
             return
         seconds = time.monotonic() - worker.began if worker.began is not None else 0.0
         record = make_record(planned.cell, planned.known, self.plan.registry, self._gpu(worker.slot)) | {
+            **({"tried": list(worker.group.tried)} if worker.group.tried else {}),
             "suite": self.plan.store.suite,
             "workers": self.slots.most(worker.group.need),
             "status": status,
@@ -413,5 +444,6 @@ class _Local:
             self.plan.store.write(record)
         except OSError as problem:
             raise unwritable(self.plan.store.results, problem.strerror or str(problem)) from None
+        if not (lost and self._try_again(worker, record, room=False)):
+            self._ended(planned, record)
         worker.give(None)
-        self._ended(planned, record)

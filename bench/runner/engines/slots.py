@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.runner.gpus import Gpu
@@ -24,12 +24,18 @@ MEMORY_INFO = Path("/proc/meminfo")
 class Need:
     """The resources of one run.
 
-    threads: CPU threads. memory: bytes, on the GPU if it runs on one; 0 if unknown.
+    threads: CPU threads. memory: bytes, on the GPU if it runs on one; 0 if unknown. share: of the runs that
+    the user allows side by side, how many it stands for.
     """
 
     threads: int = 1
     memory: float = 0.0
     cuda: bool = False
+    share: int = 1
+
+    def doubled(self) -> Need:
+        """Of a run that gets twice the room."""
+        return replace(self, threads=2 * self.threads, memory=2 * self.memory, share=2 * self.share)
 
     @property
     def whole(self) -> float:
@@ -72,7 +78,7 @@ class Slots:
         if need.cuda and self.gpus and not self._open():
             return False
         if self.jobs:
-            return len(self.taken) < self.jobs
+            return not self.taken or sum(slot.need.share for slot in self.taken) + need.share <= self.jobs
         return not self.taken or self._has_room(self._slot(need))
 
     def give_back(self, slot: Slot) -> None:
@@ -90,7 +96,7 @@ class Slots:
     def most(self, need: Need) -> int:
         """The number of runs with this need that fit side by side if nothing else runs."""
         if self.jobs:
-            return self.jobs
+            return max(1, self.jobs // need.share)
         by_cores = self.cores // need.threads
         # Each slot is on one GPU: remainders of two GPUs do not add up to a slot.
         shares = [self.gpus[gpu] for gpu in self._open()] if need.cuda and self.gpus else [self.memory]

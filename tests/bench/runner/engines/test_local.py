@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ import pytest
 
 from bench import api
 from bench.cli import render
-from bench.records.store import Store
+from bench.records.store import OK, Store
 from bench.runner import plan
 from bench.runner.engines import local
 from bench.tables.results import Results
@@ -29,19 +30,28 @@ from bench import shapes
 
 HERE = Path(__file__).parent
 
-def once(name):
-    "True the first time, over all processes."
-    try:
-        (HERE / f"{name}.did").touch(exist_ok=False)
-    except FileExistsError:
+def once(name, times=1):
+    "True the first time, or times, over all processes, and then only in the same seed."
+    import torch
+    seed = HERE / f"{name}.seed"
+    if not seed.exists():
+        seed.write_text(str(torch.initial_seed()))
+    if seed.read_text() != str(torch.initial_seed()):
         return False
-    return True
+    for number in range(times):
+        try:
+            (HERE / f"{name}.did{number}").touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        return True
+    return False
 
 class Sick(Surrogate):
     "Fails in its first seed and is well in its second."
     shape = staticmethod(lambda x: shapes.rectangle(x, 1.0, None))
+    times = 1
     def on_epoch(self, progress):
-        if progress == 1 and self.site.index == 0 and once(type(self).__name__):
+        if progress == 1 and self.site.index == 0 and once(type(self).__name__, self.times):
             self.fail()
 
 @method("raises", paper="none")
@@ -64,10 +74,12 @@ class Crashes(Sick):
 
 @method("killed", paper="none")
 class Killed(Sick):
+    times = 2
     def fail(self): os.kill(os.getpid(), signal.SIGKILL)
 
 @method("memory", paper="none")
 class Memory(Sick):
+    times = 2
     def fail(self): raise MemoryError
 
 @method("sleeps", paper="none")
@@ -194,13 +206,23 @@ def test_every_cell_leaves_one_record(first):
     made, heard, found = first
     assert len(found) == len(made.cells) == len(heard.records)
     assert sorted(r["id"] for r in heard.records) == sorted(p.id for p in made.cells)
-    assert sorted(heard.begun) == sorted(p.id for p in made.cells)
+    begun = Counter(heard.begun)
+    twice = {found[name, 0]["id"] for name in ("killed", "memory")}
+    assert begun == {planned.id: 1 + (planned.id in twice) for planned in made.cells}
 
 
 @pytest.mark.parametrize("name", ENDS)
 def test_how_a_cell_ended_and_why(first, name):
     found = first[2][name, 0]
     assert (found["status"], found["error"]) == ENDS[name]
+
+
+def test_what_circumstances_stop_is_tried_again_once_and_the_record_says_so(first):
+    _, _, found = first
+    killed = "interrupted: ended from outside by SIGKILL, as when memory runs out"
+    tried = {name: found[name, 0].get("tried") for name in NAMES if found[name, 0].get("tried")}
+    assert tried == {"killed": [killed], "memory": ["oom: MemoryError: "]}
+    assert not any(found[name, 1].get("tried") for name in NAMES)
 
 
 @pytest.mark.parametrize("name", ENDS)
@@ -420,9 +442,15 @@ def test_no_method_is_blamed_if_the_server_of_the_workers_is_killed(tiny, make_p
     ends = {
         (r["cell"]["method"]["name"], r["cell"]["seed"]): (r["status"], r["error"]) for r in heard.records
     }
-    lost = ("interrupted", "the process that starts trainings was killed, as when memory runs out")
     own = ("failed", "the process ended with exit code 255")
-    assert ends == {("server", 0): lost, ("server", 1): ("ok", None), ("exits", 0): own, ("exits", 1): own}
+    assert ends == {
+        ("server", 0): (OK, None),
+        ("server", 1): (OK, None),
+        ("exits", 0): own,
+        ("exits", 1): own,
+    }
+    lost = "interrupted: the process that starts trainings was killed, as when memory runs out"
+    assert [record["tried"] for record in heard.records if "tried" in record] == [[lost]]
 
 
 @pytest.mark.parametrize("timeout", [60, 3], ids=["dies", "hangs"])
@@ -431,7 +459,7 @@ def test_a_record_is_kept_whose_worker_could_not_say_that_it_had_written_it(
 ):
     plugin = f"""
         import multiprocessing, os, signal, time
-        from bench.records.store import Store
+        from bench.records.store import OK, Store
 
         really = Store.write
         def write(self, *content):
@@ -699,6 +727,44 @@ def test_a_good_record_stands_while_training_it_again_is_stopped(tiny, make_plan
     # The edit is taken back.
     back = make_plan(suite, plugins=[write_plugin(slow.format(0))])
     assert [planned.state for planned in back.cells] == ["done"]
+
+
+CURES = """
+import os, signal
+from pathlib import Path
+
+class Cured(Surrogate):
+    "Fails in its first attempt."
+    shape = staticmethod(lambda x: shapes.rectangle(x, 1.0, None))
+    def on_epoch(self, progress):
+        mark = Path(__file__).with_suffix("." + type(self).__name__)
+        if progress == 1 and not mark.exists():
+            mark.touch()
+            self.fail()
+
+@method("memory", paper="none")
+class Memory(Cured):
+    def fail(self): raise MemoryError("too much")
+
+@method("killed", paper="none")
+class Killed(Cured):
+    def fail(self): os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize(("jobs", "memory"), [(1, "oom"), (2, "ok")])
+def test_a_second_attempt_can_mend_what_circumstances_did(tiny, make_plan, write_plugin, jobs, memory):
+    """With one job at a time, an attempt in twice the room would be the same again."""
+    made = make_plan(tiny(methods=["memory", "killed"]), plugins=[write_plugin(CURES)])
+    heard = Heard()
+    local.run(made, jobs=jobs, timeout=60, listener=heard)
+    ends = {record["cell"]["method"]["name"]: record for record in heard.records}
+    assert len(heard.records) == 2
+    assert {name: record["status"] for name, record in ends.items()} == {"memory": memory, "killed": "ok"}
+    assert len(ends["killed"]["tried"]) == 1 and ("tried" in ends["memory"]) == (memory == "ok")
+    assert {r["id"]: r["status"] for r in made.store.records()} == {
+        r["id"]: r["status"] for r in heard.records
+    }
 
 
 def test_what_another_run_has_finished_since_the_plan_is_not_trained_again(tiny, make_plan):

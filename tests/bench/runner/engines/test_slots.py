@@ -167,3 +167,13 @@ def test_free_memory_is_what_the_system_says(tmp_path, monkeypatch):
     assert slots.free_memory() == float("inf")
     told.unlink()
     assert slots.free_memory() == float("inf")
+
+
+def test_a_run_in_twice_the_room_counts_twice():
+    need = Need(threads=1, memory=10.0)
+    assert need.doubled() == Need(threads=2, memory=20.0, share=2)
+    slots = Slots(jobs=3, cores=8, memory=1e9)
+    assert slots.most(need.doubled()) == 1 and slots.most(need) == 3
+    slots.take(need.doubled())
+    assert slots.fits(need) and not slots.fits(need.doubled())
+    assert Slots(jobs=1, cores=8, memory=1e9).fits(need.doubled()), "alone it always fits"

@@ -43,6 +43,8 @@ LOOK = 1.0
 SAFE_PATH = "PYTHONSAFEPATH"
 STARTS = 3
 """Attempts to start a process."""
+GOING = 1.0
+"""Seconds that a killed process may take to end after its pipes have closed."""
 UNKNOWN = 255
 """The exit code that multiprocessing reports if the server that forked a process was killed."""
 MARK = "SPIKEGRAD_STARTED_BY"
@@ -137,7 +139,7 @@ def _end_strays() -> None:
 def died(process: BaseProcess) -> tuple[str, str]:
     """Status and reason for the work of a process that has ended."""
     code = process.exitcode
-    if code == UNKNOWN and not _runs(_servers.get(process)):
+    if code == UNKNOWN and _ends(_servers.get(process)):
         return "interrupted", "the process that starts trainings was killed, as when memory runs out"
     if code is None:
         return "interrupted", "the process did not end, as when it hangs in the driver of a GPU"
@@ -155,14 +157,20 @@ def _server() -> int | None:
     return pid
 
 
-def _runs(pid: int | None) -> bool:
-    """Whether a process still runs, as far as is known; a zombie does not."""
-    if pid is None or not Path("/proc/self/stat").exists():
-        return True
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
+def _ends(pid: int | None) -> bool:
+    """Whether a process has ended, or does so within GOING, as far as is known."""
+    until = time.monotonic() + GOING
+    while pid is not None and Path("/proc/self/stat").exists():
+        try:
+            # A zombie has ended.
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
+                return True
+        except OSError:
+            return True
+        if time.monotonic() >= until:
+            break
+        time.sleep(0.05)
+    return False
 
 
 @dataclass(frozen=True)

@@ -351,7 +351,8 @@ def facts(
         return _facts(question)
     (said,) = ask(facts_or_why, [question], limit=limit)
     if isinstance(said, NoAnswer):
-        raise BenchError(f"dataset {spec.name}: its loader failed: {said.why}")
+        longer = "; let `timeout` in the suite allow more" if said.status == "timeout" else ""
+        raise BenchError(f"dataset {spec.name}: its loader failed: {said.why}{longer}")
     if isinstance(said, str):
         raise BenchError(said)
     known: loading.Facts = said

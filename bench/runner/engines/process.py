@@ -49,7 +49,7 @@ UNKNOWN = 255
 """The exit code that multiprocessing reports if the server that forked a process was killed."""
 MARK = "SPIKEGRAD_STARTED_BY"
 """An environment variable of the server, and so of every process that comes from it."""
-_mark = f"{os.getpid()}-{secrets.token_hex(8)}"
+_TOKEN = secrets.token_hex(8)
 _servers = WeakKeyDictionary[BaseProcess, int]()
 """The id of the server that forked each process."""
 
@@ -111,6 +111,11 @@ def end(process: BaseProcess) -> None:
     _end_strays()
 
 
+def _mark() -> str:
+    """The value of MARK. A fork of this process is another engine, with a mark of its own."""
+    return f"{os.getpid()}-{_TOKEN}"
+
+
 def _end_strays() -> None:
     """End the processes that workers had started, in groups of their own, and that outlived them. Linux only.
 
@@ -125,7 +130,7 @@ def _end_strays() -> None:
         with suppress(OSError):
             pid, stat = int(entry.name), Path(entry.path, "stat").read_text()
             parents[pid] = int(stat.rpartition(")")[2].split()[1])
-            if f"{MARK}={_mark}\0".encode() in Path(entry.path, "environ").read_bytes():
+            if f"{MARK}={_mark()}\0".encode() in Path(entry.path, "environ").read_bytes():
                 marked.append(pid)
     for pid in marked:
         at = pid
@@ -275,7 +280,7 @@ def _environment() -> Iterator[None]:
     package exists only in the current folder, a worker imports it itself.
     """
     before = {name: os.environ.get(name) for name in (SAFE_PATH, MARK)}
-    os.environ |= {SAFE_PATH: "1", MARK: _mark}
+    os.environ |= {SAFE_PATH: "1", MARK: _mark()}
     try:
         yield
     finally:

@@ -1,6 +1,7 @@
 """A process that answers questions: what hangs or ends it costs one answer, and leaves nothing running."""
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -100,3 +101,47 @@ def test_a_process_whose_engine_has_cleared_up_ends_and_leaves_nothing(tmp_path)
         child.send_output_to(log)
     assert end.value.code is None
     assert not log.parent.exists()
+
+
+FORKED = """
+import os, sys, time
+from pathlib import Path
+from bench.runner.engines.process import ask
+
+def slow(mark):
+    Path(mark).touch()
+    # Until the other engine has ended a process of its own.
+    while not Path(mark + ".ended").exists():
+        time.sleep(0.1)
+    time.sleep(1)
+    return "awake"
+
+def quick(_):
+    return "awake"
+
+if __name__ == "__main__":
+    from forked import quick, slow
+    mark = sys.argv[1]
+    child = os.fork()
+    if child == 0:
+        while not Path(mark).exists():
+            time.sleep(0.1)
+        answers = list(ask(quick, [0], limit=60))
+        Path(mark + ".ended").touch()
+        os._exit(answers != ["awake"])
+    print(list(ask(slow, [mark], limit=100)), os.waitpid(child, 0)[1])
+"""
+
+
+def test_a_fork_of_this_process_does_not_end_its_processes(tmp_path):
+    (tmp_path / "forked.py").write_text(FORKED)
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[4])])
+    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, tmp_path / "forked.py", tmp_path / "mark"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "['awake'] 0\n", done.stderr

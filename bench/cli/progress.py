@@ -87,11 +87,12 @@ def outcome(record: Record) -> str:
 
 def _resumed(record: Record) -> str:
     """That a training went on from a checkpoint, and what was wrong with others."""
-    resumed = record.get("resumed") or {"epochs_before": 0, "notes": []}
-    before = resumed["epochs_before"]
-    return "".join(
-        [f", resumed after {counted(before, 'epoch')}" * bool(before), *map("; {}".format, resumed["notes"])]
-    )
+    resumed = record.get("resumed")
+    if not resumed:
+        return ""
+    after = resumed["epochs_before"]
+    words = [f", resumed after {counted(after, 'epoch')}"] if after else []
+    return "".join([*words, *(f"; {note}" for note in resumed["notes"])])
 
 
 SILENCE = 60.0

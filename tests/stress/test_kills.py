@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tiny_toml import tiny_toml
 
 from bench.records.store import FINISHED, Store
 
@@ -36,30 +37,13 @@ class First(Slow):
 class Second(Slow):
     pass
 """
-SUITE = """
-name = "tiny"
-methods = ["first", "second", "mpd-agl"]
-datasets = [{ name = "digits", subset = 200 }]
-backbones = [{ name = "mlp", width = 0.125 }]
-timesteps = [2]
-seeds = [0, 1]
-times = false
-[measure]
-probe = "off"
-descent = false
-[recipe]
-epochs = 6
-batch_size = 32
-learning_rate = 0.01
-[profile]
-device = "cpu"
-"""
+
 CELLS = 6
 
 
 @pytest.fixture
 def command(tmp_path):
-    (tmp_path / "tiny.toml").write_text(SUITE)
+    (tmp_path / "tiny.toml").write_text(tiny_toml(["first", "second", "mpd-agl"], [0, 1], epochs=6))
     (tmp_path / "slow.py").write_text(PLUGIN)
     return ("run", "tiny.toml", "--plugin", "slow.py")
 

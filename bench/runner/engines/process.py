@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import secrets
 import signal
 import sys
 import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -29,6 +28,7 @@ from bench.errors import Stopped
 from bench.records.store import logs_prefix
 from bench.registry import Origin, refuse, refused
 from bench.runner.engines.child import begin, cut
+from bench.runner.engines.strays import MARK, end_strays, mark
 
 PRELOADED = ["bench.runner.worker", "bench.runner.train", "torch._inductor"]
 """torch imports its compiler when a compiler setting is used, which would cost every worker seconds."""
@@ -47,9 +47,6 @@ GOING = 1.0
 """Seconds that a killed process may take to end after its pipes have closed."""
 UNKNOWN = 255
 """The exit code that multiprocessing reports if the server that forked a process was killed."""
-MARK = "SPIKEGRAD_STARTED_BY"
-"""An environment variable of the server, and so of every process that comes from it."""
-_TOKEN = secrets.token_hex(8)
 _servers = WeakKeyDictionary[BaseProcess, int]()
 """The id of the server that forked each process."""
 
@@ -108,37 +105,7 @@ def end(process: BaseProcess) -> None:
         # It has ended already, or has not yet become the leader of its group.
         process.kill()
     process.join(KILLED)
-    _end_strays()
-
-
-def _mark() -> str:
-    """The value of MARK. A fork of this process is another engine, with a mark of its own."""
-    return f"{os.getpid()}-{_TOKEN}"
-
-
-def _end_strays() -> None:
-    """End the processes that workers had started, in groups of their own, and that outlived them. Linux only.
-
-    The server and everything that it forked bear MARK in their environment. While a worker lives, what it has
-    started stays below it, see `bench.runner.engines.child.begin`; what is below none is a stray.
-    """
-    parents, marked = dict[int, int](), list[int]()
-    for entry in os.scandir("/proc") if Path("/proc/self/environ").exists() else ():
-        if not entry.name.isdigit():
-            continue
-        # Those of other users cannot be read, and any may have ended meanwhile.
-        with suppress(OSError):
-            pid, stat = int(entry.name), Path(entry.path, "stat").read_text()
-            parents[pid] = int(stat.rpartition(")")[2].split()[1])
-            if f"{MARK}={_mark()}\0".encode() in Path(entry.path, "environ").read_bytes():
-                marked.append(pid)
-    for pid in marked:
-        at = pid
-        while at in parents and at not in (os.getpid(), _server()):
-            at = parents[at]
-        if at not in parents:
-            with suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+    end_strays(_server())
 
 
 def died(process: BaseProcess) -> tuple[str, str]:
@@ -280,7 +247,7 @@ def _environment() -> Iterator[None]:
     package exists only in the current folder, a worker imports it itself.
     """
     before = {name: os.environ.get(name) for name in (SAFE_PATH, MARK)}
-    os.environ |= {SAFE_PATH: "1", MARK: _mark()}
+    os.environ |= {SAFE_PATH: "1", MARK: mark()}
     try:
         yield
     finally:

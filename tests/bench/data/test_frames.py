@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from no_locks import NO_LOCKS
 
 from bench.data import frames as module
 from bench.data.frames import Part, cache_folder, frames
@@ -380,14 +381,6 @@ sys.stdin.readline()
 request = Request(root, 2, cache=root / "cache")
 x = frames(request, "s", {}, [root / "source.bin"], (2, 3), "uint8", parts)["train"].x
 print(x[torch.arange(20)].sum().item(), x.checksum)
-"""
-
-
-NO_LOCKS = """
-import errno, fcntl, os
-def fails(*_):
-    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-fcntl.flock = fcntl.lockf = fails
 """
 
 

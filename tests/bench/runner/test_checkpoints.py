@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from bench import api, registry
 from bench.cli import progress
-from bench.data import loading
 from bench.runner import checkpoints, train
 from bench.runner.checkpoints import SUFFIX, Checkpoints, generators, set_generators
 from bench.suite import Cell
@@ -33,20 +32,6 @@ class Stopped(Exception):
 @pytest.fixture(autouse=True)
 def _often(monkeypatch):
     monkeypatch.setattr(checkpoints, "EVERY", 0.0)
-
-
-@pytest.fixture(autouse=True)
-def _torch_as_it_was():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.use_deterministic_algorithms(False)
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return loading.prepare(registry.load().dataset("digits").item, loading.Request(Path(), 2), 200)
 
 
 @pytest.fixture

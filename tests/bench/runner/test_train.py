@@ -25,20 +25,6 @@ from bench.surrogate import Surrogate, method
 TIMES = ("train_seconds", "search_seconds", "compile_seconds", "probe_seconds")
 
 
-@pytest.fixture(autouse=True)
-def _torch_as_it_was():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.use_deterministic_algorithms(False)
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return loading.prepare(registry.load().dataset("digits").item, loading.Request(Path(), 2), 200)
-
-
 @pytest.fixture
 def cell(tiny):
     """cell("mpd-agl", seed=1, epochs=3) -> a cell of the tiny suite; keys of the recipe and profile too."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from tiny_toml import tiny_toml
 
 from bench import api
 from bench.cli import render
@@ -103,24 +104,6 @@ class Chatty(Surrogate):
         print("hello " * 100_000, file=sys.stderr)
 """
 NAMES = ["raises", "leaves", "exits", "crashes", "killed", "memory", "sleeps", "nan", "chatty", "rectangle"]
-SUITE = """
-name = "tiny"
-methods = {methods}
-datasets = [{{ name = "digits", subset = 200 }}]
-backbones = [{{ name = "mlp", width = 0.125 }}]
-timesteps = [2]
-seeds = {seeds}
-times = false
-[measure]
-probe = "off"
-descent = false
-[recipe]
-epochs = 4
-batch_size = 32
-learning_rate = 0.01
-[profile]
-device = "cpu"
-"""
 
 
 class Heard:
@@ -579,7 +562,7 @@ def read_until(process, text):
 
 def write_suite(folder, methods, seeds):
     path = folder / "tiny.toml"
-    path.write_text(SUITE.format(methods=json.dumps(methods), seeds=seeds))
+    path.write_text(tiny_toml(methods, seeds))
     return path
 
 

@@ -6,6 +6,8 @@ import time
 
 import pandas as pd
 import pytest
+from no_locks import NO_LOCKS
+from tiny_toml import tiny_toml
 
 from bench import api
 from bench.records.claims import CLAIMS, RUNNERS, TIMES, Claims
@@ -37,29 +39,10 @@ class Second(Noted):
     pass
 """
 
-SUITE = """
-name = "tiny"
-methods = ["first", "second"]
-datasets = [{ name = "digits", subset = 200 }]
-backbones = [{ name = "mlp", width = 0.125 }]
-timesteps = [2]
-seeds = [0, 1, 2, 3]
-times = false
-[measure]
-probe = "off"
-descent = false
-[recipe]
-epochs = 4
-batch_size = 32
-learning_rate = 0.01
-[profile]
-device = "cpu"
-"""
-
 
 @pytest.fixture
 def command(tmp_path):
-    (tmp_path / "tiny.toml").write_text(SUITE)
+    (tmp_path / "tiny.toml").write_text(tiny_toml(["first", "second"], [0, 1, 2, 3]))
     (tmp_path / "noted.py").write_text(PLUGIN)
     return ("run", "tiny.toml", "--plugin", "noted.py", "--jobs", "1")
 
@@ -122,14 +105,6 @@ def test_what_is_stopped_in_one_run_is_trained_by_another(command, start, tmp_pa
     records = Store(tmp_path / "results/local", "tiny").records()
     assert [record["status"] for record in records] == ["ok"] * 8
     assert len(pd.read_csv(tmp_path / "results/local/leaderboards/tiny/runs.csv")) == 8
-
-
-NO_LOCKS = """
-import errno, fcntl, os
-def fails(*_):
-    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-fcntl.flock = fcntl.lockf = fails
-"""
 
 
 def test_runs_divide_a_suite_where_locks_do_not_work(command, start, tmp_path):

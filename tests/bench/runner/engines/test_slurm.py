@@ -11,27 +11,9 @@ import sys
 import time
 
 import pytest
+from tiny_toml import tiny_toml
 
 from bench.records.store import Store
-
-SUITE = """
-name = "tiny"
-methods = ["rectangle", "arctan"]
-datasets = [{ name = "digits", subset = 200 }]
-backbones = [{ name = "mlp", width = 0.125 }]
-timesteps = [2]
-seeds = [0, 1]
-times = false
-[measure]
-probe = "off"
-descent = false
-[recipe]
-epochs = 2
-batch_size = 32
-learning_rate = 0.01
-[profile]
-device = "cpu"
-"""
 
 COMMANDS = {
     "sbatch": """
@@ -83,7 +65,7 @@ def cluster(tmp_path, monkeypatch):
         lines = "\n".join(line.removeprefix("        ") for line in body.splitlines())
         (folder / name).write_text(f"#!{sys.executable}\n{lines}\n")
         (folder / name).chmod(0o755)
-    (tmp_path / "tiny.toml").write_text(SUITE)
+    (tmp_path / "tiny.toml").write_text(tiny_toml(["rectangle", "arctan"], [0, 1], epochs=2))
     return folder
 
 

@@ -12,7 +12,7 @@ from bench.measures import kept_derivatives
 from bench.paths import TRIALS, default_results
 from bench.paths import data_root as find_data_root
 from bench.records import kept_suites, reading
-from bench.records.claims import TIMES
+from bench.records.claims import TIMES, Claims
 from bench.records.record_files import Record
 from bench.records.store import OK, Store, writable
 from bench.records.timings import Timing
@@ -50,7 +50,7 @@ class Silent:
     def ended(self, planned: Planned, record: Record) -> None:
         """Do nothing."""
 
-    def waiting(self, cells: int) -> None:
+    def waiting(self, cells: int | None) -> None:
         """Do nothing."""
 
     def timing(self, measurement: Measurement, number: int, total: int) -> None:
@@ -252,10 +252,11 @@ def execute(
             records = plan.store.records()
             worked = [record["id"] for record in records if record["status"] == OK]
             to_time = times.pending(plan, worked=worked, retry=retry) if script is None else []
-            if to_time and (not claims.take(TIMES) or claims.others_work()):
+            if to_time and not _undisturbed(plan, claims):
                 warn("times are not measured here, because another run of the suite is at work")
                 to_time = []
             serial.run(plan, to_time, timeout=timeout, listener=listener)
+            claims.release(TIMES)
             _draw(plan, records)
         except KeyboardInterrupt:
             if plan.store.records():
@@ -297,6 +298,21 @@ def tune(
             if before <= {planned.id for planned in plan.pending}:
                 break
     return plan
+
+
+def _undisturbed(plan: Plan, claims: Claims) -> bool:
+    """Whether times can be measured here; then other runs on this machine train nothing until TIMES is free."""
+    from bench.runner.engines.process import unwritable
+
+    try:
+        if not claims.take(TIMES):
+            return False
+    except OSError as problem:
+        raise unwritable(plan.store.results, problem.strerror or str(problem)) from None
+    if claims.theirs(here=True):
+        claims.release(TIMES)
+        return False
+    return True
 
 
 def _keep_suite(plan: Plan) -> None:

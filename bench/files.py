@@ -18,6 +18,10 @@ from pathlib import Path
 
 ABANDONED = 3600.0
 """Seconds after which a temporary file of another machine counts as left behind."""
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+MARK_PARTS = 4
+ENDED = ("Z", "X")
+"""States of a process that has ended, and whose parent has not asked how."""
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -85,7 +89,8 @@ def abandoned(path: Path, owner: str) -> bool:
 
 def owner_mark() -> str:
     """A part of the name of a file or folder that says which process made it."""
-    return f"{_place()}-{os.getpid()}"
+    process = os.getpid()
+    return f"{_machine()}-{_container()}-{process}-{_life(process)[1]}"
 
 
 def owner_ended(mark: str) -> bool | None:
@@ -93,10 +98,11 @@ def owner_ended(mark: str) -> bool | None:
 
     True for what is not a mark.
     """
-    place, _, process = mark.rpartition("-")
-    if not place or not process.isdecimal():
+    parts = mark.split("-")
+    if len(parts) != MARK_PARTS or not parts[2].isdecimal():
         return True
-    if place != _place():
+    machine, container, process, began = parts
+    if (machine, container) != (_machine(), _container()):
         return None
     try:
         os.kill(int(process), 0)
@@ -104,16 +110,42 @@ def owner_ended(mark: str) -> bool | None:
         return True
     except PermissionError:
         pass
-    return False
+    state, started = _life(int(process))
+    # Another process can have got its number meanwhile.
+    return state in ENDED or started != began
+
+
+def owner_here(mark: str) -> bool:
+    """Whether the process with this mark is, or was, on this machine, in any container."""
+    return mark.partition("-")[0] == _machine()
+
+
+def _life(process: int) -> tuple[str, str]:
+    """The state of a process, and when it started, as Linux counts; ("", "0") if unknown. See proc(5)."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        return fields[0], fields[19]
+    except (OSError, IndexError):
+        return "", "0"
 
 
 @cache
-def _place() -> str:
-    """Where process numbers mean the same: a hash of the machine and of the container on it."""
+def _machine() -> str:
+    """A hash of what tells this machine from others; on Linux, another after each start of the machine."""
+    what = platform.node()
+    with suppress(OSError):
+        # Two machines can have the same name.
+        what = BOOT.read_text()
+    return hashlib.sha256(what.encode()).hexdigest()[:8]
+
+
+@cache
+def _container() -> str:
+    """Where, on this machine, process numbers mean the same."""
     inside = ""
     with suppress(OSError):
         inside = os.readlink("/proc/self/ns/pid")
-    return hashlib.sha256(f"{platform.node()} {inside}".encode()).hexdigest()[:8]
+    return "".join(filter(str.isdecimal, inside)) or "0"
 
 
 def open_streams(*, line_buffering: bool | None = None) -> None:

@@ -106,7 +106,7 @@ class Lines:
         self.console = console
         self.estimate = Estimate(total)
         self.spoke = 0.0
-        self.waited = 0
+        self.said = ""
 
     def __enter__(self) -> Self:
         return self
@@ -131,11 +131,11 @@ class Lines:
         self.estimate.end(planned)
         self._say(f"{title(planned)}: {outcome(record)}")
 
-    def waiting(self, cells: int) -> None:
-        """One line, when their number changes."""
-        if cells != self.waited:
-            say(self.console, waiting(cells))
-        self.waited = cells
+    def waiting(self, cells: int | None) -> None:
+        """One line, when it changes."""
+        if (what := waiting(cells)) != self.said:
+            say(self.console, what)
+        self.said = what
 
     def timing(self, measurement: Measurement, number: int, total: int) -> None:
         """Nothing to say yet."""
@@ -205,7 +205,7 @@ class Bars:
         self.estimate.end(planned)
         self.progress.update(self.whole, advance=1, note=self.estimate.text())
 
-    def waiting(self, cells: int) -> None:
+    def waiting(self, cells: int | None) -> None:
         """Say so behind the run's bar."""
         self.progress.update(self.whole, note=waiting(cells))
 
@@ -224,8 +224,10 @@ class Bars:
             say(self.progress.console, f"{measurement.title}: {took(timing)}", "red")
 
 
-def waiting(cells: int) -> str:
-    """That a run waits for the cells that other runs train, in words."""
+def waiting(cells: int | None) -> str:
+    """What a run waits for, in words; see `bench.runner.engines.local.Listener`."""
+    if cells is None:
+        return "waiting while another run on this machine measures times"
     return f"waiting for {counted(cells, 'cell')} that other runs of the suite train"
 
 

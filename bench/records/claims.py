@@ -2,8 +2,9 @@
 
 Nothing is needed of the file system but that creating a file exclusively works, so the folder can be on NFS.
 
-Each run has a file in `.runners`, and renews its modification time while it lives. A claim is a file WHAT.N
-in `.claims`, created exclusively, that holds the name of its run. A claim counts while its run lives. To take
+Each run has a file in `.runners`, and renews its modification time while it lives. On the machine of a run,
+it lives as long as its process exists; elsewhere, as long as the time of its file is recent. A claim is a
+file WHAT.N in `.claims`, created exclusively, that holds the name of its run, and counts while that lives. To take
 over from a run that has ended is to create the next number, and then to look again: of several that do so at
 the same time, at most one goes on. What a run that lives has claimed, only that run gives up.
 """
@@ -19,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.files import owner_ended, owner_mark
+from bench.files import owner_ended, owner_here, owner_mark
 from bench.words import printable
 
 RUNNERS = ".runners"
@@ -27,7 +28,7 @@ CLAIMS = ".claims"
 RENEWED = 10.0
 """Seconds between two signs of life of a run."""
 STALE = 180.0
-"""Seconds without a sign of life after which a run counts as ended."""
+"""Seconds without a sign of life after which a run on another machine counts as ended."""
 TIMES = "times"
 """The claim of the run that measures times."""
 ALONE = ".alone"
@@ -75,6 +76,9 @@ class Claims:
     def leave(self) -> None:
         """Give up all claims, and say that this run has ended."""
         self._leaving.set()
+        if self._pulse.is_alive():
+            # It could write the file again; on a file system that hangs it does not return.
+            self._pulse.join(RENEWED)
         for what in list(self._held):
             self.release(what)
         _remove(self._runners / self._name)
@@ -110,29 +114,38 @@ class Claims:
         if mine := self._held.pop(what, None):
             _remove(mine)
 
-    def free(self, what: str) -> bool:
-        """Whether no other run claims it now."""
-        return not any(map(self._counts, self._of(what).keys() - {self._held.get(what)}))
-
     def others(self) -> list[Runner]:
         """The other runs that live."""
         return [runner for runner in living(self._runs, self._now()) if runner.name != self._name]
 
-    def others_work(self) -> bool:
-        """Whether another run trains or measures something now."""
-        return any(map(self._counts, set(_files(self._claims)) - {*self._held.values()}))
+    def theirs(self, *, here: bool = False) -> set[str]:
+        """What other runs claim now; here: those on this machine."""
+        now, lives = self._now(), dict[str, bool]()
+        claimed = set()
+        for file in _files(self._claims):
+            what, number = _parts(file)
+            owner = _text(file) if number else ""
+            if owner == self._name or (here and not owner_here(owner)):
+                continue
+            if owner not in lives:
+                lives[owner] = _lives(self._runners / owner, now)
+            if lives[owner]:
+                claimed.add(what)
+        return claimed
 
     def _of(self, what: str) -> dict[Path, int]:
         """The claims of something, with their numbers."""
-        found = {}
-        for file in _files(self._claims):
-            name, _, number = file.name.rpartition(".")
-            if name == what and number.isdecimal():
-                found[file] = int(number)
-        return found
+        return {
+            file: number
+            for file in _files(self._claims)
+            for name, number in [_parts(file)]
+            if name == what and number
+        }
 
     def _counts(self, claim: Path) -> bool:
-        name = _text(claim)
+        return self._is_at_work(_text(claim))
+
+    def _is_at_work(self, name: str) -> bool:
         return name == self._name or _lives(self._runners / name, self._now())
 
     def _now(self) -> float:
@@ -162,8 +175,9 @@ class Claims:
         now = self._now()
         for file in _files(self._claims):
             with suppress(OSError):
+                owner = _text(file)
                 # Without a name in it, it may just be written by a run that joins now.
-                if not self._counts(file) and (_text(file) or now - file.stat().st_mtime > STALE):
+                if not self._is_at_work(owner) and (owner or now - file.stat().st_mtime > STALE):
                     _remove(file)
         for file in _files(self._runners):
             if not _lives(file, now):
@@ -181,12 +195,18 @@ def living(runs: Path, now: float | None = None) -> list[Runner]:
 
 
 def _lives(runner: Path, now: float) -> bool:
-    if owner_ended(runner.name.partition(".")[0]):
-        return False
     try:
-        return now - runner.stat().st_mtime <= STALE
+        sign = runner.stat().st_mtime
     except (OSError, ValueError):
         return False
+    ended = owner_ended(runner.name.partition(".")[0])
+    return now - sign <= STALE if ended is None else not ended
+
+
+def _parts(claim: Path) -> tuple[str, int]:
+    """What a claim is for, and its number, from 1; 0 for other files."""
+    what, _, number = claim.name.rpartition(".")
+    return what, int(number) if number.isdecimal() else 0
 
 
 def _files(folder: Path) -> list[Path]:

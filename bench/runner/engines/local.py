@@ -15,7 +15,8 @@ A cell whose worker was killed from outside is tried once more, and so is one th
 others, then with twice the room.
 
 Several runs can work on one suite, on this machine or others: each claims a cell before it trains it, passes
-over those that others have claimed, and at the end waits for them and trains what they left undone.
+over those that others have claimed, and at the end waits for them and trains what they left undone. While
+one measures times, others on its machine train nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.errors import Stopped
-from bench.records.claims import Claims
+from bench.records.claims import TIMES, Claims
 from bench.records.record_files import Record
 from bench.records.store import logs_prefix
 from bench.runner.engines.child import cut, last_lines
@@ -48,8 +49,8 @@ from bench.runner.plan import Plan, Planned
 from bench.runner.worker import UNHARMED, Job, make_record, now, work
 from bench.words import printable
 
-POLL = 1.0
-"""Seconds between two looks at what other runs train."""
+SOON, LATE = 1.0, 5.0
+"""Seconds between two looks at what other runs do: at first, and after many at which nothing had changed."""
 FAULTS = 3
 """A GPU closes after this many runs in a row end through its fault, until a run still on it succeeds."""
 
@@ -66,8 +67,11 @@ class Listener(Protocol):
     def ended(self, planned: Planned, record: Record) -> None:
         """A cell has ended, with any status, and its record is written; another run may have trained it."""
 
-    def waiting(self, cells: int) -> None:
-        """Nothing is left to start here, and other runs train this many cells of the plan."""
+    def waiting(self, cells: int | None) -> None:
+        """Nothing is left to start here, and other runs train this many cells of the plan.
+
+        None: another run on this machine measures times, which a training would change.
+        """
 
 
 def run(
@@ -130,7 +134,11 @@ class _Group:
 
 @dataclass
 class _Worker:
-    """A worker process. current: the cell it was given last; given: when; began: when it began the cell."""
+    """A worker process.
+
+    current: the cell it was given last; given: when; began: when it began the cell. beside: whether others
+    have shared the memory of its machine or GPU with this cell.
+    """
 
     process: BaseProcess
     pipe: Connection
@@ -140,10 +148,11 @@ class _Worker:
     current: Planned | None
     given: float = field(default_factory=time.monotonic)
     began: float | None = None
+    beside: bool = False
 
     def give(self, planned: Planned | None) -> None:
         """Record its next cell; None if it is to end."""
-        self.current, self.given, self.began = planned, time.monotonic(), None
+        self.current, self.given, self.began, self.beside = planned, time.monotonic(), None, False
 
     def limit(self, timeout: float) -> float:
         """The time by which its current task must be done; timeout: seconds of a run."""
@@ -186,6 +195,8 @@ class _Local:
         self.workers: list[_Worker] = []
         self.elsewhere: list[Planned] = []
         self.tried: set[str] = set()
+        self.timed = False
+        self.pause = SOON
         self.looked = time.monotonic()
         self.count = itertools.count()
 
@@ -195,6 +206,9 @@ class _Local:
             self._fill()
             if self.workers:
                 self._wait()
+            elif self.timed:
+                self.listener.waiting(None)
+                time.sleep(SOON)
             elif self.queue:
                 # No worker runs, and still no group fits.
                 raise Stopped(
@@ -207,15 +221,19 @@ class _Local:
 
     def _fill(self) -> None:
         """Start as many workers as fit."""
-        while group := self._next():
+        self.timed = False
+        while not self.timed and (group := self._next()):
             slot = self.slots.take(group.need)
             if slot is None:
                 return
             first = self._take(group)
-            if first is None:
-                self.slots.give_back(slot)
-            else:
+            if first is not None:
                 self.workers.append(self._start(group, slot, first))
+                self._crowd()
+                continue
+            self.slots.give_back(slot)
+            if group.waiting and all(group is not worker.group for worker in self.workers):
+                self.queue.appendleft(group)
 
     def _next(self) -> _Group | None:
         """The first queued group that fits; if all have begun, the one with the most work waiting."""
@@ -228,7 +246,10 @@ class _Local:
         return max(shared.values(), key=lambda group: group.seconds, default=None)
 
     def _take(self, group: _Group) -> Planned | None:
-        """The next waiting cell that no other run trains or has trained; None if there is none."""
+        """The next waiting cell that no other run trains or has trained.
+
+        None if there is none; also if another run measures times here, and then cells are still waiting.
+        """
         while group.waiting:
             planned = group.waiting.popleft()
             if self.claims is None:
@@ -237,6 +258,12 @@ class _Local:
                 mine = self.claims.take(planned.id)
             except OSError as problem:
                 raise unwritable(self.plan.store.results, problem.strerror or str(problem)) from None
+            # After the claim, as the other run looks for claims after its own: one of the two sees the other.
+            if mine and TIMES in self.claims.theirs(here=True):
+                self.timed = True
+                self.claims.release(planned.id)
+                group.waiting.appendleft(planned)
+                return None
             if not mine:
                 self.elsewhere.append(planned)
             elif not self._ended_elsewhere(planned):
@@ -264,8 +291,7 @@ class _Local:
         """
         planned = worker.current
         assert planned is not None
-        alone = self.slots.most(worker.group.need) == 1
-        if planned.id in self.tried or (room and alone):
+        if planned.id in self.tried or (room and not worker.beside):
             return False
         self.tried.add(planned.id)
         # As it is on disk, so that it is not taken for one of another run.
@@ -283,16 +309,16 @@ class _Local:
         idle = not self.workers and not self.queue
         if idle and self.wait_for_others:
             self.listener.waiting(len(self.elsewhere))
-            time.sleep(POLL)
-        elif not idle and time.monotonic() - self.looked < POLL:
+            time.sleep(self.pause)
+        elif not idle and time.monotonic() - self.looked < LATE:
             return
         self.looked = time.monotonic()
-        still = []
+        theirs = self.claims.theirs()
+        still = [planned for planned in self.elsewhere if planned.id in theirs]
         for planned in self.elsewhere:
-            if not self.claims.free(planned.id):
-                still.append(planned)
-            elif not self._ended_elsewhere(planned):
+            if planned.id not in theirs and not self._ended_elsewhere(planned):
                 self.queue.append(_Group(self.plan, [planned]))
+        self.pause = min(2 * self.pause, LATE) if len(still) == len(self.elsewhere) else SOON
         self.elsewhere = still if self.wait_for_others or not idle else []
 
     def interrupt(self) -> None:
@@ -324,6 +350,12 @@ class _Local:
             group.tried,
         )
         return _Worker(*start(work, job, log), log, group, slot, first)
+
+    def _crowd(self) -> None:
+        """Note which workers run beside others."""
+        on = Counter(worker.slot.gpu for worker in self.workers if worker.current)
+        for worker in self.workers:
+            worker.beside = worker.beside or on[worker.slot.gpu] > 1
 
     def _gpu(self, slot: Slot) -> Gpu | None:
         return None if slot.gpu is None else self.gpus[slot.gpu]
@@ -376,6 +408,7 @@ class _Local:
     def _give(self, worker: _Worker) -> None:
         """Send the worker its next cell, or None if there is none, after which it ends."""
         worker.give(self._take(worker.group))
+        self._crowd()
         # If it has died meanwhile, `_buried` handles it.
         with suppress(OSError):
             worker.pipe.send(worker.current and worker.current.cell)

@@ -48,12 +48,12 @@ def leave_behind(runs, owner, *files, age=0.0):
 def test_what_one_has_another_does_not_get(tmp_path):
     with joined(tmp_path) as first, joined(tmp_path) as second:
         assert first.take("a") and first.take("a"), "it is held already"
-        assert not second.take("a") and not second.free("a") and first.free("a")
+        assert not second.take("a") and "a" in second.theirs() and not first.theirs()
         assert second.take("b"), "claims on other cells are others"
-        assert first.others_work() and second.others_work()
+        assert first.theirs() == {"b"} == first.theirs(here=True) and second.theirs() == {"a"}
         first.release("a")
         first.release("never held")
-        assert second.free("a") and second.take("a") and not first.take("a")
+        assert not second.theirs() and second.take("a") and not first.take("a")
     assert [*(tmp_path / CLAIMS).iterdir()] == [*(tmp_path / RUNNERS).iterdir()] == []
 
 
@@ -65,22 +65,45 @@ def test_names_that_begin_alike_are_different_claims(tmp_path):
 def test_what_an_ended_run_had_is_free(tmp_path, dead):
     with joined(tmp_path) as run:
         leave_behind(tmp_path, dead, "a.1", "a.7", "b.1")
-        assert run.free("a") and run.take("a")
+        assert not run.theirs() and run.take("a")
         assert [file.name for file in run._of("a")] == ["a.8"], "the old ones are removed"
 
 
 def test_a_run_on_another_machine_lives_as_long_as_it_gives_signs_of_life(tmp_path):
     with joined(tmp_path) as run:
-        leave_behind(tmp_path, "00000000-1", "a.1", age=STALE - 2 * RENEWED)
+        leave_behind(tmp_path, "00000000-0-1-1", "a.1", age=STALE - 2 * RENEWED)
         assert not run.take("a") and [other.where for other in run.others()] == ["elsewhere, process 1"]
-        leave_behind(tmp_path, "00000000-1", "a.1", age=STALE + 2 * RENEWED)
+        leave_behind(tmp_path, "00000000-0-1-1", "a.1", age=STALE + 2 * RENEWED)
         assert run.others() == [] and run.take("a")
 
 
-def test_a_run_of_this_machine_that_is_stopped_for_long_counts_as_ended(tmp_path):
-    leave_behind(tmp_path, owner_mark(), "a.1", age=STALE + 2 * RENEWED)
+def test_a_run_of_this_machine_lives_as_long_as_its_process(tmp_path, dead):
+    leave_behind(tmp_path, owner_mark(), "stopped.1", age=10 * STALE)
+    machine, container, process, began = owner_mark().split("-")
+    leave_behind(tmp_path, f"{machine}-{container}-{process}-{int(began) - 1}", "another.1")
+    leave_behind(tmp_path, dead, "dead.1")
     with joined(tmp_path) as run:
-        assert run.take("a")
+        assert run.theirs() == {"stopped"} and not run.take("stopped")
+        assert run.take("dead") and run.take("another"), "its process number has another process now"
+
+
+def test_a_process_that_nobody_has_asked_how_it_ended_has_ended(tmp_path):
+    code = "from bench.files import owner_mark; print(owner_mark())"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as zombie:
+        mark = zombie.stdout.readline().strip()
+        os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+        leave_behind(tmp_path, mark, "a.1")
+        with joined(tmp_path) as run:
+            assert run.take("a")
+
+
+def test_what_runs_on_other_machines_claim_can_be_told_apart(tmp_path):
+    with joined(tmp_path) as run, joined(tmp_path) as other:
+        other.take("near")
+        leave_behind(tmp_path, "00000000-0-1-1", "far.1")
+        # In another container on this machine.
+        leave_behind(tmp_path, f"{owner_mark().partition('-')[0]}-0-1-1", "beside.1")
+        assert run.theirs() == {"near", "far", "beside"} and run.theirs(here=True) == {"near", "beside"}
 
 
 def test_signs_of_life_are_given_and_come_back_after_a_sleep(tmp_path, monkeypatch):
@@ -133,7 +156,7 @@ def test_beside_others_nothing_of_ended_runs_is_cleared_away(tmp_path, dead):
     with joined(tmp_path):
         leave_behind(tmp_path, dead, "a.1")
         with joined(tmp_path) as second:
-            assert (tmp_path / CLAIMS / "a.1").exists() and second.free("a")
+            assert (tmp_path / CLAIMS / "a.1").exists() and not second.theirs()
 
 
 @pytest.mark.parametrize(
@@ -143,7 +166,7 @@ def test_a_damaged_claim_is_free(tmp_path, text):
     with joined(tmp_path) as run:
         (tmp_path / CLAIMS / "a.1").write_bytes(text.encode(errors="surrogatepass"))
         (tmp_path / CLAIMS / "a.x").write_text(run._name)
-        assert run.free("a") and run.take("a")
+        assert not run.theirs() and run.take("a")
 
 
 def test_other_files_in_the_folders_are_nobody(tmp_path):

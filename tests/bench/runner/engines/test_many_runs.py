@@ -137,7 +137,7 @@ def made(tiny, make_plan):
 
 
 def test_a_run_waits_for_what_another_trains_and_trains_what_it_gives_up(made, monkeypatch):
-    monkeypatch.setattr(local, "POLL", 0.01)
+    monkeypatch.setattr(local, "SOON", 0.01)
     with made.store.shared() as other, made.store.shared() as claims:
         other.take(made.cells[1].id)
         heard = Other([lambda: other.release(made.cells[1].id)])
@@ -147,7 +147,7 @@ def test_a_run_waits_for_what_another_trains_and_trains_what_it_gives_up(made, m
 
 
 def test_what_another_run_finished_after_the_plan_is_not_trained(made, make_plan, tiny, monkeypatch):
-    monkeypatch.setattr(local, "POLL", 0.01)
+    monkeypatch.setattr(local, "SOON", 0.01)
     twin = make_plan(tiny(seeds=[0, 1]))
 
     def finish_there():
@@ -163,6 +163,36 @@ def test_what_another_run_finished_after_the_plan_is_not_trained(made, make_plan
     before = {record["id"]: record["ended"] for record in twin.store.records()}
     assert {record["id"]: record["ended"] for record in made.store.records()} == before
     assert heard.ends == [(planned.id, "ok") for planned in made.cells]
+
+
+def test_nothing_is_trained_here_while_another_run_measures_times(made, monkeypatch):
+    monkeypatch.setattr(local, "SOON", 0.01)
+    with made.store.shared() as other, made.store.shared() as claims:
+        other.take(TIMES)
+        heard = Other([lambda: other.release(TIMES), lambda: assert_nothing(made, other)])
+        local.run(made, jobs=2, timeout=60, listener=heard, claims=claims, wait=False)
+        assert not other.theirs()
+    assert sorted(heard.ends) == sorted((planned.id, "ok") for planned in made.cells)
+    assert heard.waited == [None, None]
+
+
+def assert_nothing(made, other):
+    assert not made.store.records() and not other.theirs()
+
+
+def test_a_worker_takes_no_further_cell_once_another_run_measures_times(made, monkeypatch):
+    monkeypatch.setattr(local, "SOON", 0.01)
+
+    class Measures(Other):
+        def started(self, planned):
+            other.take(TIMES)
+
+    with made.store.shared() as other, made.store.shared() as claims:
+        heard = Measures([lambda: other.release(TIMES)])
+        local.run(made, jobs=1, timeout=60, listener=heard, claims=claims)
+        other.release(TIMES)
+    assert heard.ends == [(planned.id, "ok") for planned in made.cells]
+    assert heard.waited == [None]
 
 
 def test_only_one_run_measures_times(tiny, make_plan, capfd):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -21,7 +22,7 @@ from bench.suite import Suite, load_suite
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.runner.engines.local import Listener
+    from bench.runner.engines.slurm import Listener
     from bench.runner.plan import Plan, Planned
     from bench.runner.timing.serial import TimesListener
     from bench.runner.timing.times import Measurement
@@ -51,6 +52,9 @@ class Silent:
         """Do nothing."""
 
     def waiting(self, cells: int | None) -> None:
+        """Do nothing."""
+
+    def submitted(self, job: str, tasks: Mapping[str, int] | None) -> None:
         """Do nothing."""
 
     def timing(self, measurement: Measurement, number: int, total: int) -> None:
@@ -96,8 +100,9 @@ def run(
         retry=retry,
         again=again,
         times=times,
+        timeout=timeout,
     )
-    made = execute(plan, jobs=jobs, timeout=timeout, retry=retry, listener=listener or Silent())
+    made = execute(plan, jobs=jobs, retry=retry, listener=listener or Silent())
     return made.table("accuracy")
 
 
@@ -115,16 +120,20 @@ def make_plan(
     retry: bool = False,
     again: bool = False,
     times: bool | None = None,
+    timeout: float | None = None,
+    before: datetime | None = None,
     elsewhere: bool = False,
 ) -> Plan:
     """What `run` would do; starts and writes nothing.
 
-    times: whether to measure latency, overriding the suite.
+    times: whether to measure latency, overriding the suite. timeout: seconds that a cell, or loading a
+    dataset, may take, overriding the suite. before: what has ended since is not pending, however it ended,
+    unless it was interrupted.
     elsewhere: the plan is only displayed, so a GPU that it needs does not have to be present.
 
     Raises BenchError at the first error.
     """
-    asked = _asked(suite, results, data_root, methods, datasets, seeds, add, plugins, times)
+    asked = _asked(suite, results, data_root, methods, datasets, seeds, add, plugins, times, timeout)
     from bench.runner import plan, trials
 
     options: dict[str, Any] = {
@@ -140,7 +149,8 @@ def make_plan(
         chosen, untuned = trials.picks(trials.trial_plan(asked.suite, asked.store, **options))
         variations = trials.tuned(chosen)
     made = plan.make_plan(asked.suite, asked.store, retry=retry, variations=variations, **options)
-    return replace(made, whole=asked.whole, untuned=untuned)
+    made = replace(made, whole=asked.whole, untuned=untuned)
+    return made if before is None else made.without_ended_since(before)
 
 
 def make_trial_plan(
@@ -154,12 +164,13 @@ def make_trial_plan(
     device: str | None = None,
     retry: bool = False,
     again: bool = False,
+    timeout: float | None = None,
 ) -> Plan:
     """The trials of a suite with `[tune]`, as far as they are known; starts and writes nothing.
 
     The arguments are those of `spikegrad tune`. Raises BenchError at the first error.
     """
-    asked = _asked(suite, results, data_root, methods, datasets, None, False, plugins, None)
+    asked = _asked(suite, results, data_root, methods, datasets, None, False, plugins, None, timeout)
     if asked.suite.tune is None:
         raise BenchError(f"the suite {asked.suite.name} is not tuned: it has no table [tune]")
     from bench.runner import trials
@@ -196,6 +207,7 @@ def _asked(
     add: bool,
     plugins: Iterable[Path | str],
     times: bool | None,
+    timeout: float | None,
 ) -> _Asked:
     files = tuple(Path(p) for p in plugins)
     chosen = load_suite(suite)
@@ -214,6 +226,8 @@ def _asked(
     # A method given on the command line is there to be compared, so it joins the suite's own.
     given = [name for name, entry in load(files).methods.items() if entry.given]
     cut = chosen.joined(given).only(methods=methods, datasets=datasets, seeds=seeds, add=add)
+    if timeout is not None:
+        cut = cut.model_copy(update={"timeout": timeout})
     return _Asked(cut, chosen, store, files, root)
 
 
@@ -221,7 +235,6 @@ def execute(
     plan: Plan,
     *,
     jobs: int | None = None,
-    timeout: float | None = None,
     retry: bool = False,
     wait: bool = True,
     script: Callable[[Plan], str] | None = None,
@@ -240,7 +253,7 @@ def execute(
     from bench.runner.engines import local, slurm
     from bench.runner.timing import serial, times
 
-    timeout = timeout or plan.suite.timeout
+    timeout = plan.suite.timeout
     with plan.store.shared() as claims:
         _keep_suite(plan)
         plan = plan.reread()
@@ -248,7 +261,7 @@ def execute(
             if script is None:
                 local.run(plan, jobs=jobs, timeout=timeout, listener=listener, claims=claims, wait=wait)
             else:
-                slurm.run(plan, script, listener=listener)
+                slurm.run(plan, script, listener=listener, claims=claims)
             records = plan.store.records()
             worked = [record["id"] for record in records if record["status"] == OK]
             to_time = times.pending(plan, worked=worked, retry=retry) if script is None else []
@@ -269,7 +282,6 @@ def tune(
     plan: Plan,
     *,
     jobs: int | None = None,
-    timeout: float | None = None,
     listener: RunListener,
     again: Callable[[], Plan] | None = None,
 ) -> Plan:
@@ -282,7 +294,6 @@ def tune(
     """
     from bench.runner.engines import local
 
-    timeout = timeout or plan.suite.timeout
     assert plan.suite.tune is not None
     # A sampler that chooses the next trials by the last ones must make them all itself.
     joined = plan.store.shared() if plan.suite.tune.sampler == "grid" else plan.store.lock()
@@ -291,7 +302,7 @@ def tune(
         plan = plan.reread()
         while plan.pending:
             before = {planned.id for planned in plan.pending}
-            local.run(plan, jobs=jobs, timeout=timeout, listener=listener, claims=claims)
+            local.run(plan, jobs=jobs, timeout=plan.suite.timeout, listener=listener, claims=claims)
             if again is None:
                 break
             plan = again()
@@ -301,7 +312,7 @@ def tune(
 
 
 def _undisturbed(plan: Plan, claims: Claims) -> bool:
-    """Whether times can be measured here; then other runs on this machine train nothing until TIMES is free."""
+    """Whether times can be measured here; then others on this machine train nothing until TIMES is free."""
     from bench.runner.engines.process import unwritable
 
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import gc
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -43,6 +44,8 @@ COMMANDS = {
 def main() -> NoReturn:
     """The entry point of `spikegrad` and `python -m bench`."""
     open_streams()
+    # Schedulers end a program so: what it has in hand is recorded, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Thousands of records are no garbage, and every look for some goes through all of them.
     gc.set_threshold(200_000, 20, 50)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -137,6 +138,12 @@ class Lines:
             say(self.console, what)
         self.said = what
 
+    def submitted(self, job: str, tasks: Mapping[str, int] | None) -> None:
+        """One line, when it changes."""
+        if (what := submitted(job, tasks)) != self.said:
+            say(self.console, what)
+        self.said = what
+
     def timing(self, measurement: Measurement, number: int, total: int) -> None:
         """Nothing to say yet."""
 
@@ -209,6 +216,10 @@ class Bars:
         """Say so behind the run's bar."""
         self.progress.update(self.whole, note=waiting(cells))
 
+    def submitted(self, job: str, tasks: Mapping[str, int] | None) -> None:
+        """Say so behind the run's bar."""
+        self.progress.update(self.whole, note=submitted(job, tasks))
+
     def timing(self, measurement: Measurement, number: int, total: int) -> None:
         """Show one bar for all timings."""
         if self.times is None:
@@ -229,6 +240,14 @@ def waiting(cells: int | None) -> str:
     if cells is None:
         return "waiting while another run on this machine measures times"
     return f"waiting for {counted(cells, 'cell')} that other runs of the suite train"
+
+
+def submitted(job: str, tasks: Mapping[str, int] | None) -> str:
+    """A job of Slurm and the states of its tasks, in words."""
+    if tasks is None:
+        return f"Slurm job {job}: squeue does not answer"
+    states = ", ".join(f"{number} {state}" for state, number in tasks.items())
+    return f"Slurm job {job}: {states or 'submitted'}"
 
 
 def took(timing: Timing) -> str:

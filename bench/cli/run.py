@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -51,13 +52,26 @@ Jobs = Annotated[
 ]
 Timeout = Annotated[
     float | None,
-    typer.Option("--timeout", min=1, help="Seconds a cell may take, instead of the suite's own."),
+    typer.Option(
+        "--timeout",
+        min=1,
+        help="Seconds that a cell, or loading a dataset, may take, instead of the suite's own.",
+    ),
 ]
 Wait = Annotated[
     bool,
     typer.Option(
         "--wait/--no-wait",
         help="Where several runs divide a suite: wait at the end for what others train, or not.",
+    ),
+]
+Before = Annotated[
+    datetime | None,
+    typer.Option(
+        "--before",
+        formats=["%Y-%m-%dT%H:%M:%S%z"],
+        help="Run again only what ended before this time: the tasks of one job repeat nothing of each other.",
+        hidden=True,
     ),
 ]
 Engine = Annotated[
@@ -87,6 +101,7 @@ def run(
     wait: Wait = True,
     engine: Engine = "local",
     hours: Hours = 4.0,
+    before: Before = None,
     as_json: Json = False,
 ) -> None:
     """Run what is missing of a suite; show progress; write and show the leaderboard."""
@@ -94,10 +109,15 @@ def run(
     if engine == "slurm":
         options: dict[str, object] = {"methods": methods, "datasets": datasets, "seeds": seeds}
         options |= {"add": add, "plugin": plugin}
-        options |= {"device": device, "jobs": jobs, "timeout": timeout, "retry": retry, "again": again}
-        script = _job_script(suite, hours, **options)
+        options |= {"device": device, "timeout": timeout, "retry": retry, "again": again}
+        script = _job_script(suite, hours, jobs, **options)
         if times:
             raise BenchError("--times with --engine slurm: time on the machine that counts, with another run")
+        if not wait:
+            raise BenchError(
+                "--no-wait with --engine slurm: it follows its jobs to the end; to submit and leave, "
+                "use `spikegrad plan SUITE --sbatch`"
+            )
         times = False
     plan = _plan(
         suite,
@@ -112,6 +132,8 @@ def run(
         retry,
         again,
         times,
+        timeout,
+        before,
         elsewhere=script is not None,
     )
     talk = console(stderr=True)
@@ -119,9 +141,7 @@ def run(
     to_time = render.to_time(plan, retry=retry) or 0
     say(talk, render.announcement(plan, to_time))
     with progress.listener(talk, len(plan.pending)) as listener:
-        made = api.execute(
-            plan, jobs=jobs, timeout=timeout, retry=retry, wait=wait, script=script, listener=listener
-        )
+        made = api.execute(plan, jobs=jobs, retry=retry, wait=wait, script=script, listener=listener)
     page = api.report_of_run(plan, made, anything_new=bool(plan.pending or to_time))
     outcome = render.outcome(plan, made, [page] if page else [])
     if as_json:
@@ -164,7 +184,7 @@ def plan(
         options: dict[str, object] = {"methods": methods, "datasets": datasets, "seeds": seeds}
         options |= {"add": add, "plugin": plugin}
         options |= {"device": device, "retry": retry, "again": again}
-        print(_job_script(suite, hours, **options)(made), end="")
+        print(_job_script(suite, hours, None, **options)(made), end="")
     elif as_json:
         print_json(render.plan_as_json(made, retry=retry))
     else:
@@ -184,6 +204,8 @@ def _plan(
     retry: bool,
     again: bool = False,
     times: bool | None = None,
+    timeout: float | None = None,
+    before: datetime | None = None,
     *,
     elsewhere: bool = False,
 ) -> Plan:
@@ -201,12 +223,14 @@ def _plan(
         retry=retry,
         again=again,
         times=times,
+        timeout=timeout,
+        before=before,
         elsewhere=elsewhere,
     )
 
 
-def _job_script(suite: str, hours: float, **options: object) -> Callable[[Plan], str]:
-    """What makes the job script of a plan; options: those of `run` that it passes on, as typed."""
+def _job_script(suite: str, hours: float, jobs: int | None, **options: object) -> Callable[[Plan], str]:
+    """What makes the job script of a plan; options: the others of `run` that it passes on, as typed."""
     words = [str(Path(suite).resolve()) if Path(suite).suffix else suite]
     for name, value in options.items():
         if isinstance(value, list):
@@ -219,7 +243,7 @@ def _job_script(suite: str, hours: float, **options: object) -> Callable[[Plan],
     def script(plan: Plan) -> str:
         from bench.runner import job_script
 
-        return job_script.script(plan, words, hours)
+        return job_script.script(plan, words, hours, jobs)
 
     return script
 

@@ -42,6 +42,7 @@ def tune(
         "plugins": plugin or (),
         "device": device,
         "again": again,
+        "timeout": timeout,
     }
     plan = api.make_trial_plan(suite, retry=retry, **options)
     talk = console(stderr=True)
@@ -51,7 +52,6 @@ def tune(
         plan = api.tune(
             plan,
             jobs=jobs,
-            timeout=timeout,
             listener=listener,
             again=lambda: api.make_trial_plan(suite, **options),
         )

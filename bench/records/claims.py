@@ -2,9 +2,9 @@
 
 Nothing is needed of the file system but that creating a file exclusively works, so the folder can be on NFS.
 
-Each run has a file in `.runners`, and renews its modification time while it lives. On the machine of a run,
-it lives as long as its process exists; elsewhere, as long as the time of its file is recent. A claim is a
-file WHAT.N in `.claims`, created exclusively, that holds the name of its run, and counts while that lives. To take
+Each run has a file in `.runners`, and renews its modification time. A run of this machine lives as long as
+its process exists, one of another machine as long as the time of its file is recent. A claim is a file WHAT.N
+in `.claims`, created exclusively, that holds the name of its run, and counts while that run lives. To take
 over from a run that has ended is to create the next number, and then to look again: of several that do so at
 the same time, at most one goes on. What a run that lives has claimed, only that run gives up.
 """

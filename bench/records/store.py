@@ -42,6 +42,8 @@ SETTLED = 2.0
 """Seconds after which rewriting a file changes its modification time, on any file system."""
 
 FINISHED = (OK, *FAILED)
+CHECKPOINT = ".checkpoint"
+"""The suffix of what a training goes on from after it was stopped; see `bench.runner.checkpoints`."""
 ELSEWHERE = "@"
 """Separates a cell's id from the name of the machine in a folder name."""
 
@@ -142,7 +144,7 @@ class Store:
     ) -> bool:
         """Write a cell's record and files, completely or not at all; returns whether they were written.
 
-        tables: rows by name, for NAME.parquet.
+        tables: rows by name, for NAME.parquet. Removes the checkpoints of a run that has finished.
 
         A run that circumstances stopped never replaces a finished one, even of an older version of the code,
         which may be restored. Raises OSError if writing fails; then nothing has changed.
@@ -157,6 +159,10 @@ class Store:
         whole = sealed(record, contents)
         text = (json.dumps(whole, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
         self.put(record["id"], {**contents, "record.json": text})
+        if record["status"] in FINISHED:
+            for file in self.folder(record["id"]).glob(f"*{CHECKPOINT}"):
+                with suppress(OSError):
+                    file.unlink()
         with suppress(Damaged):
             # Validate now, while it costs nothing: otherwise the first reader has to wait.
             check(self.folder(record["id"]) / "record.json", whole, text, contents)

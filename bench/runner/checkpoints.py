@@ -21,11 +21,11 @@ import numpy as np
 import torch
 
 from bench.files import write_atomic
+from bench.records.store import CHECKPOINT
 
 EVERY = 60.0
 """Seconds between two checkpoints, at least."""
 KEPT = 2
-SUFFIX = ".checkpoint"
 
 State = dict[str, Any]
 
@@ -34,7 +34,8 @@ class Checkpoints:
     """The checkpoints of one cell.
 
     folder: that of its record. identity: everything that the numbers depend on; checkpoints of another
-    identity are not used. notes: a sentence for each that could not be written or used.
+    identity are not used. notes: a sentence for each that could not be written or used. epochs: how many were
+    trained before, in other processes, and seconds: how long they took there.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
@@ -43,6 +44,7 @@ class Checkpoints:
         self._written = time.monotonic()
         self._good: list[Path] = []
         self.notes: list[str] = []
+        self.epochs, self.seconds = 0, 0.0
 
     @property
     def due(self) -> bool:
@@ -58,7 +60,7 @@ class Checkpoints:
         try:
             torch.save({"identity": self._identity, **state()}, buffer)
             content = buffer.getvalue()
-            file = self._folder / f"{epoch:06}{SUFFIX}"
+            file = self._folder / f"{epoch:06}{CHECKPOINT}"
             write_atomic(file, _digest(content) + content)
         except Exception as problem:
             # The disk can be full; and a method's state is its own.
@@ -84,10 +86,6 @@ class Checkpoints:
         """Note why a checkpoint is not used."""
         self.notes.append(f"checkpoint {name} is not used: {_why(problem)}")
 
-    def remove(self) -> None:
-        """Remove all files; the run is finished."""
-        self._remove_but([])
-
     def _remove_but(self, kept: Sequence[Path]) -> None:
         for file in set(self._files()) - {*kept}:
             with suppress(OSError):
@@ -105,7 +103,7 @@ class Checkpoints:
 
     def _files(self) -> list[Path]:
         """The latest first."""
-        return sorted(self._folder.glob(f"*{SUFFIX}"), reverse=True)
+        return sorted(self._folder.glob(f"*{CHECKPOINT}"), reverse=True)
 
 
 def generators(device: torch.device) -> State:

@@ -14,12 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import bench
 from bench.errors import BenchError
+from bench.records.store import OK
 from bench.runner.forecast import training_seconds
+from bench.runner.worker import now
 
 if TYPE_CHECKING:
     from bench.runner.plan import Plan
 
+PACKAGE = Path(bench.__file__).resolve().parent
 GIB = 2**30
 MOST_TASKS = 1000
 """Slurm's own limit, MaxArraySize, is 1001 unless a site changes it."""
@@ -46,14 +50,17 @@ class Allocation:
     minutes: int
 
 
-def allocation(plan: Plan, hours: float) -> Allocation:
+def allocation(plan: Plan, hours: float, jobs: int | None = None) -> Allocation:
     """What the pending cells of a plan need, if no task takes longer than `hours`, or than the longest cell.
+
+    jobs: trainings at a time in each task; None for one, or for as many as fit on a GPU.
 
     Raises BenchError if nothing is pending.
     """
     if not plan.pending:
         raise BenchError(f"nothing of {plan.suite.name} is left to run, so there is nothing to submit")
     finished, seconds, memory, threads, gpus = plan.seconds_each(), [], 0.0, 1, 0
+    known = [p.record["seconds"] for p in plan.cells if p.record and p.record["status"] == OK]
     for planned in plan.pending:
         cell, load = planned.cell, plan.workloads.of(planned.cell, planned.known)
         if finished is not None:
@@ -64,27 +71,32 @@ def allocation(plan: Plan, hours: float) -> Allocation:
         memory = max(memory, load.memory if load and not on_gpu else 0.0)
         threads, gpus = max(threads, cell.profile.threads), max(gpus, int(on_gpu))
     # Without an estimate, a task for each cell.
-    longest, total = (max(seconds), sum(seconds)) if seconds else (0.0, 0.0)
+    longest, total = (max([*seconds, *known]), sum(seconds)) if seconds else (0.0, 0.0)
     each = max(hours * 3600, DOUBT * longest + STARTING + WARNING)
     tasks = math.ceil(DOUBT * total / max(each - STARTING - WARNING, 1.0)) if seconds else len(plan.pending)
+    beside = jobs or (BESIDE_GPU if gpus else 1)
     return Allocation(
-        tasks=min(tasks, len(plan.pending), MOST_TASKS),
-        cpus=max(threads, BESIDE_GPU) if gpus else threads,
-        gib=math.ceil(AROUND * BESIDE_GPU if gpus else AROUND + DOUBT * memory / GIB),
+        tasks=min(math.ceil(tasks / (jobs or 1)), len(plan.pending), MOST_TASKS),
+        cpus=threads * beside,
+        gib=math.ceil(beside * (AROUND + DOUBT * memory / GIB)),
         gpus=gpus,
         minutes=math.ceil(each / 60),
     )
 
 
-def script(plan: Plan, options: Sequence[str], hours: float) -> str:
-    """The job script. options: those of `spikegrad run` but for the folders, the suite first.
+def script(plan: Plan, options: Sequence[str], hours: float, jobs: int | None = None) -> str:
+    """The job script. options: those of `spikegrad run` but for the folders and `--jobs`, the suite first.
 
     Raises BenchError if nothing is pending.
     """
-    ask = allocation(plan, hours)
+    ask = allocation(plan, hours, jobs)
     folders = ["--results", str(plan.store.results.resolve()), "--data-root", str(plan.data_root.resolve())]
-    one = [] if ask.gpus or "--jobs" in options else ["--jobs", "1"]
-    command = [sys.executable, "-m", "bench", "run", *options, *folders, "--no-times", "--no-wait", *one]
+    beside = [] if ask.gpus and not jobs else ["--jobs", str(jobs or 1)]
+    # A folder `bench` of the user's is not this package.
+    safe = [] if Path.cwd() == PACKAGE.parent else ["-P"]
+    command = [sys.executable, *safe, "-m", "bench", "run", *options, *folders, "--no-times", "--no-wait"]
+    # What has ended by then is not repeated by each task that begins later.
+    command += [*beside, "--before", now()]
     lines = [
         "#!/bin/bash",
         f"# Trains what is left of {plan.suite.name}: {len(plan.pending)} trainings when this was written.",

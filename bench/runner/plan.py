@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -121,6 +122,18 @@ class Plan:
     def pending(self) -> list[Planned]:
         """The cells that a run would start."""
         return [planned for planned in self.cells if planned.pending]
+
+    def without_ended_since(self, time: datetime) -> Plan:
+        """The same plan, in which nothing is pending that has ended since, unless it was interrupted."""
+
+        def settled(planned: Planned) -> Planned:
+            record = planned.record if planned.pending and not planned.changed else None
+            if record is None or record["status"] == "interrupted":
+                return planned
+            ended = datetime.fromisoformat(record["ended"])
+            return planned if ended < time else replace(planned, state="failed")
+
+        return replace(self, cells=tuple(map(settled, self.cells)))
 
     def reread(self) -> Plan:
         """The same plan, without the work that another run has finished since it was made."""
@@ -349,9 +362,13 @@ def facts(
     question = (spec, timesteps, root, test, tuple(plugins))
     if registry.dataset(spec.name).shipped:
         return _facts(question)
-    (said,) = ask(facts_or_why, [question], limit=limit)
+    try:
+        (said,) = ask(facts_or_why, [question], limit=limit)
+    except OSError as problem:
+        why = problem.strerror or problem
+        raise BenchError(f"dataset {spec.name}: what its loader prints cannot be kept: {why}") from None
     if isinstance(said, NoAnswer):
-        longer = "; let `timeout` in the suite allow more" if said.status == "timeout" else ""
+        longer = "; let `timeout` in the suite, or --timeout, allow more" if said.status == "timeout" else ""
         raise BenchError(f"dataset {spec.name}: its loader failed: {said.why}{longer}")
     if isinstance(said, str):
         raise BenchError(said)

@@ -63,8 +63,7 @@ class Outcome:
 
     epochs: a row per epoch. layers: a row per probe of the gradients, spiking layer and time step; see
     `bench.measures.gradients`. unmeasured: what could not be measured, with the reason. predictions: on the
-    test set, with the weights of `test_accuracy`; None for a tuning trial. resumed: the number of epochs that
-    were trained before, in other processes, and seconds_before: the seconds that they took there.
+    test set, with the weights of `test_accuracy`; None for a tuning trial.
     """
 
     metrics: dict[str, Any]
@@ -72,8 +71,6 @@ class Outcome:
     layers: list[dict[str, Any]]
     unmeasured: dict[str, str]
     predictions: Predictions | None
-    resumed: int = 0
-    seconds_before: float = 0.0
 
 
 def build(cell: Cell, registry: Registry, known: Facts, instead: Method | None = None) -> Network:
@@ -118,14 +115,15 @@ def train(
     """
     set_profile(cell.profile)
     for state in checkpoints or ():
+        assert checkpoints is not None
         run = _Run(cell, registry, data)
         try:
             run.load(state)
         except Exception as problem:
             # A method's state can have changed its form in a way that its code does not show.
-            assert checkpoints is not None
             checkpoints.refuse(f"after epoch {state.get('epoch')}", problem)
             continue
+        checkpoints.epochs, checkpoints.seconds = run.first, run.seconds
         return run.finish(notify, checkpoints)
     run = _Run(cell, registry, data)
     run.looks.before()
@@ -240,7 +238,7 @@ class _Run:
             **looks.metrics(),
         }
         unmeasured = looks.unmeasured | ({COMPILING: trainer.not_compiled} if trainer.not_compiled else {})
-        return Outcome(metrics, history, looks.layers, unmeasured, predicted, self.first, self.seconds)
+        return Outcome(metrics, history, looks.layers, unmeasured, predicted)
 
 
 def _tests(
@@ -301,7 +299,9 @@ class _Trainer:
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
         self.precision.load(state["precision"])
-        self.not_compiled = self.not_compiled or state["not_compiled"]
+        if state["not_compiled"]:
+            self.not_compiled = state["not_compiled"]
+            compiling.install(self.network, "off", self.cell.recipe.batch_size)
 
     def compile(self) -> float:
         """Compile the training step as the profile says. Returns the seconds that it took."""

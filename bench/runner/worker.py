@@ -25,7 +25,7 @@ from bench.data import loading
 from bench.errors import BenchError
 from bench.records.protocol import installed
 from bench.records.record_files import Record
-from bench.records.store import FINISHED, OK, Store
+from bench.records.store import OK, Store
 from bench.registry import Registry, load
 from bench.runner.checkpoints import Checkpoints
 from bench.runner.engines.child import LINES, begin
@@ -40,8 +40,6 @@ from bench.words import printable
 if TYPE_CHECKING:
     from bench.runner.train import Notify
 
-DECISIVE = ("id", "digests", "versions", "environment")
-"""The parts of a record in which a checkpoint must agree with the run that goes on from it."""
 UNHARMED = (OK, "diverged")
 """Statuses after which a process can be reused on a GPU.
 
@@ -82,7 +80,7 @@ def work(job: Job, pipe: Connection, log: Path) -> None:
         known = make_record(cell, job.known, registry, job.gpu)
         if job.tried and cell == job.cell:
             known["tried"] = list(job.tried)
-        checkpoints = Checkpoints(store.folder(cell_id), {name: known[name] for name in DECISIVE})
+        checkpoints = Checkpoints(store.folder(cell_id), _decisive(known))
         outcome = attempt(cell, job, registry, partial(_tell, pipe, cell_id), checkpoints)
         tables = {name: outcome.pop(name) for name in ("epochs", "layers")}
         predictions = outcome.pop("predictions")
@@ -91,8 +89,6 @@ def work(job: Job, pipe: Connection, log: Path) -> None:
         try:
             keep(store.runs, cell, registry)
             store.write(record, tables, predictions)
-            if record["status"] in FINISHED:
-                checkpoints.remove()
         except OSError as problem:
             pipe.send(("unwritable", cell_id, problem.strerror or str(problem)))
             return
@@ -114,16 +110,12 @@ def attempt(
     outcome: dict[str, Any] = {"error": None, "traceback": None, "metrics": {}, "unmeasured": {}}
     outcome |= {"epochs": [], "layers": [], "predictions": None}
     outcome["started"] = now()
-    began, before = time.perf_counter(), 0.0
+    began = time.perf_counter()
     try:
         prepared = _data(job, registry, cell)
         trained = train(cell, registry, prepared, notify, checkpoints)
-        before = trained.seconds_before
         unmeasured = {what: printable(why) for what, why in trained.unmeasured.items()}
         outcome |= {"status": "ok", "metrics": trained.metrics, "unmeasured": unmeasured}
-        notes = [printable(note) for note in checkpoints.notes] if checkpoints else []
-        if trained.resumed or notes:
-            outcome["resumed"] = {"epochs_before": trained.resumed, "notes": notes}
         outcome |= {"epochs": trained.epochs, "layers": trained.layers, "predictions": trained.predictions}
     except Diverged as problem:
         outcome |= {"status": "diverged", "error": printable(str(problem))}
@@ -135,7 +127,21 @@ def attempt(
             "error": printable(error),
             "traceback": [printable(line) for line in lines[-LINES:]],
         }
+    before = 0.0
+    if checkpoints:
+        before, notes = checkpoints.seconds, [printable(note) for note in checkpoints.notes]
+        if checkpoints.epochs or notes:
+            outcome["resumed"] = {"epochs_before": checkpoints.epochs, "notes": notes}
     return outcome | {"ended": now(), "seconds": round(before + time.perf_counter() - began, 3)}
+
+
+def _decisive(known: Record) -> Record:
+    """The parts of a record in which a checkpoint must agree with the run that goes on from it."""
+    environment = {name: value for name, value in known["environment"].items() if name != "git"}
+    if environment["gpu"]:
+        # Another GPU of the same kind will do.
+        environment["gpu"] = {**environment["gpu"], "index": None}
+    return {**{name: known[name] for name in ("id", "digests", "versions")}, "environment": environment}
 
 
 def make_record(cell: Cell, known: loading.Facts, registry: Registry, gpu: Gpu | None = None) -> Record:

@@ -76,7 +76,9 @@ def test_what_a_killed_process_left_is_removed_and_what_is_being_written_is_not(
 
 
 def test_of_other_machines_what_is_old_is_removed(tmp_path):
-    young, old, odd = (tmp_path / f".a.csv.{owner}.x.tmp" for owner in ("00000000-0-1-1", "00000000-0-2-2", "csv"))
+    young, old, odd = (
+        tmp_path / f".a.csv.{owner}.x.tmp" for owner in ("00000000-0-1-1", "00000000-0-2-2", "csv")
+    )
     for half in (young, old, odd):
         half.touch()
     os.utime(old, (0, time.time() - ABANDONED - 60))

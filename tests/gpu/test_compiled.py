@@ -16,11 +16,15 @@ KINDS = ("fixed", "adaptive", "control", "library")
 
 
 def compilable():
-    """Names by kind."""
+    """Names by kind, but for those that draw random numbers themselves: compiled code draws others."""
     names = {kind: [] for kind in KINDS}
     for name, entry in FOUND.methods.items():
         method = entry.item
-        if method.kind in names and "compile" not in method.breaks and not registry.missing_packages(method):
+        if (
+            method.kind in names
+            and not {"compile", "deterministic"} & {*method.breaks}
+            and not registry.missing_packages(method)
+        ):
             names[method.kind].append(name)
     return names
 

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from bench import api, registry
 from bench.cli import progress
+from bench.model import compiling
+from bench.records.store import CHECKPOINT as SUFFIX
 from bench.runner import checkpoints, train
-from bench.runner.checkpoints import SUFFIX, Checkpoints, generators, set_generators
+from bench.runner.checkpoints import Checkpoints, generators, set_generators
 from bench.suite import Cell
 
 IDENTITY = {"id": "abc", "code": "1"}
@@ -64,7 +66,6 @@ def stop_after(epoch):
 def numbers(outcome):
     """Everything of an outcome but times."""
     found = dataclasses.asdict(outcome)
-    del found["resumed"], found["seconds_before"]
     for row in (found["metrics"], *found["epochs"]):
         for name in [name for name in row if name.endswith("_seconds")]:
             del row[name]
@@ -89,7 +90,7 @@ def check_goes_on(cell, digits, folder, epoch=1):
     np.random.seed(99)
     rest, kept = trained(cell, digits, folder)
     assert kept.notes == []
-    assert rest.resumed == epoch + 1 and rest.seconds_before > 0
+    assert kept.epochs == epoch + 1 and kept.seconds > 0
     assert numbers(rest) == numbers(whole)
 
 
@@ -120,11 +121,20 @@ def test_compiled_training_goes_on(cell, digits, tmp_path):
     check_goes_on(cell("rectangle", profile={"compile": "neuron"}), digits, tmp_path)
 
 
-def test_two_are_kept_and_none_when_the_run_is_finished(cell, digits, tmp_path):
-    _, kept = trained(cell(), digits, tmp_path)
+def test_two_are_kept(cell, digits, tmp_path):
+    trained(cell(), digits, tmp_path)
     assert sorted(file.name for file in tmp_path.iterdir()) == [f"00000{n}{SUFFIX}" for n in (1, 2)]
-    kept.remove()
-    assert [*tmp_path.iterdir()] == []
+
+
+def test_after_compiling_was_given_up_the_training_goes_on_eager(cell, digits, tmp_path):
+    def run():
+        return train._Run(cell("rectangle", profile={"compile": "neuron"}), registry.load(), digits)
+
+    before, after = run(), run()
+    assert compiling.is_compiled(after.network)
+    before.trainer.not_compiled = "given up"
+    after.load(before.state())
+    assert not compiling.is_compiled(after.network) and after.trainer.not_compiled == "given up"
 
 
 def test_a_short_run_writes_none(cell, digits, tmp_path, monkeypatch):
@@ -142,7 +152,7 @@ def test_a_damaged_one_falls_back_to_the_one_before_and_says_so(cell, digits, tm
     content[-100] ^= 1
     latest.write_bytes(content)
     rest, kept = trained(cell(), digits, tmp_path)
-    assert rest.resumed == 1 and numbers(rest) == numbers(whole)
+    assert kept.epochs == 1 and numbers(rest) == numbers(whole)
     assert kept.notes == [f"checkpoint 000001{SUFFIX} is not used: it is damaged"]
 
 
@@ -150,8 +160,8 @@ def test_one_of_other_code_is_not_used(cell, digits, tmp_path):
     with pytest.raises(Stopped):
         trained(cell(), digits, tmp_path, stop_after(1))
     other = Checkpoints(tmp_path, IDENTITY | {"code": "2"})
-    rest = train.train(cell(), registry.load(), digits, lambda *_: None, other)
-    assert rest.resumed == 0
+    train.train(cell(), registry.load(), digits, lambda *_: None, other)
+    assert other.epochs == 0
     assert all("made with other code or on another machine" in note for note in other.notes)
     assert len(other.notes) == 2
     assert len([*Checkpoints(tmp_path, IDENTITY | {"code": "2"})]) == 2, "and they make room for new ones"
@@ -162,7 +172,7 @@ def test_a_state_that_does_not_fit_starts_the_training_anew(cell, digits, tmp_pa
     with pytest.raises(Stopped):
         trained(cell("dspike"), digits, tmp_path, stop_after(1))
     rest, kept = trained(cell("mpd-agl"), digits, tmp_path)
-    assert rest.resumed == 0 and numbers(rest) == numbers(whole)
+    assert kept.epochs == 0 and numbers(rest) == numbers(whole)
     assert len(kept.notes) == 2 and all("is not used" in note for note in kept.notes)
 
 
@@ -250,26 +260,33 @@ class Killed(Surrogate):
             if progress == 0.75 and open({mark!r}, "a+").tell() < 2:
                 open({mark!r}, "a").write(".")
                 os.kill(os.getpid(), signal.SIGKILL)
+            if {end!r} and progress == 1:
+                exec({end!r})
 """
 
 
-def test_a_killed_training_goes_on_in_the_next_run(tiny, make_plan, write_plugin, tmp_path):
-    log, mark = str(tmp_path / "log"), str(tmp_path / "mark")
-    plugin = write_plugin(PLUGIN.format(log=log, mark=mark))
+@pytest.fixture
+def run(tiny, make_plan, write_plugin, tmp_path):
+    """run(end) -> the store and the record of a training that is killed twice, and runs `end` at its end."""
     recipe = {"epochs": 5, "batch_size": 32, "learning_rate": 0.01}
     suite = tiny(methods=["killed"], recipe=recipe)
 
-    def run():
+    def run(end=""):
+        paths = {name: str(tmp_path / name) for name in ("log", "mark")}
         heard = []
 
         class Heard(api.Silent):
             def ended(self, planned, record):
                 heard.append(record)
 
-        made = make_plan(suite, plugins=[plugin])
+        made = make_plan(suite, plugins=[write_plugin(PLUGIN.format(**paths, end=end))])
         api.execute(made, listener=Heard())
         return made.store, heard[0]
 
+    return run
+
+
+def test_a_killed_training_goes_on_in_the_next_run(run, tmp_path):
     store, first = run()
     assert first["status"] == "interrupted" and first["error"].startswith("ended from outside by SIGKILL")
     kept = [file.name for file in store.folder(first["id"]).iterdir()]
@@ -278,7 +295,7 @@ def test_a_killed_training_goes_on_in_the_next_run(tiny, make_plan, write_plugin
     _, resumed = run()
     assert resumed["resumed"] == {"epochs_before": 3, "notes": []}
     assert "resumed after 3 epochs" in progress.outcome(resumed)
-    assert Path(log).read_text().split() == ["0", "0.25", "0.5", "0.75", "0.75", "0.75", "1"]
+    assert (tmp_path / "log").read_text().split() == ["0", "0.25", "0.5", "0.75", "0.75", "0.75", "1"]
     assert not [*store.folder(first["id"]).glob(f"*{SUFFIX}")]
 
     store.folder(first["id"]).joinpath("record.json").unlink()
@@ -287,3 +304,14 @@ def test_a_killed_training_goes_on_in_the_next_run(tiny, make_plan, write_plugin
     apart = ("train_seconds", "search_seconds", "compile_seconds", "probe_seconds")
     for name in resumed["metrics"].keys() - set(apart):
         assert resumed["metrics"][name] == whole["metrics"][name], name
+
+
+@pytest.mark.parametrize(
+    ("end", "resumed"),
+    [("raise ValueError('late')", {"epochs_before": 3, "notes": []}), ("os._exit(3)", None)],
+)
+def test_a_training_that_fails_after_it_went_on_leaves_no_checkpoint(run, end, resumed):
+    run(end)
+    store, record = run(end)
+    assert record["status"] == "failed" and record.get("resumed") == resumed
+    assert [file.name for file in store.folder(record["id"]).iterdir()] == ["record.json"]

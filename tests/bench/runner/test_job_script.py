@@ -64,6 +64,28 @@ def test_a_gpu_is_asked_for_and_shared(tiny, make_plan):
     assert "--gres" not in script(make_plan(tiny()), ["tiny.toml"], 4)
 
 
+def test_several_trainings_at_a_time_need_several_times_as_much(made, seconds):
+    seconds(3600)
+    one, three = allocation(made, 4), allocation(made, 4, jobs=3)
+    assert (three.cpus, three.tasks) == (3 * one.cpus, one.tasks / 3) and three.gib > 2 * one.gib
+    assert " --jobs 3 --before 20" in script(made, ["tiny.toml"], 4, 3)
+    assert " --jobs 1 --before 20" in script(made, ["tiny.toml"], 4)
+
+
+def test_the_longest_finished_training_fits(made):
+    done = [{"status": "ok", "seconds": seconds} for seconds in (10, 7200)]
+    cells = [replace(cell, state="done", record=r) for cell, r in zip(made.cells, done, strict=False)]
+    asked = allocation(replace(made, cells=(*cells, *made.cells[2:])), 1)
+    assert asked.minutes == 4 * 60 + 7
+
+
+def test_a_folder_of_the_users_is_not_taken_for_the_package(made, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert " -P -m bench run " in script(made, ["tiny.toml"], 4)
+    monkeypatch.chdir(job_script.PACKAGE.parent)
+    assert " -P " not in script(made, ["tiny.toml"], 4)
+
+
 def test_nothing_to_run_is_a_sentence(made):
     with pytest.raises(BenchError, match="nothing of tiny is left to run"):
         allocation(replace(made, cells=()), 4)

@@ -153,11 +153,11 @@ def sick(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("sick")
     file = folder / "sick.py"
     file.write_text(SICK)
-    suite, store = tiny(methods=NAMES, seeds=[0, 1]), Store(folder / "results", "tiny")
+    suite, store = tiny(methods=NAMES, seeds=[0, 1], timeout=6), Store(folder / "results", "tiny")
 
     def run():
         made, heard = plan.make_plan(suite, store, plugins=[file], data_root=folder), Heard()
-        api.execute(made, jobs=2, timeout=6, listener=heard)
+        api.execute(made, jobs=2, listener=heard)
         return made, heard
 
     return run

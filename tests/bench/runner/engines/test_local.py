@@ -607,7 +607,8 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(marked, tmp_path)
     assert not list(folder.rglob("*.tmp"))
 
 
-def test_ctrl_c_stops_with_a_sentence(marked, spikegrad, tmp_path):
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_schedulers_stop_a_run_with_a_sentence(marked, spikegrad, tmp_path, asked):
     run, found = marked
     plugin = tmp_path / "sick.py"
     plugin.write_text(SICK)
@@ -624,7 +625,7 @@ def test_ctrl_c_stops_with_a_sentence(marked, spikegrad, tmp_path):
     assert "error: another run of tiny is at work in results/local (" in back.stderr
 
     # As a terminal does it: to every process of the group.
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, asked)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Traceback" not in err

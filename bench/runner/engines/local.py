@@ -361,12 +361,15 @@ class _Local:
         return None if slot.gpu is None else self.gpus[slot.gpu]
 
     def _wait(self) -> None:
-        """Wait until a worker sends a message, ends, or reaches its time limit; for LOOK at the most."""
+        """Wait until a worker sends a message, ends, or reaches its time limit; for SOON at the most."""
         first = min(worker.limit(self.timeout) for worker in self.workers)
+        until = min(first, time.monotonic() + SOON)
         handles = [handle for w in self.workers for handle in (w.pipe, w.process.sentinel)]
-        wait(handles, timeout=max(0.0, min(first - time.monotonic(), LOOK)))
-        for worker in self.workers:
-            cut(worker.log)
+        ready = list[object]()
+        while not ready and time.monotonic() < until:
+            ready += wait(handles, timeout=max(0.0, min(until - time.monotonic(), LOOK)))
+            for worker in self.workers:
+                cut(worker.log)
 
     def _serve(self, worker: _Worker) -> None:
         try:

@@ -38,7 +38,7 @@ BEGINNING = 300.0
 """Seconds in which a new process must begin: before that it loads torch and plugins, but no data."""
 LEAVING = 10.0
 """Seconds that a process with nothing left to do can take to end: plugin threads or CUDA can delay it."""
-LOOK = 1.0
+LOOK = 0.1
 """Seconds after which a log is looked at, so that no output fills the disk."""
 SAFE_PATH = "PYTHONSAFEPATH"
 STARTS = 3

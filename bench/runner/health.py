@@ -17,7 +17,7 @@ from bench.paths import cache_folder
 from bench.records import protocol
 from bench.records.claims import living
 from bench.records.kept_suites import FILE, kept
-from bench.records.store import ELSEWHERE, INCOMPLETE, OK, Store
+from bench.records.store import CHECKPOINT, ELSEWHERE, INCOMPLETE, OK, Store
 from bench.registry import Registry
 from bench.registry import load as load_registry
 from bench.runner.engines.gpu_query import usable_gpus
@@ -27,7 +27,7 @@ from bench.runner.environment import cpu_model, git, versions
 from bench.words import counted, listed
 
 State = Literal["good", "note", "bad"]
-GIB = 2**30
+GIB, MIB = 2**30, 2**20
 LITTLE_DISK = GIB
 """Bytes of free disk below which a run may fail to write."""
 LITTLE_MEMORY = 2 * GIB
@@ -176,6 +176,11 @@ def _suite(store: Store) -> Finding:
         "of another torch": sum(r["digests"].get("libraries") != protocol.libraries() for r in records),
     }
     found += [f"{number} {what}" for what, number in counts.items() if number]
+    checkpoints = [*store.runs.glob(f"*/*{CHECKPOINT}")]
+    if checkpoints:
+        size = sum(file.stat().st_size for file in checkpoints) / MIB
+        trainings = counted(len({file.parent for file in checkpoints}), "training")
+        found.append(f"checkpoints of {trainings} ({size:.0f} MiB), removed when these are finished")
     means = []
     if counts["stopped by circumstances"]:
         means.append("`spikegrad run` repeats those that circumstances stopped")

@@ -5,7 +5,7 @@ import re
 import tomllib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -268,6 +268,28 @@ def test_an_id_does_not_depend_on_the_order_of_keys(keys, recipe_keys, reverse):
     params = CELL["method"]["params"]
     content["method"] = {"params": dict(reversed(params.items())) if reverse else params, "name": "rectangle"}
     assert Cell.model_validate(content).id("data") == cell().id("data")
+
+
+SHIPPED = sorted(suites_folder().glob("*.toml"))
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_no_damage_to_a_suite_is_a_traceback(tmp_path_factory, data):
+    """Any bytes that are cut, changed or repeated leave a suite or a sentence that names the file."""
+    content = data.draw(st.sampled_from(SHIPPED)).read_bytes()
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, len(content)))
+        end = min(len(content), start + data.draw(st.integers(0, 40)))
+        middle = data.draw(st.sampled_from([b"", content[start:end] * 2]) | st.binary(max_size=8))
+        content = content[:start] + middle + content[end:]
+    file = tmp_path_factory.mktemp("damaged") / "suite.toml"
+    file.write_bytes(content)
+    try:
+        load_suite(str(file))
+    except BenchError as problem:
+        assert str(file) in str(problem)
+        assert "\n" not in str(problem) and len(str(problem)) < 2000
 
 
 @given(st.dictionaries(st.sampled_from(list(OTHER)), st.none(), max_size=4))

@@ -8,7 +8,7 @@ import shown_runs
 
 from bench import registry
 from bench.records import protocol
-from bench.records.store import Store
+from bench.records.store import CHECKPOINT, Store
 from bench.runner import health
 from bench.runner.engines.process import NoAnswer
 
@@ -45,6 +45,16 @@ def test_what_a_run_would_repeat_is_counted(tmp_path):
     assert found.state == "note"
     assert "1 stopped by circumstances" in found.found and "1 of another protocol" in found.found
     assert "repeats those that circumstances stopped" in found.means and "are stale" in found.means
+
+
+def test_checkpoints_are_counted(tmp_path):
+    fill(tmp_path, record(0))
+    for name in ("000001", "000002"):
+        folder = Store(tmp_path, "hand").folder("half-trained")
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}{CHECKPOINT}").write_bytes(bytes(2**20))
+    (found,) = health.stored(tmp_path)
+    assert found.found == "1 record, checkpoints of 1 training (2 MiB), removed when these are finished"
 
 
 def test_a_run_at_work_is_seen(tmp_path):

@@ -22,7 +22,7 @@ from bench.suite import Suite, load_suite
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.runner.engines.slurm import Listener
+    from bench.runner.engines.following import Listener, Scheduler
     from bench.runner.plan import Plan, Planned
     from bench.runner.timing.serial import TimesListener
     from bench.runner.timing.times import Measurement
@@ -237,20 +237,20 @@ def execute(
     jobs: int | None = None,
     retry: bool = False,
     wait: bool = True,
-    script: Callable[[Plan], str] | None = None,
+    scheduler: Scheduler | None = None,
     listener: RunListener,
 ) -> Results:
     """Run the pending cells of a plan, measure latency, write the suite's tables, and return its results.
 
-    retry: repeat timings that failed. wait: for what other runs of the suite train, at the end. script: the
-    job script of a plan, if jobs of Slurm are to train, and nothing here; then no latency is measured.
+    retry: repeat timings that failed. wait: for what other runs of the suite train, at the end.
+    scheduler: what trains on other machines, and nothing here; then no latency is measured.
 
     Several runs can work on one suite: each cell is trained by one of them, and each returns when all are
     done.
 
     Raises BenchError if the results folder is locked or not writable, Stopped if writing fails.
     """
-    from bench.runner.engines import local, slurm
+    from bench.runner.engines import following, local
     from bench.runner.timing import serial, times
 
     timeout = plan.suite.timeout
@@ -258,13 +258,13 @@ def execute(
         _keep_suite(plan)
         plan = plan.reread()
         try:
-            if script is None:
+            if scheduler is None:
                 local.run(plan, jobs=jobs, timeout=timeout, listener=listener, claims=claims, wait=wait)
             else:
-                slurm.run(plan, script, listener=listener, claims=claims)
+                following.run(plan, scheduler, listener=listener, claims=claims)
             records = plan.store.records()
             worked = [record["id"] for record in records if record["status"] == OK]
-            to_time = times.pending(plan, worked=worked, retry=retry) if script is None else []
+            to_time = times.pending(plan, worked=worked, retry=retry) if scheduler is None else []
             if to_time and not _undisturbed(plan, claims):
                 warn("times are not measured here, because another run of the suite is at work")
                 to_time = []

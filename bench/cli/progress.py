@@ -243,11 +243,11 @@ def waiting(cells: int | None) -> str:
 
 
 def submitted(job: str, tasks: Mapping[str, int] | None) -> str:
-    """A job of Slurm and the states of its tasks, in words."""
+    """A job and the states of its tasks, in words; see `bench.runner.engines.following.Scheduler`."""
     if tasks is None:
-        return f"Slurm job {job}: squeue does not answer"
+        return f"{job}: the scheduler does not answer"
     states = ", ".join(f"{number} {state}" for state, number in tasks.items())
-    return f"Slurm job {job}: {states or 'submitted'}"
+    return f"{job}: {states or 'submitted'}"
 
 
 def took(timing: Timing) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -16,6 +15,7 @@ from bench.records import reading
 from bench.show.terminal import DataRoot, Json, ResultsFolder, console, names_in, print_json, say, warn_broken
 
 if TYPE_CHECKING:
+    from bench.runner.engines.following import Scheduler
     from bench.runner.plan import Plan
 
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A shipped suite, or a path to a TOML file.")]
@@ -75,8 +75,8 @@ Before = Annotated[
     ),
 ]
 Engine = Annotated[
-    Literal["local", "slurm"],
-    typer.Option("--engine", help="Train here, or in jobs submitted to Slurm; see docs/clusters.md."),
+    Literal["local", "slurm", "ray"],
+    typer.Option("--engine", help="Train here, or with Slurm, or on a Ray cluster; see docs/clusters.md."),
 ]
 Hours = Annotated[
     float, typer.Option("--hours", min=0.1, help="The time to ask Slurm for, for each job of its array.")
@@ -105,19 +105,21 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run what is missing of a suite; show progress; write and show the leaderboard."""
-    script = None
-    if engine == "slurm":
+    scheduler = None
+    if engine != "local":
         options: dict[str, object] = {"methods": methods, "datasets": datasets, "seeds": seeds}
         options |= {"add": add, "plugin": plugin}
         options |= {"device": device, "timeout": timeout, "retry": retry, "again": again}
-        script = _job_script(suite, hours, jobs, **options)
         if times:
-            raise BenchError("--times with --engine slurm: time on the machine that counts, with another run")
+            raise BenchError(
+                f"--times with --engine {engine}: time on the machine that counts, with another run"
+            )
         if not wait:
             raise BenchError(
-                "--no-wait with --engine slurm: it follows its jobs to the end; to submit and leave, "
-                "use `spikegrad plan SUITE --sbatch`"
+                f"--no-wait with --engine {engine}: it follows its jobs to the end; to submit to Slurm and "
+                "leave, use `spikegrad plan SUITE --sbatch`"
             )
+        scheduler = _scheduler(engine, _words(suite, **options), hours, jobs)
         times = False
     plan = _plan(
         suite,
@@ -134,14 +136,14 @@ def run(
         times,
         timeout,
         before,
-        elsewhere=script is not None,
+        elsewhere=scheduler is not None,
     )
     talk = console(stderr=True)
     warn_broken(talk, plan.registry)
     to_time = render.to_time(plan, retry=retry) or 0
     say(talk, render.announcement(plan, to_time))
     with progress.listener(talk, len(plan.pending)) as listener:
-        made = api.execute(plan, jobs=jobs, retry=retry, wait=wait, script=script, listener=listener)
+        made = api.execute(plan, jobs=jobs, retry=retry, wait=wait, scheduler=scheduler, listener=listener)
     page = api.report_of_run(plan, made, anything_new=bool(plan.pending or to_time))
     outcome = render.outcome(plan, made, [page] if page else [])
     if as_json:
@@ -184,7 +186,9 @@ def plan(
         options: dict[str, object] = {"methods": methods, "datasets": datasets, "seeds": seeds}
         options |= {"add": add, "plugin": plugin}
         options |= {"device": device, "retry": retry, "again": again}
-        print(_job_script(suite, hours, None, **options)(made), end="")
+        from bench.runner.engines import slurm
+
+        print(slurm.script(made, _words(suite, **options), hours), end="")
     elif as_json:
         print_json(render.plan_as_json(made, retry=retry))
     else:
@@ -229,8 +233,8 @@ def _plan(
     )
 
 
-def _job_script(suite: str, hours: float, jobs: int | None, **options: object) -> Callable[[Plan], str]:
-    """What makes the job script of a plan; options: the others of `run` that it passes on, as typed."""
+def _words(suite: str, **options: object) -> list[str]:
+    """What each task of a scheduler is started with; options: those of `run` that it passes on, as typed."""
     words = [str(Path(suite).resolve()) if Path(suite).suffix else suite]
     for name, value in options.items():
         if isinstance(value, list):
@@ -239,13 +243,17 @@ def _job_script(suite: str, hours: float, jobs: int | None, **options: object) -
             words.append(f"--{name}")
         elif value is not None and value is not False:
             words += [f"--{name}", str(value)]
+    return words
 
-    def script(plan: Plan) -> str:
-        from bench.runner import job_script
 
-        return job_script.script(plan, words, hours, jobs)
+def _scheduler(engine: str, words: list[str], hours: float, jobs: int | None) -> Scheduler:
+    if engine == "slurm":
+        from bench.runner.engines.slurm import Slurm
 
-    return script
+        return Slurm(words, hours, jobs)
+    from bench.runner.engines.ray_cluster import Ray
+
+    return Ray(words, hours, jobs)
 
 
 def names(text: str | None) -> list[str] | None:

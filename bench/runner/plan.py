@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -122,6 +122,10 @@ class Plan:
     def pending(self) -> list[Planned]:
         """The cells that a run would start."""
         return [planned for planned in self.cells if planned.pending]
+
+    def only(self, ids: Container[str]) -> Plan:
+        """The same plan, with these cells alone."""
+        return replace(self, cells=tuple(planned for planned in self.cells if planned.id in ids))
 
     def without_ended_since(self, time: datetime) -> Plan:
         """The same plan, in which nothing is pending that has ended since, unless it was interrupted."""

@@ -1,102 +1,70 @@
-"""The engine for Slurm: submits the rest of a plan as a job array, and follows its records.
-
-The tasks are ordinary runs on the same results folder, see `bench.runner.job_script`. What ended without a
-result, because a node was lost or its time was up, is submitted again, as long as each job makes progress.
-"""
+"""Slurm: a job array of equal tasks, as a script to submit, or submitted here."""
 
 from __future__ import annotations
 
+import shlex
 import subprocess
-import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import replace
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from bench.errors import BenchError, Stopped
-from bench.records.claims import Claims
-from bench.records.store import CHECKPOINT
-from bench.runner.engines import local
-from bench.runner.plan import Plan, Planned
+from bench.errors import BenchError
+from bench.runner.plan import Plan
+from bench.runner.tasks import WARNING, allocation, command
 
-POLL = 5.0
-"""Seconds between two looks at the records and at the queue."""
 UNKNOWN = "Invalid job id"
 """How squeue says that a job ended some minutes ago."""
+NAME = "Slurm job "
 
 
-class Listener(local.Listener, Protocol):
-    """Receives events as they happen."""
+@dataclass(frozen=True)
+class Slurm:
+    """A scheduler. options: see `script`."""
 
-    def submitted(self, job: str, tasks: Mapping[str, int] | None) -> None:
-        """A job is in the queue: how many of its tasks are in which state.
+    options: Sequence[str]
+    hours: float
+    jobs: int | None
 
-        Empty when it is submitted; None if Slurm does not answer.
-        """
-
-
-def run(plan: Plan, script: Callable[[Plan], str], *, listener: Listener, claims: Claims) -> None:
-    """Train the pending cells of a plan in jobs of Slurm; returns when each has left a record.
-
-    script: the job script for a plan. claims: those of a run that claims nothing.
-
-    Raises BenchError if nothing can be submitted, Stopped if a job ends and has trained nothing, and
-    KeyboardInterrupt after cancelling the job; results are kept in each case.
-    """
-    left = {planned.id: planned for planned in plan.pending}
-    while left:
-        before = _progress(plan, left)
-        job = _submit(script(replace(plan, cells=tuple(left.values()))))
-        listener.submitted(job, {})
+    def submit(self, plan: Plan) -> str:
+        """Submit the script; raises BenchError if Slurm rejects it or is missing."""
+        text = script(plan, self.options, self.hours, self.jobs)
         try:
-            while (tasks := _queue(job)) is None or tasks:
-                listener.submitted(job, tasks)
-                time.sleep(POLL)
-                with suppress(BenchError):
-                    # A file system that does not answer now may do so later.
-                    _collect(plan, left, listener)
-        except BaseException:
-            subprocess.run(["scancel", job], check=False, capture_output=True)
-            raise
-        _collect(plan, left, listener)
-        if _progress(plan, left) == before:
-            raise Stopped(
-                f"the Slurm job {job} ended without finishing any training: see spikegrad-{job}_*.log and "
-                f"`sacct -j {job}`; finished runs are kept: rerun the same command to resume"
+            done = subprocess.run(
+                ["sbatch", "--parsable"], input=text, capture_output=True, text=True, check=False
             )
-        # Tasks whose machine was lost count as alive for a while, and nobody would take what they claim.
-        while claimed := claims.theirs() & left.keys():
-            listener.waiting(len(claimed))
-            time.sleep(POLL)
-            _collect(plan, left, listener)
+        except OSError as problem:
+            why = problem.strerror or problem
+            raise BenchError(
+                f"sbatch cannot be started ({why}): --engine slurm needs Slurm's commands"
+            ) from None
+        if done.returncode:
+            raise BenchError(
+                f"sbatch rejected the job: {' '.join(done.stderr.split())}; "
+                "`spikegrad plan SUITE --sbatch` prints the script, to add what your site needs and submit it"
+            )
+        # With several clusters, the name of one follows.
+        return NAME + done.stdout.strip().partition(";")[0]
+
+    def tasks(self, job: str) -> Counter[str] | None:
+        """What squeue says; None if it does not answer, which passes."""
+        words = ["squeue", "--noheader", "--array", "--jobs", _number(job), "--format", "%T %r"]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode:
+            return Counter() if UNKNOWN in done.stderr else None
+        return Counter(map(_state, filter(None, map(str.strip, done.stdout.splitlines()))))
+
+    def cancel(self, job: str) -> None:
+        """Cancel all its tasks."""
+        subprocess.run(["scancel", _number(job)], check=False, capture_output=True)
+
+    def advice(self, job: str) -> str:
+        """The logs, and Slurm's accounts."""
+        return f"spikegrad-{_number(job)}_*.log and `sacct -j {_number(job)}`"
 
 
-def _submit(script: str) -> str:
-    """The id of the submitted job."""
-    try:
-        done = subprocess.run(
-            ["sbatch", "--parsable"], input=script, capture_output=True, text=True, check=False
-        )
-    except OSError as problem:
-        why = problem.strerror or problem
-        raise BenchError(f"sbatch cannot be started ({why}): --engine slurm needs Slurm's commands") from None
-    if done.returncode:
-        raise BenchError(
-            f"sbatch rejected the job: {' '.join(done.stderr.split())}; "
-            "`spikegrad plan SUITE --sbatch` prints the script, to add what your site needs and submit it"
-        )
-    # With several clusters, the name of one follows.
-    return done.stdout.strip().partition(";")[0]
-
-
-def _queue(job: str) -> Counter[str] | None:
-    """How many tasks of the job are in which state; None if the controller does not answer, which passes."""
-    command = ["squeue", "--noheader", "--array", "--jobs", job, "--format", "%T %r"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        return Counter() if UNKNOWN in done.stderr else None
-    return Counter(map(_state, filter(None, map(str.strip, done.stdout.splitlines()))))
+def _number(job: str) -> str:
+    return job.removeprefix(NAME)
 
 
 def _state(line: str) -> str:
@@ -104,17 +72,29 @@ def _state(line: str) -> str:
     return f"{state.lower()} ({reason})" if reason not in ("", "None") else state.lower()
 
 
-def _progress(plan: Plan, left: Mapping[str, Planned]) -> Mapping[str, list[str]]:
-    """The cells that are left, and their checkpoints."""
-    return {
-        cell: sorted(file.name for file in plan.store.folder(cell).glob(f"*{CHECKPOINT}")) for cell in left
-    }
+def script(plan: Plan, options: Sequence[str], hours: float, jobs: int | None = None) -> str:
+    """The job script. options: those of `spikegrad run` but for the folders and `--jobs`, the suite first.
 
-
-def _collect(plan: Plan, left: dict[str, Planned], listener: Listener) -> None:
-    """Pass on what has ended. What was stopped stays in `left`."""
-    for planned in [*left.values()]:
-        record = plan.news(planned)
-        if record is not None and record["status"] != "interrupted":
-            del left[planned.id]
-            listener.ended(planned, record)
+    Raises BenchError if nothing is pending.
+    """
+    ask = allocation(plan, hours, jobs)
+    lines = [
+        "#!/bin/bash",
+        f"# Trains what is left of {plan.suite.name}: {len(plan.pending)} trainings when this was written.",
+        "# The tasks divide them; how many there are only decides how soon all are done.",
+        "# Add what your site needs, such as --partition or --account. docs/clusters.md says more.",
+        f"#SBATCH --job-name=spikegrad-{plan.suite.name}",
+        f"#SBATCH --array=1-{ask.tasks}",
+        f"#SBATCH --cpus-per-task={ask.cpus}",
+        f"#SBATCH --mem={ask.gib}G",
+        *([f"#SBATCH --gres=gpu:{ask.gpus}"] if ask.gpus else []),
+        f"#SBATCH --time={ask.minutes // 60:02}:{ask.minutes % 60:02}:00",
+        f"#SBATCH --signal=B:INT@{WARNING}",
+        "#SBATCH --requeue",
+        "#SBATCH --open-mode=append",
+        "#SBATCH --output=spikegrad-%A_%a.log",
+        f"cd {shlex.quote(str(Path.cwd()))} || exit 1",
+        "# In place of the shell, so that Slurm's warning before the end reaches it.",
+        f"exec {shlex.join(command(plan, options, ask, jobs))}",
+    ]
+    return "\n".join(lines) + "\n"

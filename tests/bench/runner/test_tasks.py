@@ -1,4 +1,4 @@
-"""What is asked of Slurm for a plan."""
+"""What is asked of a scheduler for a plan."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from bench.errors import BenchError
-from bench.runner import job_script
-from bench.runner.job_script import allocation, script
+from bench.runner import tasks
+from bench.runner.engines.slurm import script
+from bench.runner.tasks import allocation
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def seconds(monkeypatch):
     """seconds(x): the estimate of each training."""
 
     def set_to(each):
-        monkeypatch.setattr(job_script, "training_seconds", lambda *_, **__: each)
+        monkeypatch.setattr(tasks, "training_seconds", lambda *_, **__: each)
 
     return set_to
 
@@ -41,7 +42,7 @@ def test_long_ones_get_more_tasks_but_no_more_than_there_are(made, seconds):
 def test_more_than_slurm_takes_is_not_asked_for(made, seconds):
     seconds(24 * 3600)
     many = replace(made, cells=made.cells * 200)
-    assert allocation(many, 4).tasks == job_script.MOST_TASKS
+    assert allocation(many, 4).tasks == tasks.MOST_TASKS
 
 
 def test_without_an_estimate_each_training_gets_a_task(made, monkeypatch):
@@ -52,7 +53,7 @@ def test_without_an_estimate_each_training_gets_a_task(made, monkeypatch):
 def test_memory_follows_the_network(made, monkeypatch, seconds):
     seconds(1)
     small = allocation(made, 4)
-    monkeypatch.setattr(type(made.workloads), "of", lambda *_: SimpleNamespace(memory=10 * job_script.GIB))
+    monkeypatch.setattr(type(made.workloads), "of", lambda *_: SimpleNamespace(memory=10 * tasks.GIB))
     assert allocation(made, 4).gib == small.gib - 1 + 20
 
 
@@ -68,8 +69,8 @@ def test_several_trainings_at_a_time_need_several_times_as_much(made, seconds):
     seconds(3600)
     one, three = allocation(made, 4), allocation(made, 4, jobs=3)
     assert (three.cpus, three.tasks) == (3 * one.cpus, one.tasks / 3) and three.gib > 2 * one.gib
-    assert " --jobs 3 --before 20" in script(made, ["tiny.toml"], 4, 3)
-    assert " --jobs 1 --before 20" in script(made, ["tiny.toml"], 4)
+    assert " --jobs 3 --no-times " in script(made, ["tiny.toml"], 4, 3)
+    assert " --jobs 1 --no-times " in script(made, ["tiny.toml"], 4)
 
 
 def test_the_longest_finished_training_fits(made):
@@ -82,7 +83,7 @@ def test_the_longest_finished_training_fits(made):
 def test_a_folder_of_the_users_is_not_taken_for_the_package(made, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert " -P -m bench run " in script(made, ["tiny.toml"], 4)
-    monkeypatch.chdir(job_script.PACKAGE.parent)
+    monkeypatch.chdir(tasks.PACKAGE.parent)
     assert " -P " not in script(made, ["tiny.toml"], 4)
 
 

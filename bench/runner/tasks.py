@@ -1,13 +1,12 @@
-"""A job script for Slurm that trains what a suite lacks.
+"""What a scheduler is asked for, to train what a suite lacks: a number of equal tasks.
 
-It is an array of equal tasks. Each is an ordinary `spikegrad run` on the same results folder; the runs divide
-the cells among them, so that the script names no cell, and stays right when some have finished meanwhile.
+Each task is an ordinary `spikegrad run` on the same results folder. The runs divide the cells among them, so
+that a task names no cell, and stays right when some have finished meanwhile.
 """
 
 from __future__ import annotations
 
 import math
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,7 +40,7 @@ BESIDE_GPU = 4
 
 @dataclass(frozen=True)
 class Allocation:
-    """What to ask Slurm for. tasks: of the array. cpus, gib, gpus: of each. minutes: the limit of each."""
+    """What to ask for. tasks: how many. cpus, gib, gpus: of each. minutes: the limit of each."""
 
     tasks: int
     cpus: int
@@ -84,36 +83,15 @@ def allocation(plan: Plan, hours: float, jobs: int | None = None) -> Allocation:
     )
 
 
-def script(plan: Plan, options: Sequence[str], hours: float, jobs: int | None = None) -> str:
-    """The job script. options: those of `spikegrad run` but for the folders and `--jobs`, the suite first.
+def command(plan: Plan, options: Sequence[str], ask: Allocation, jobs: int | None) -> list[str]:
+    """The command of each task.
 
-    Raises BenchError if nothing is pending.
+    options: those of `spikegrad run` but for the folders and `--jobs`, the suite first.
     """
-    ask = allocation(plan, hours, jobs)
     folders = ["--results", str(plan.store.results.resolve()), "--data-root", str(plan.data_root.resolve())]
     beside = [] if ask.gpus and not jobs else ["--jobs", str(jobs or 1)]
     # A folder `bench` of the user's is not this package.
     safe = [] if Path.cwd() == PACKAGE.parent else ["-P"]
-    command = [sys.executable, *safe, "-m", "bench", "run", *options, *folders, "--no-times", "--no-wait"]
+    run = [sys.executable, *safe, "-m", "bench", "run", *options, *folders, *beside]
     # What has ended by then is not repeated by each task that begins later.
-    command += [*beside, "--before", now()]
-    lines = [
-        "#!/bin/bash",
-        f"# Trains what is left of {plan.suite.name}: {len(plan.pending)} trainings when this was written.",
-        "# The tasks divide them; how many there are only decides how soon all are done.",
-        "# Add what your site needs, such as --partition or --account. docs/clusters.md says more.",
-        f"#SBATCH --job-name=spikegrad-{plan.suite.name}",
-        f"#SBATCH --array=1-{ask.tasks}",
-        f"#SBATCH --cpus-per-task={ask.cpus}",
-        f"#SBATCH --mem={ask.gib}G",
-        *([f"#SBATCH --gres=gpu:{ask.gpus}"] if ask.gpus else []),
-        f"#SBATCH --time={ask.minutes // 60:02}:{ask.minutes % 60:02}:00",
-        f"#SBATCH --signal=B:INT@{WARNING}",
-        "#SBATCH --requeue",
-        "#SBATCH --open-mode=append",
-        "#SBATCH --output=spikegrad-%A_%a.log",
-        f"cd {shlex.quote(str(Path.cwd()))} || exit 1",
-        "# In place of the shell, so that Slurm's warning before the end reaches it.",
-        f"exec {shlex.join(command)}",
-    ]
-    return "\n".join(lines) + "\n"
+    return [*run, "--no-times", "--no-wait", "--before", now()]

@@ -320,7 +320,7 @@ def hangs(request):
     [
         ("raises", "ValueError: two rows are missing"),
         ("exits", "the process ended with exit code 4"),
-        ("hangs", "took longer than 3 s; let `timeout` in the suite allow more"),
+        ("hangs", "took longer than 3 s; let `timeout` in the suite, or --timeout, allow more"),
     ],
 )
 def test_a_loader_that_fails_costs_a_sentence_and_not_the_command(tiny, make_plan, write_plugin, name, why):

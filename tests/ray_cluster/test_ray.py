@@ -2,9 +2,9 @@
 
 import os
 import signal
-import time
 
 import pytest
+from processes import until
 from tiny_toml import tiny_toml
 
 from bench.records.claims import living
@@ -24,13 +24,6 @@ class Slow(Surrogate):
         time.sleep(0.5)
 """
 GIB = 2**30
-
-
-def until(condition, seconds=120):
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.1)
 
 
 @pytest.fixture

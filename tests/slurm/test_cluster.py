@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import until
 
 from bench.records.store import Store
 
@@ -51,13 +52,6 @@ learning_rate = 0.01
 [profile]
 device = "cpu"
 """
-
-
-def until(condition, seconds=60):
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.2)
 
 
 def conf():

@@ -5,10 +5,10 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import pandas as pd
 import pytest
+from processes import alive
 from tiny_toml import tiny_toml
 
 from bench.records.store import Store
@@ -111,13 +111,6 @@ GOOD = [
     "ann-relu",
 ]
 SECRET = "hunter2-is-no-password"
-
-
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def size(folder):

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from processes import until
 
 from bench.files import owner_mark
 from bench.records import claims
@@ -111,17 +112,10 @@ def test_signs_of_life_are_given_and_come_back_after_a_sleep(tmp_path, monkeypat
     with joined(tmp_path):
         (mine,) = (tmp_path / RUNNERS).iterdir()
         os.utime(mine, (0, 0))
-        wait_for(lambda: mine.stat().st_mtime > 0)
+        until(lambda: mine.stat().st_mtime > 0)
         mine.unlink()
-        wait_for(mine.exists)
+        until(mine.exists)
     assert not mine.exists()
-
-
-def wait_for(condition):
-    until = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.01)
 
 
 def test_a_killed_run_is_known_to_have_ended(tmp_path):

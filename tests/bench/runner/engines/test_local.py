@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from processes import alive
 from tiny_toml import tiny_toml
 
 from bench import api
@@ -126,14 +127,6 @@ class Heard:
 
     def timed(self, measurement, timing, number, total):
         self.records.append(timing)
-
-
-def alive(pid):
-    """Whether a process runs; a zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def gone(found, seconds=15):

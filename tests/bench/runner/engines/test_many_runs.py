@@ -2,11 +2,11 @@
 
 import os
 import signal
-import time
 
 import pandas as pd
 import pytest
 from no_locks import NO_LOCKS
+from processes import until
 from tiny_toml import tiny_toml
 
 from bench import api
@@ -50,13 +50,6 @@ def command(tmp_path):
 def trained(folder):
     file = folder / "trained.txt"
     return file.read_text().splitlines() if file.exists() else []
-
-
-def until(condition):
-    limit = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.05)
 
 
 def finish(processes):

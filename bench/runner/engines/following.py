@@ -22,7 +22,7 @@ POLL = 5.0
 
 
 class Scheduler(Protocol):
-    """Starts tasks on other machines; see `bench.runner.tasks`."""
+    """Starts tasks on other machines; see `bench.runner.allocation`."""
 
     def submit(self, plan: Plan) -> str:
         """Submit a job of tasks for what is pending; returns its name. Raises BenchError if that fails."""

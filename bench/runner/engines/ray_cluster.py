@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError
+from bench.runner.allocation import GIB, allocation, command
 from bench.runner.plan import Plan
-from bench.runner.tasks import GIB, allocation, command
 
 STOPPING = 60.0
 """Seconds that a cancelled task has to record what it was training."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import BenchError
+from bench.runner.allocation import WARNING, allocation, command
 from bench.runner.plan import Plan
-from bench.runner.tasks import WARNING, allocation, command
 
 UNKNOWN = "Invalid job id"
 """How squeue says that a job ended some minutes ago."""

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from bench.errors import BenchError
-from bench.runner import tasks
+from bench.runner import allocation as module
+from bench.runner.allocation import allocation
 from bench.runner.engines.slurm import script
-from bench.runner.tasks import allocation
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def seconds(monkeypatch):
     """seconds(x): the estimate of each training."""
 
     def set_to(each):
-        monkeypatch.setattr(tasks, "training_seconds", lambda *_, **__: each)
+        monkeypatch.setattr(module, "training_seconds", lambda *_, **__: each)
 
     return set_to
 
@@ -42,7 +42,7 @@ def test_long_ones_get_more_tasks_but_no_more_than_there_are(made, seconds):
 def test_more_than_slurm_takes_is_not_asked_for(made, seconds):
     seconds(24 * 3600)
     many = replace(made, cells=made.cells * 200)
-    assert allocation(many, 4).tasks == tasks.MOST_TASKS
+    assert allocation(many, 4).tasks == module.MOST_TASKS
 
 
 def test_without_an_estimate_each_training_gets_a_task(made, monkeypatch):
@@ -53,7 +53,7 @@ def test_without_an_estimate_each_training_gets_a_task(made, monkeypatch):
 def test_memory_follows_the_network(made, monkeypatch, seconds):
     seconds(1)
     small = allocation(made, 4)
-    monkeypatch.setattr(type(made.workloads), "of", lambda *_: SimpleNamespace(memory=10 * tasks.GIB))
+    monkeypatch.setattr(type(made.workloads), "of", lambda *_: SimpleNamespace(memory=10 * module.GIB))
     assert allocation(made, 4).gib == small.gib - 1 + 20
 
 
@@ -83,7 +83,7 @@ def test_the_longest_finished_training_fits(made):
 def test_a_folder_of_the_users_is_not_taken_for_the_package(made, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert " -P -m bench run " in script(made, ["tiny.toml"], 4)
-    monkeypatch.chdir(tasks.PACKAGE.parent)
+    monkeypatch.chdir(module.PACKAGE.parent)
     assert " -P " not in script(made, ["tiny.toml"], 4)
 
 

@@ -329,6 +329,16 @@ def test_a_loader_that_fails_costs_a_sentence_and_not_the_command(tiny, make_pla
         make_plan(suite, plugins=[write_plugin(SICK_LOADERS)])
 
 
+def test_a_full_disk_while_a_loader_is_asked_is_a_sentence(tiny, make_plan, write_plugin, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("bench.runner.plan.ask", full)
+    said = "dataset raises: what its loader prints cannot be kept: No space left on device"
+    with pytest.raises(BenchError, match=said):
+        make_plan(tiny(datasets=["raises"]), plugins=[write_plugin(SICK_LOADERS)])
+
+
 # --- tasks, and parameters of datasets ---
 
 COUNTED = """

@@ -169,3 +169,20 @@ def test_what_a_record_says_before_the_outcome(tiny, make_plan):
     assert record["digests"].keys() == {"method", "dataset", "backbone", "harness", "libraries"}
     assert record["digests"]["method"] == registry.load().method("rectangle").digest
     json.dumps(record, allow_nan=False)
+
+
+def test_a_checkpoint_is_of_use_on_a_like_gpu_and_after_a_commit():
+    def known(index, commit, name="NVIDIA H200"):
+        gpu = {"name": name, "index": index}
+        return {
+            "id": "a",
+            "digests": {"method": "1"},
+            "versions": {"torch": "2.14"},
+            "environment": {"gpu": gpu, "git": {"commit": commit}, "cpu": "one"},
+            "started": commit,
+        }
+
+    first = worker._decisive(known(0, "abc"))
+    assert worker._decisive(known(3, "def")) == first
+    assert worker._decisive(known(0, "abc", "NVIDIA H100")) != first
+    assert worker._decisive(known(0, "abc") | {"digests": {"method": "2"}}) != first

@@ -6,7 +6,7 @@ import pytest
 from tiny_toml import tiny_toml
 
 from bench import api
-from bench.errors import Stopped
+from bench.errors import BenchError, Stopped
 from bench.records.store import CHECKPOINT
 from bench.runner.engines import following, local
 
@@ -59,6 +59,27 @@ def test_a_job_that_only_takes_a_training_further_is_followed_by_another(tiny, m
     with made.store.shared() as claims, pytest.raises(Stopped, match=said):
         following.run(made, Scheduler(act), listener=heard, claims=claims)
     assert heard.jobs == ["job 1", "job 2", "job 3"]
+
+
+def test_a_file_system_that_does_not_answer_for_a_while_costs_no_job(tiny, make_plan, monkeypatch):
+    made, twin = make_plan(tiny()), make_plan(tiny())
+    read, states = made.store.read, iter([{"running": 1}, {"running": 1}, {}])
+
+    class Slow(Scheduler):
+        def tasks(self, job):
+            state = next(states)
+            if not state:
+                monkeypatch.setattr(made.store, "read", read)
+            return state
+
+    def unreadable(cell):
+        raise BenchError("record.json cannot be read: Stale file handle")
+
+    monkeypatch.setattr(made.store, "read", unreadable)
+    scheduler = Slow(lambda number: local.run(twin, jobs=1, timeout=60, listener=api.Silent()))
+    with made.store.shared() as claims:
+        following.run(made, scheduler, listener=Heard(), claims=claims)
+    assert scheduler.number == 1 and [record["status"] for record in twin.store.records()] == ["ok"]
 
 
 def test_what_lost_tasks_claimed_is_free_before_more_are_submitted(tiny, make_plan):

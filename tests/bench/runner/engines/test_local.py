@@ -744,6 +744,14 @@ def test_a_second_attempt_can_mend_what_circumstances_did(tiny, make_plan, write
     }
 
 
+def test_what_ran_out_of_memory_alone_is_not_tried_again(tiny, make_plan, write_plugin):
+    """Two could have run side by side, but there was only one."""
+    made = make_plan(tiny(methods=["memory"]), plugins=[write_plugin(CURES)])
+    heard = Heard()
+    local.run(made, jobs=2, timeout=60, listener=heard)
+    assert [(record["status"], "tried" in record) for record in heard.records] == [("oom", False)]
+
+
 def test_what_another_run_has_finished_since_the_plan_is_not_trained_again(tiny, make_plan):
     suite = tiny(seeds=[0, 1])
     first, second = make_plan(suite), make_plan(suite)

@@ -24,7 +24,7 @@ from types import ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from bench.errors import Stopped
+from bench.errors import BenchError, Stopped
 from bench.records.store import logs_prefix
 from bench.registry import Origin, refuse, refused
 from bench.runner.engines.child import begin, cut
@@ -162,11 +162,11 @@ def ask(
     question. logs: the folder for its output, the suite's, of which taking the lock removes what a killed run
     has left; None for a temporary one. If the process ends or takes too long, another one answers the rest.
 
-    Raises OSError if its output cannot be kept.
+    Raises OSError if its output cannot be kept there, BenchError if not in a temporary folder.
     """
     left = deque(questions)
     while left:
-        with tempfile.TemporaryDirectory(prefix=logs_prefix(), dir=logs) as folder:
+        with _folder(logs) as folder:
             log = Path(folder) / "output.log"
             process, pipe = start(_answer, (function, list(left)), log)
             try:
@@ -189,6 +189,18 @@ def ask(
                 # Everything that it has started ends with it.
                 end(process)
                 pipe.close()
+
+
+def _folder(logs: Path | None) -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix=logs_prefix(), dir=logs)
+    except OSError as problem:
+        if logs is not None:
+            raise
+        why = problem.strerror or problem
+        raise BenchError(
+            f"no temporary folder can be made ({why}): make room, or name another place in TMPDIR"
+        ) from None
 
 
 def _answer(job: tuple[Callable[[Any], Any], list[Any]], pipe: Connection, log: Path) -> None:

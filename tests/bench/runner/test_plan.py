@@ -333,10 +333,10 @@ def test_a_full_disk_while_a_loader_is_asked_is_a_sentence(tiny, make_plan, writ
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("bench.runner.plan.ask", full)
-    said = "dataset raises: what its loader prints cannot be kept: No space left on device"
-    with pytest.raises(BenchError, match=said):
-        make_plan(tiny(datasets=["raises"]), plugins=[write_plugin(SICK_LOADERS)])
+    plugin = write_plugin(SICK_LOADERS)
+    monkeypatch.setattr("tempfile.TemporaryDirectory", full)
+    with pytest.raises(BenchError, match=r"no temporary folder can be made \(No space left on device\)"):
+        make_plan(tiny(datasets=["raises"]), plugins=[plugin])
 
 
 # --- tasks, and parameters of datasets ---

@@ -318,12 +318,12 @@ def _undisturbed(plan: Plan, claims: Claims) -> bool:
     try:
         if not claims.take(TIMES):
             return False
+        alone = not claims.theirs(here=True)
     except OSError as problem:
         raise unwritable(plan.store.results, problem.strerror or str(problem)) from None
-    if claims.theirs(here=True):
+    if not alone:
         claims.release(TIMES)
-        return False
-    return True
+    return alone
 
 
 def _keep_suite(plan: Plan) -> None:

@@ -111,8 +111,9 @@ def owner_ended(mark: str) -> bool | None:
     except PermissionError:
         pass
     state, started = _life(int(process))
-    # Another process can have got its number meanwhile.
-    return state in ENDED or started != began
+    # Another process can have got its number meanwhile. Without a state nothing is known, as where /proc hides
+    # the processes of other users.
+    return bool(state) and (state in ENDED or started != began)
 
 
 def owner_here(mark: str) -> bool:

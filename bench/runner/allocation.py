@@ -17,7 +17,6 @@ import bench
 from bench.errors import BenchError
 from bench.records.store import OK
 from bench.runner.forecast import training_seconds
-from bench.runner.worker import now
 
 if TYPE_CHECKING:
     from bench.runner.plan import Plan
@@ -83,15 +82,17 @@ def allocation(plan: Plan, hours: float, jobs: int | None = None) -> Allocation:
     )
 
 
-def command(plan: Plan, options: Sequence[str], ask: Allocation, jobs: int | None) -> list[str]:
+def command(plan: Plan, options: Sequence[str], ask: Allocation, jobs: int | None, before: str) -> list[str]:
     """The command of each task.
 
-    options: those of `spikegrad run` but for the folders and `--jobs`, the suite first.
+    options: those of `spikegrad run` but for the folders, `--jobs` and `--before`, the suite first. before:
+    what has ended since this time is not repeated, so that no task or job repeats what another one did.
     """
     folders = ["--results", str(plan.store.results.resolve()), "--data-root", str(plan.data_root.resolve())]
     beside = [] if ask.gpus and not jobs else ["--jobs", str(jobs or 1)]
     # A folder `bench` of the user's is not this package.
     safe = [] if Path.cwd() == PACKAGE.parent else ["-P"]
     run = [sys.executable, *safe, "-m", "bench", "run", *options, *folders, *beside]
-    # What has ended by then is not repeated by each task that begins later.
-    return [*run, "--no-times", "--no-wait", "--before", now()]
+    # The machine that submits can have other devices than those that train.
+    device = [] if "--device" in options else ["--device", plan.pending[0].cell.profile.device]
+    return [*run, *device, "--no-times", "--no-wait", "--before", before]

@@ -6,6 +6,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -176,10 +177,14 @@ def _suite(store: Store) -> Finding:
         "of another torch": sum(r["digests"].get("libraries") != protocol.libraries() for r in records),
     }
     found += [f"{number} {what}" for what, number in counts.items() if number]
-    checkpoints = [*store.runs.glob(f"*/*{CHECKPOINT}")]
+    checkpoints = dict[Path, int]()
+    for file in store.runs.glob(f"*/*{CHECKPOINT}"):
+        # A run at work can remove it meanwhile.
+        with suppress(OSError):
+            checkpoints[file] = file.stat().st_size
     if checkpoints:
-        size = sum(file.stat().st_size for file in checkpoints) / MIB
         trainings = counted(len({file.parent for file in checkpoints}), "training")
+        size = sum(checkpoints.values()) / MIB
         found.append(f"checkpoints of {trainings} ({size:.0f} MiB), removed when these are finished")
     means = []
     if counts["stopped by circumstances"]:

@@ -7,8 +7,8 @@ long as each job makes progress.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from bench.errors import BenchError, Stopped
@@ -53,6 +53,7 @@ def run(plan: Plan, scheduler: Scheduler, *, listener: Listener, claims: Claims)
     KeyboardInterrupt after cancelling the job; results are kept in each case.
     """
     left = {planned.id: planned for planned in plan.pending}
+    idle = 0
     while left:
         before = _progress(plan, left)
         job = scheduler.submit(plan.only(left))
@@ -67,17 +68,36 @@ def run(plan: Plan, scheduler: Scheduler, *, listener: Listener, claims: Claims)
         except BaseException:
             scheduler.cancel(job)
             raise
-        _collect(plan, left, listener)
-        if _progress(plan, left) == before:
+        with _answering(plan):
+            _collect(plan, left, listener)
+            waited = False
+            # Tasks whose machine was lost count as alive for a while; and other runs may train the rest.
+            while claimed := claims.theirs() & left.keys():
+                waited = True
+                listener.waiting(len(claimed))
+                time.sleep(POLL)
+                _collect(plan, left, listener)
+        idle = idle + 1 if _progress(plan, left) == before else 0
+        # Where all was claimed by others, this job could not have trained anything.
+        if idle > int(waited):
             raise Stopped(
                 f"the {job} ended without finishing any training: see {scheduler.advice(job)}; "
                 "finished runs are kept: rerun the same command to resume"
             )
-        # Tasks whose machine was lost count as alive for a while, and nobody would take what they claim.
-        while claimed := claims.theirs() & left.keys():
-            listener.waiting(len(claimed))
-            time.sleep(POLL)
-            _collect(plan, left, listener)
+
+
+@contextmanager
+def _answering(plan: Plan) -> Iterator[None]:
+    """Turn a failure to read the results folder into Stopped: the jobs' results are there."""
+    try:
+        yield
+    except Stopped:
+        raise
+    except (BenchError, OSError) as problem:
+        raise Stopped(
+            f"{plan.store.results} cannot be read: {problem}; finished runs are kept: "
+            "rerun the same command to resume"
+        ) from None
 
 
 def _progress(plan: Plan, left: Mapping[str, Planned]) -> Mapping[str, list[str]]:

@@ -256,10 +256,11 @@ class _Local:
                 return planned
             try:
                 mine = self.claims.take(planned.id)
+                # After the claim, as the other run looks for claims after its own: one of them sees the other.
+                measured = mine and TIMES in self.claims.theirs(here=True)
             except OSError as problem:
                 raise unwritable(self.plan.store.results, problem.strerror or str(problem)) from None
-            # After the claim, as the other run looks for claims after its own: one of the two sees the other.
-            if mine and TIMES in self.claims.theirs(here=True):
+            if measured:
                 self.timed = True
                 self.claims.release(planned.id)
                 group.waiting.appendleft(planned)
@@ -313,7 +314,10 @@ class _Local:
         elif not idle and time.monotonic() - self.looked < LATE:
             return
         self.looked = time.monotonic()
-        theirs = self.claims.theirs()
+        try:
+            theirs = self.claims.theirs()
+        except OSError as problem:
+            raise unwritable(self.plan.store.results, problem.strerror or str(problem)) from None
         still = [planned for planned in self.elsewhere if planned.id in theirs]
         for planned in self.elsewhere:
             if planned.id not in theirs and not self._ended_elsewhere(planned):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import signal
 import subprocess
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,9 +15,10 @@ from typing import Any
 from bench.errors import BenchError
 from bench.runner.allocation import GIB, allocation, command
 from bench.runner.plan import Plan
+from bench.runner.worker import now
 
 STOPPING = 60.0
-"""Seconds that a cancelled task has to record what it was training."""
+"""Seconds to wait for cancelled tasks; each has half of them to record what it was training."""
 NAME = "Ray job"
 
 
@@ -33,6 +36,7 @@ class Ray:
             raise BenchError(
                 "--engine ray needs the package ray: pip install 'spikegrad-bench[ray]'"
             ) from None
+        before = signal.getsignal(signal.SIGTERM)
         try:
             # If RAY_ADDRESS is set, it goes before.
             ray.init("auto", log_to_driver=False, logging_level=logging.ERROR, ignore_reinit_error=True)
@@ -42,8 +46,11 @@ class Ray:
                 f"--engine ray finds no Ray cluster ({why}): start one with `ray start --head`, "
                 "or name it in RAY_ADDRESS"
             ) from None
+        if threading.current_thread() is threading.main_thread():
+            # Ray has put its own in the place of the program's, which stops a run as Ctrl-C does.
+            signal.signal(signal.SIGTERM, before)
         self._ray: Any = ray
-        self._options, self._hours, self._jobs = options, hours, jobs
+        self._options, self._hours, self._jobs, self._before = options, hours, jobs, now()
         self._tasks: list[Any] = []
 
     def submit(self, plan: Plan) -> str:
@@ -59,7 +66,7 @@ class Ray:
         task = self._ray.remote(_work).options(
             num_cpus=ask.cpus, num_gpus=ask.gpus, memory=ask.gib * GIB, max_retries=0
         )
-        words = command(plan, self._options, ask, self._jobs)
+        words = command(plan, self._options, ask, self._jobs, self._before)
         self._tasks = [task.remote(words, str(Path.cwd())) for _ in range(ask.tasks)]
         return NAME
 
@@ -99,5 +106,9 @@ def _work(words: Sequence[str], folder: str) -> tuple[int, str]:
                 return done.returncode, said[-500:]
     except BaseException:
         done.terminate()
-        done.communicate(timeout=STOPPING)
+        try:
+            done.communicate(timeout=STOPPING / 2)
+        except subprocess.TimeoutExpired:
+            done.kill()
+            done.wait()
         raise

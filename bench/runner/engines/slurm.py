@@ -6,12 +6,13 @@ import shlex
 import subprocess
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.errors import BenchError
 from bench.runner.allocation import WARNING, allocation, command
 from bench.runner.plan import Plan
+from bench.runner.worker import now
 
 UNKNOWN = "Invalid job id"
 """How squeue says that a job ended some minutes ago."""
@@ -25,10 +26,11 @@ class Slurm:
     options: Sequence[str]
     hours: float
     jobs: int | None
+    before: str = field(default_factory=now)
 
     def submit(self, plan: Plan) -> str:
         """Submit the script; raises BenchError if Slurm rejects it or is missing."""
-        text = script(plan, self.options, self.hours, self.jobs)
+        text = script(plan, self.options, self.hours, self.jobs, self.before)
         try:
             done = subprocess.run(
                 ["sbatch", "--parsable"], input=text, capture_output=True, text=True, check=False
@@ -72,7 +74,9 @@ def _state(line: str) -> str:
     return f"{state.lower()} ({reason})" if reason not in ("", "None") else state.lower()
 
 
-def script(plan: Plan, options: Sequence[str], hours: float, jobs: int | None = None) -> str:
+def script(
+    plan: Plan, options: Sequence[str], hours: float, jobs: int | None = None, before: str | None = None
+) -> str:
     """The job script. options: those of `spikegrad run` but for the folders and `--jobs`, the suite first.
 
     Raises BenchError if nothing is pending.
@@ -95,6 +99,6 @@ def script(plan: Plan, options: Sequence[str], hours: float, jobs: int | None = 
         "#SBATCH --output=spikegrad-%A_%a.log",
         f"cd {shlex.quote(str(Path.cwd()))} || exit 1",
         "# In place of the shell, so that Slurm's warning before the end reaches it.",
-        f"exec {shlex.join(command(plan, options, ask, jobs))}",
+        f"exec {shlex.join(command(plan, options, ask, jobs, before or now()))}",
     ]
     return "\n".join(lines) + "\n"

@@ -88,6 +88,13 @@ def test_a_run_of_this_machine_lives_as_long_as_its_process(tmp_path, dead):
         assert run.take("dead") and run.take("another"), "its process number has another process now"
 
 
+def test_a_run_that_the_system_hides_counts_as_alive(tmp_path, monkeypatch):
+    leave_behind(tmp_path, owner_mark(), "a.1", age=10 * STALE)
+    with joined(tmp_path) as run:
+        monkeypatch.setattr("bench.files._life", lambda _: ("", "0"))
+        assert not run.take("a"), "as where /proc is mounted with hidepid"
+
+
 def test_a_process_that_nobody_has_asked_how_it_ended_has_ended(tmp_path):
     code = "from bench.files import owner_mark; print(owner_mark())"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as zombie:

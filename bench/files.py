@@ -111,8 +111,8 @@ def owner_ended(mark: str) -> bool | None:
     except PermissionError:
         pass
     state, started = _life(int(process))
-    # Another process can have got its number meanwhile. Without a state nothing is known, as where /proc hides
-    # the processes of other users.
+    # Another process can have got its number meanwhile. Where /proc hides the processes of other users,
+    # nothing more is known.
     return bool(state) and (state in ENDED or started != began)
 
 

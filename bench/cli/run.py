@@ -109,7 +109,7 @@ def run(
     if engine != "local":
         options: dict[str, object] = {"methods": methods, "datasets": datasets, "seeds": seeds}
         options |= {"add": add, "plugin": plugin}
-        options |= {"device": device, "timeout": timeout, "retry": retry, "again": again}
+        options |= {"timeout": timeout, "retry": retry, "again": again}
         if times:
             raise BenchError(
                 f"--times with --engine {engine}: time on the machine that counts, with another run"
@@ -185,7 +185,7 @@ def plan(
     if sbatch:
         options: dict[str, object] = {"methods": methods, "datasets": datasets, "seeds": seeds}
         options |= {"add": add, "plugin": plugin}
-        options |= {"device": device, "retry": retry, "again": again}
+        options |= {"retry": retry, "again": again}
         from bench.runner.engines import slurm
 
         print(slurm.script(made, _words(suite, **options), hours), end="")

@@ -85,8 +85,8 @@ def allocation(plan: Plan, hours: float, jobs: int | None = None) -> Allocation:
 def command(plan: Plan, options: Sequence[str], ask: Allocation, jobs: int | None, before: str) -> list[str]:
     """The command of each task.
 
-    options: those of `spikegrad run` but for the folders, `--jobs` and `--before`, the suite first. before:
-    what has ended since this time is not repeated, so that no task or job repeats what another one did.
+    options: those of `spikegrad run` but for folders, `--device`, `--jobs` and `--before`, the suite first.
+    before: what has ended since this time is not repeated, so that no task or job repeats what another did.
     """
     folders = ["--results", str(plan.store.results.resolve()), "--data-root", str(plan.data_root.resolve())]
     beside = [] if ask.gpus and not jobs else ["--jobs", str(jobs or 1)]
@@ -94,5 +94,5 @@ def command(plan: Plan, options: Sequence[str], ask: Allocation, jobs: int | Non
     safe = [] if Path.cwd() == PACKAGE.parent else ["-P"]
     run = [sys.executable, *safe, "-m", "bench", "run", *options, *folders, *beside]
     # The machine that submits can have other devices than those that train.
-    device = [] if "--device" in options else ["--device", plan.pending[0].cell.profile.device]
+    device = ["--device", plan.pending[0].cell.profile.device]
     return [*run, *device, "--no-times", "--no-wait", "--before", before]

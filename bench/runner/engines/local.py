@@ -256,7 +256,7 @@ class _Local:
                 return planned
             try:
                 mine = self.claims.take(planned.id)
-                # After the claim, as the other run looks for claims after its own: one of them sees the other.
+                # After the claim, as the other run looks for claims after its own: one sees the other.
                 measured = mine and TIMES in self.claims.theirs(here=True)
             except OSError as problem:
                 raise unwritable(self.plan.store.results, problem.strerror or str(problem)) from None

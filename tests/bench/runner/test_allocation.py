@@ -69,8 +69,8 @@ def test_several_trainings_at_a_time_need_several_times_as_much(made, seconds):
     seconds(3600)
     one, three = allocation(made, 4), allocation(made, 4, jobs=3)
     assert (three.cpus, three.tasks) == (3 * one.cpus, one.tasks / 3) and three.gib > 2 * one.gib
-    assert " --jobs 3 --no-times " in script(made, ["tiny.toml"], 4, 3)
-    assert " --jobs 1 --no-times " in script(made, ["tiny.toml"], 4)
+    assert " --jobs 3 --device cpu --no-times " in script(made, ["tiny.toml"], 4, 3)
+    assert " --jobs 1 --device cpu --no-times " in script(made, ["tiny.toml"], 4)
 
 
 def test_the_longest_finished_training_fits(made):

@@ -61,6 +61,22 @@ def test_a_job_that_only_takes_a_training_further_is_followed_by_another(tiny, m
     assert heard.jobs == ["job 1", "job 2", "job 3"]
 
 
+def test_a_job_that_finds_all_claimed_by_others_is_followed_by_another(tiny, make_plan):
+    made, twin = make_plan(tiny()), make_plan(tiny())
+
+    def act(number):
+        if number == 1:
+            threading.Timer(0.5, other.release, [made.cells[0].id]).start()
+        else:
+            local.run(twin, jobs=1, timeout=60, listener=api.Silent())
+
+    heard = Heard()
+    with made.store.shared() as other, made.store.shared() as claims:
+        other.take(made.cells[0].id)
+        following.run(made, Scheduler(act), listener=heard, claims=claims)
+    assert heard.jobs == ["job 1", "job 2"] and set(heard.waited) == {1}
+
+
 def test_a_file_system_that_does_not_answer_for_a_while_costs_no_job(tiny, make_plan, monkeypatch):
     made, twin = make_plan(tiny()), make_plan(tiny())
     read, states = made.store.read, iter([{"running": 1}, {"running": 1}, {}])

@@ -313,29 +313,25 @@ def tune(
 
 def _undisturbed(plan: Plan, claims: Claims) -> bool:
     """Whether times can be measured here; then others on this machine train nothing until TIMES is free."""
-    from bench.runner.engines.process import unwritable
+    from bench.runner.engines.process import writing
 
-    try:
+    with writing(plan.store.results):
         if not claims.take(TIMES):
             return False
         alone = not claims.theirs(here=True)
-    except OSError as problem:
-        raise unwritable(plan.store.results, problem.strerror or str(problem)) from None
     if not alone:
         claims.release(TIMES)
     return alone
 
 
 def _keep_suite(plan: Plan) -> None:
-    from bench.runner.engines.process import unwritable
+    from bench.runner.engines.process import writing
 
     if plan.whole is None:
         return
     kept_suites.check(plan.store, plan.whole)
-    try:
+    with writing(plan.store.results):
         kept_suites.keep(plan.store, plan.whole)
-    except OSError as problem:
-        raise unwritable(plan.store.results, problem.strerror or str(problem)) from None
 
 
 def _draw(plan: Plan, records: Sequence[Record]) -> None:

@@ -107,18 +107,9 @@ def run(
     """Run what is missing of a suite; show progress; write and show the leaderboard."""
     scheduler = None
     if engine != "local":
+        _check_followed(engine, times=times, wait=wait)
         options: dict[str, object] = {"methods": methods, "datasets": datasets, "seeds": seeds}
-        options |= {"add": add, "plugin": plugin}
-        options |= {"timeout": timeout, "retry": retry, "again": again}
-        if times:
-            raise BenchError(
-                f"--times with --engine {engine}: time on the machine that counts, with another run"
-            )
-        if not wait:
-            raise BenchError(
-                f"--no-wait with --engine {engine}: it follows its jobs to the end; to submit to Slurm and "
-                "leave, use `spikegrad plan SUITE --sbatch`"
-            )
+        options |= {"add": add, "plugin": plugin, "timeout": timeout, "retry": retry, "again": again}
         scheduler = _scheduler(engine, _words(suite, **options), hours, jobs)
         times = False
     plan = _plan(
@@ -184,8 +175,7 @@ def plan(
     reading.tell(made.store.survey()[1])
     if sbatch:
         options: dict[str, object] = {"methods": methods, "datasets": datasets, "seeds": seeds}
-        options |= {"add": add, "plugin": plugin}
-        options |= {"retry": retry, "again": again}
+        options |= {"add": add, "plugin": plugin, "retry": retry, "again": again}
         from bench.runner.engines import slurm
 
         print(slurm.script(made, _words(suite, **options), hours), end="")
@@ -231,6 +221,17 @@ def _plan(
         before=before,
         elsewhere=elsewhere,
     )
+
+
+def _check_followed(engine: str, *, times: bool | None, wait: bool) -> None:
+    """Raise BenchError for options of `run` that make no sense where a scheduler trains."""
+    if times:
+        raise BenchError(f"--times with --engine {engine}: time on the machine that counts, with another run")
+    if not wait:
+        raise BenchError(
+            f"--no-wait with --engine {engine}: it follows its jobs to the end; to submit to Slurm and "
+            "leave, use `spikegrad plan SUITE --sbatch`"
+        )
 
 
 def _words(suite: str, **options: object) -> list[str]:

@@ -41,7 +41,7 @@ from bench.records.record_files import Record
 from bench.records.store import logs_prefix
 from bench.runner.engines.child import cut, last_lines
 from bench.runner.engines.gpu_query import ADVICE, usable_gpus
-from bench.runner.engines.process import BEGINNING, LEAVING, LOOK, died, end, start, unwritable
+from bench.runner.engines.process import BEGINNING, LEAVING, LOOK, died, end, start, unwritable, writing
 from bench.runner.engines.slots import Need, Slot, Slots, of_machine
 from bench.runner.faults import judge_abort
 from bench.runner.gpus import Gpu
@@ -94,12 +94,10 @@ def run(
     """
     cuda = any(planned.cell.profile.device == "cuda" for planned in plan.pending)
     gpus = usable_gpus() if cuda else []
-    try:
+    with writing(plan.store.results):
         # In the results folder: the next run removes what a killed one has left.
         plan.store.runs.mkdir(parents=True, exist_ok=True)
         logs = Path(tempfile.mkdtemp(prefix=logs_prefix(), dir=plan.store.runs))
-    except OSError as problem:
-        raise unwritable(plan.store.results, problem.strerror or str(problem)) from None
     engine = _Local(plan, of_machine(jobs, gpus), gpus, timeout, listener, logs, claims, wait)
     try:
         engine.run()
@@ -254,12 +252,10 @@ class _Local:
             planned = group.waiting.popleft()
             if self.claims is None:
                 return planned
-            try:
+            with writing(self.plan.store.results):
                 mine = self.claims.take(planned.id)
                 # After the claim, as the other run looks for claims after its own: one sees the other.
                 measured = mine and TIMES in self.claims.theirs(here=True)
-            except OSError as problem:
-                raise unwritable(self.plan.store.results, problem.strerror or str(problem)) from None
             if measured:
                 self.timed = True
                 self.claims.release(planned.id)
@@ -314,10 +310,8 @@ class _Local:
         elif not idle and time.monotonic() - self.looked < LATE:
             return
         self.looked = time.monotonic()
-        try:
+        with writing(self.plan.store.results):
             theirs = self.claims.theirs()
-        except OSError as problem:
-            raise unwritable(self.plan.store.results, problem.strerror or str(problem)) from None
         still = [planned for planned in self.elsewhere if planned.id in theirs]
         for planned in self.elsewhere:
             if planned.id not in theirs and not self._ended_elsewhere(planned):
@@ -480,10 +474,8 @@ class _Local:
             "ended": now(),
             "seconds": round(seconds, 3),
         }
-        try:
+        with writing(self.plan.store.results):
             self.plan.store.write(record)
-        except OSError as problem:
-            raise unwritable(self.plan.store.results, problem.strerror or str(problem)) from None
         if not (lost and self._try_again(worker, record, room=False)):
             self._ended(planned, record)
         worker.give(None)

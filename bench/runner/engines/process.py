@@ -237,6 +237,15 @@ def unwritable(results: Path, why: str) -> Stopped:
 
 
 @contextmanager
+def writing(results: Path) -> Iterator[None]:
+    """Raise `unwritable` where results cannot be written, or claims there cannot be read."""
+    try:
+        yield
+    except OSError as problem:
+        raise unwritable(results, problem.strerror or str(problem)) from None
+
+
+@contextmanager
 def _no_ctrl_c() -> Iterator[None]:
     """Start processes that ignore Ctrl-C, which a terminal sends to all: the engine ends them itself.
 

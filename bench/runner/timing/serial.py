@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
 from bench.records.timings import Timing, Timings
-from bench.runner.engines.process import NoAnswer, ask, unwritable
+from bench.runner.engines.process import NoAnswer, ask, writing
 from bench.runner.plan import Plan
 from bench.runner.timing.network import USUAL, Rounds
 from bench.runner.timing.times import Measurement, TimingJob, attempt
@@ -44,13 +43,13 @@ def run(
         return
     kept = Timings(plan.store.results, plan.suite.name)
     plugins = tuple(path.resolve() for path in plan.plugins)
-    with _writing(plan):
+    with writing(plan.store.results):
         kept.clear_halves()
         plan.store.runs.mkdir(parents=True, exist_ok=True)
     for number, measurement in enumerate(measurements, 1):
         listener.timing(measurement, number, len(measurements))
         job = TimingJob(measurement, plugins, plan.data_root, rounds)
-        with _writing(plan):
+        with writing(plan.store.results):
             timing = measurement.timing(_outcome(job, timeout, plan.store.runs))
             kept.write(timing)
         listener.timed(measurement, timing, number, len(measurements))
@@ -64,11 +63,3 @@ def _outcome(job: TimingJob, timeout: float, logs: Path) -> dict[str, Any]:
     if isinstance(answer, NoAnswer):
         answer = {"status": answer.status, "error": answer.why}
     return outcome | answer | {"ended": now(), "seconds": round(time.perf_counter() - began, 3)}
-
-
-@contextmanager
-def _writing(plan: Plan) -> Iterator[None]:
-    try:
-        yield
-    except OSError as problem:
-        raise unwritable(plan.store.results, problem.strerror or str(problem)) from None

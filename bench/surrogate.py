@@ -124,7 +124,11 @@ class Neuron(Protocol):
     """What a method can read of its neuron, always up to date."""
 
     threshold: float
-    statistics: Statistics | None
+
+    @property
+    def statistics(self) -> Statistics | None:
+        """Those of the last training pass, if the method has a penalty."""
+        ...
 
     @property
     def reset(self) -> str:
@@ -140,13 +144,20 @@ class Neuron(Protocol):
 class Norm(Protocol):
     """What a method can read of the tdBN before its neuron, always up to date.
 
-    weight, bias: gamma and beta, [C].
     scale: alpha * v_th.
     """
 
-    weight: nn.Parameter
-    bias: nn.Parameter
     scale: float
+
+    @property
+    def weight(self) -> Tensor:
+        """Gamma, [C]."""
+        ...
+
+    @property
+    def bias(self) -> Tensor:
+        """Beta, [C]."""
+        ...
 
 
 @dataclass
@@ -434,6 +445,16 @@ class Method:
     def defaults(self, threshold: float) -> dict[str, float | None]:
         """Every parameter's default at this threshold."""
         return {name: param.at(threshold) for name, param in self.params.items()}
+
+    def settle(self, given: Mapping[str, float | None], threshold: float) -> dict[str, float | None]:
+        """Every parameter's value at this threshold. Raises BenchError for one that it lacks or refuses."""
+        for name, value in given.items():
+            if name not in self.params:
+                has = f"it has {', '.join(self.params)}" if self.params else "it has none"
+                raise BenchError(f"method {self.name} has no parameter {name!r}: {has}")
+            if why := self.params[name].refused(value):
+                raise BenchError(f"method {self.name}: {name} = {value:g} cannot be: {why}")
+        return {**self.defaults(threshold), **given}
 
     def build(self, site: Site, values: Mapping[str, float | None]) -> Surrogate:
         """An instance bound to `site`; `values` overrides defaults.

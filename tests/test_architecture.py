@@ -21,6 +21,7 @@ bench.data
 bench.model
 bench.records
 bench.registry
+bench.loop
 bench.measures
 bench.runner
 bench.show

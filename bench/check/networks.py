@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bench.check.case import CLASSES, FRAMED, NO_SPIKES, Broken, Case, NoClaim
 from bench.data import loading
 from bench.errors import BenchError
+from bench.loop import penalty
 from bench.measures.single_layer import CHANNELS, Probe
 from bench.model.backbone import Network
 from bench.model.neuron import NeuronKind
@@ -226,7 +227,7 @@ def _outputs_and_gradients(case: Case, network: Network) -> dict[str, Tensor]:
     network.train()
     network.zero_grad()
     out: Tensor = network(x)
-    loss = nn.functional.cross_entropy(out.mean(0), y) + train.penalty(network)
+    loss = nn.functional.cross_entropy(out.mean(0), y) + penalty(network.surrogates)
     loss.backward()
     grads = {f"the gradient of {n}": p.grad for n, p in network.named_parameters() if p.grad is not None}
     return {"the output in evaluation": evaluated, "the output": out.detach(), **grads}

@@ -200,7 +200,7 @@ class _Layer:
         self.watch.ends.add(out.grad_fn)
 
     def _receive(self, gradient: Tensor) -> None:
-        gradient = _wide(gradient)
+        gradient = wide(gradient)
         over_time = gradient.flatten(1)
         # In float32 the square of 1e-23 underflows to 0.
         top = torch.maximum(over_time.amax(1), -over_time.amin(1))
@@ -217,8 +217,8 @@ class _Layer:
 
     @torch.no_grad()
     def _observe(self, moment: Moment) -> None:
-        h = _wide(self.derivative.at(moment))
-        moment = moment._replace(u=_wide(moment.u), s=_wide(moment.s))
+        h = wide(self.derivative.at(moment))
+        moment = moment._replace(u=wide(moment.u), s=wide(moment.s))
         activation = type(self.neuron.surrogate).activation is not None
         # Some methods train with fractional spikes: 1/2 and above counts as a spike.
         fired = moment.s > 0 if activation else moment.s >= 0.5
@@ -232,7 +232,7 @@ class _Layer:
             | _spread(moment.u)
             | gamma
             | self.derivative.extent(moment)
-            | _passing(h, self.derivative.peak)
+            | passing(h, self.derivative.peak)
         )
 
     def _whole(self, gradients: Mapping[int, Tensor | None], scale: float) -> dict[str, Tensor]:
@@ -246,7 +246,7 @@ class _Layer:
         }
 
 
-def _wide(values: Tensor) -> Tensor:
+def wide(values: Tensor) -> Tensor:
     """In at least 32 bits: sums in 16 bits lose most of their digits."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
@@ -258,7 +258,7 @@ def _spread(u: Tensor) -> dict[str, Tensor]:
     return {"u_mean": mean, "u_std": (away.square().sum() / u.numel()).sqrt()}
 
 
-def _passing(h: Tensor, peak: Tensor) -> dict[str, Tensor]:
+def passing(h: Tensor, peak: Tensor) -> dict[str, Tensor]:
     """Shares and gains of h [B, C, ...]; peak: the maximum of h, of a shape that broadcasts to it."""
     top = torch.maximum(h.amax(), -h.amin())
     # Rescaled, because squares of small numbers underflow in float32. The new tensor can be overwritten.

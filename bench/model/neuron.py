@@ -156,7 +156,7 @@ class SpikingNeuron(nn.Module):
             out.append(done.out)
             if wanted:
                 potentials.append(done.u)
-        self.statistics = _statistics(potentials) if wanted else None
+        self.statistics = statistics_of(potentials) if wanted else None
         return _over_time(out)
 
     def _activate(self, activation: Callable[[Tensor], Tensor], current: Tensor) -> Tensor:
@@ -204,7 +204,8 @@ def _is_channels_last(step: Tensor) -> bool:
     return step.is_contiguous(memory_format=torch.channels_last)
 
 
-def _statistics(potentials: list[Tensor]) -> Statistics:
+def statistics_of(potentials: list[Tensor]) -> Statistics:
+    """Mean and variance of the potentials of each step, [B, ...] each."""
     moments = [torch.var_mean(u, correction=0) for u in potentials]
     variance, mean = zip(*moments, strict=True)
     return Statistics(torch.stack(mean), torch.stack(variance))

@@ -338,14 +338,8 @@ def _methods(suite: Suite, registry: Registry) -> list[MethodEntry]:
 
 def complete(registry: Registry, spec: MethodSpec, backbone: BackboneSpec) -> MethodSpec:
     """The spec with every parameter of the method filled in."""
-    method = registry.method(spec.name).item
-    for name in spec.params:
-        if name not in method.params:
-            has = f"it has {', '.join(method.params)}" if method.params else "it has none"
-            raise BenchError(f"method {spec.name} has no parameter {name!r}: {has}")
-        if why := method.params[name].refused(spec.params[name]):
-            raise BenchError(f"method {spec.name}: {name} = {spec.params[name]:g} cannot be: {why}")
-    return MethodSpec(name=spec.name, params={**method.defaults(backbone.threshold), **spec.params})
+    settled = registry.method(spec.name).item.settle(spec.params, backbone.threshold)
+    return MethodSpec(name=spec.name, params=settled)
 
 
 def facts(

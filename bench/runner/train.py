@@ -27,6 +27,7 @@ from torch.nn import functional
 
 from bench.data.batches import Batches, as_input
 from bench.data.loading import Facts, Prepared, Split
+from bench.loop import SEARCH_BUDGET, free_parameters, penalty
 from bench.measures import training_gradients
 from bench.measures.gradients import RELU
 from bench.measures.probing import Looks
@@ -44,8 +45,6 @@ from bench.surrogate import Method, SearchContext, Surrogate, overrides
 
 EVALUATION_BATCH = 256
 """The most samples per batch in evaluation."""
-SEARCH_BUDGET = 200
-"""The most batches that a method's `search` can take before one epoch; also at most a tenth of the epoch."""
 
 COMPILING = "compile"
 """The key under which an outcome says why a run was not compiled."""
@@ -454,8 +453,7 @@ class _Trainer:
 def optimizers(network: Network, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """The recipe's optimizer, then the method's own optimizers for the parameters that it claims."""
     own = type(network.surrogates[0]).optimizers(network.surrogates)
-    taken = {id(p) for o in own for group in o.param_groups for p in group["params"]}
-    free = [p for p in network.parameters() if id(p) not in taken]
+    free = free_parameters(network, own)
     if recipe.decayed == "all":
         return [_optimizer(recipe, free), *own]
     decayed = {id(p) for p in synapses(network)}
@@ -482,7 +480,7 @@ def step(
         optimizer.zero_grad(set_to_none=True)
     with precision.forward():
         loss = task_loss(network, x, y)
-        whole = loss + penalty(network)
+        whole = loss + penalty(network.surrogates)
     precision.backward(whole)
     if look is not None:
         look()
@@ -497,18 +495,7 @@ def task_loss(network: Network, x: Tensor, y: Tensor) -> Tensor:
 
 def trained_on(network: Network, x: Tensor, y: Tensor) -> Tensor:
     """The loss that a training step minimises: the task's loss plus the method's penalty."""
-    return task_loss(network, x, y) + penalty(network)
-
-
-def penalty(network: Network) -> Tensor | float:
-    """The extra loss of the method, summed over layers; 0.0 if it has none."""
-    total: Tensor | float = 0.0
-    for site, surrogate in zip(network.sites, network.surrogates, strict=True):
-        statistics = site.neuron.statistics
-        added = None if statistics is None else surrogate.penalty(statistics)
-        if added is not None:
-            total = total + added
-    return total
+    return task_loss(network, x, y) + penalty(network.surrogates)
 
 
 def _chunks(order: Tensor, size: int) -> list[Tensor]:

@@ -135,7 +135,7 @@ def mutations():
         "energy": ("looks", cost, "PICOJOULE_PER_SOP", 0.8),
         "a step downhill": ("looks", descent, "STEPS", {"1e-3": 2e-3, "1e-2": 1e-2}),
         "a finite difference": ("finite differences", descent, "SIGMA", 2e-2),
-        "a statistic of potentials": ("looks at plif", gradients, "_wide", scaled(gradients._wide)),
+        "a statistic of potentials": ("looks at plif", gradients, "wide", scaled(gradients.wide)),
     }
 
 

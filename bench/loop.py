@@ -1,0 +1,393 @@
+"""Methods of the benchmark in networks and training loops of your own.
+
+`neuron` is a spiking layer of this project under any method. `spike_grad` and `surrogate_function` give a
+method to the layers of snntorch and of SpikingJelly, under the name of the argument that takes it there.
+`MethodHooks` calls what a method needs from the loop around it. docs/your-own-loop.md has complete examples.
+
+    net = nn.Sequential(OverTime(nn.Linear(64, 128)), bench.neuron("triangle", timesteps=4), ...)
+    hooks = bench.MethodHooks(net, epochs=20)
+
+A network's layers need not share a method, and can be mixed with any other modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.errors import BenchError, warn
+from bench.model.backbone import Network
+from bench.model.layers import SpikeBlock, TdBN
+from bench.model.neuron import NeuronKind, Reset, SpikingNeuron, statistics_of
+from bench.registry import load
+from bench.surrogate import Method, Norm, SearchContext, Site, Statistics, Surrogate, overrides
+
+SEARCH_BUDGET = 200
+"""The most batches that a method's `search` can take before one epoch; also at most a tenth of the epoch."""
+SEEDS = 2**40
+
+
+def neuron(
+    method: str,
+    *,
+    timesteps: int,
+    norm: nn.Module | None = None,
+    neuron: NeuronKind = "lif",
+    threshold: float = 0.5,
+    decay: float = 0.2,
+    reset: Reset = "zero",
+    detach_reset: bool = False,
+    plugins: Sequence[Path | str] = (),
+    **params: float,
+) -> SpikingNeuron:
+    """A layer of LIF or PLIF neurons under a method: currents [T, B, ...] to spikes [T, B, ...].
+
+    The dynamics are those of `bench.model.neuron`; currents of one step, [1, B, ...], count for every step.
+
+    method: its name in `spikegrad list methods`. timesteps: T. norm: the batch normalisation that feeds the
+    layer, with a weight and a bias [C]; methods such as mpd-agl read it. It stays a module of your network;
+    the layer only looks at it. plugins: files with methods of your own. params: parameters of the method;
+    those in units of the potential are yours, not scaled.
+
+    The method's random numbers follow torch's global generator. Raises BenchError for an unknown method or
+    parameter, and if the method needs something that the layer lacks.
+    """
+    made = SpikingNeuron(
+        neuron, threshold=threshold, decay=decay, reset=reset, detach_reset=detach_reset, timesteps=timesteps
+    )
+    made.surrogate = _built(method, made, _fed_by(norm, threshold), timesteps, plugins, params)
+    return made
+
+
+def spike_grad(
+    method: str,
+    *,
+    timesteps: int,
+    norm: nn.Module | None = None,
+    beta: float = 0.5,
+    threshold: float = 1.0,
+    reset_mechanism: str = "subtract",
+    plugins: Sequence[Path | str] = (),
+    **params: float,
+) -> SpikeFunction:
+    """A method as the argument `spike_grad` of a layer of snntorch; each layer needs one of its own.
+
+    beta, threshold, reset_mechanism: those of the layer, which methods can read. The other arguments and the
+    errors are those of `neuron`. Raises BenchError also for a method that changes more than the spike
+    function, which snntorch's layers have no place for: use `neuron`.
+    """
+    host = _Host(threshold, beta, "zero" if reset_mechanism == "zero" else "subtract")
+    # snntorch's layers call it twice a step: first on the last potential, for the reset.
+    return _spike_function(method, host, _fed_by(norm, threshold), timesteps, plugins, params, calls=2)
+
+
+def surrogate_function(
+    method: str,
+    *,
+    timesteps: int,
+    norm: nn.Module | None = None,
+    tau: float = 2.0,
+    decay_input: bool = True,
+    v_threshold: float = 1.0,
+    v_reset: float | None = 0.0,
+    plugins: Sequence[Path | str] = (),
+    **params: float,
+) -> SpikeFunction:
+    """A method as the argument `surrogate_function` of a neuron of SpikingJelly; each neuron needs its own.
+
+    tau, decay_input, v_threshold, v_reset: those of the neuron, which methods can read. An IFNode is
+    `tau=float("inf"), decay_input=False`. The neuron's backend must be torch, its default. The other
+    arguments and the errors are those of `spike_grad`.
+    """
+    host = _Host(v_threshold, 1 - 1 / tau, "subtract" if v_reset is None else "zero")
+    fed = _fed_by(norm, v_threshold, gain=1 / tau if decay_input else 1.0)
+    return _spike_function(method, host, fed, timesteps, plugins, params, calls=1)
+
+
+class MethodHooks:
+    """What the methods in a network need from the training loop around them.
+
+        hooks = MethodHooks(net, epochs=20)
+        optimizer = torch.optim.AdamW(hooks.parameters(), lr=1e-3)
+        for epoch in range(20):
+            hooks.start_epoch(epoch, batches=loader, loss=criterion)
+            for x, y in loader:
+                optimizer.zero_grad()
+                hooks.zero_grad()
+                loss = criterion(net(x), y) + hooks.penalty()
+                loss.backward()
+                optimizer.step()
+                hooks.step()
+
+    Of a method that needs none of this, each call does nothing. Make it after the network is on its device.
+
+    surrogates: the methods' instances, from the input. optimizers: those that methods bring for parameters of
+    their own; the rest is `parameters`.
+
+    Raises BenchError if no layer of the network has a method of the benchmark.
+    """
+
+    def __init__(self, network: nn.Module, *, epochs: int) -> None:
+        self.network = network
+        self.epochs = epochs
+        self.surrogates = [module for module in network.modules() if isinstance(module, Surrogate)]
+        if not self.surrogates:
+            raise BenchError(
+                "no layer of this network has a method of the benchmark: "
+                "make one with bench.neuron, bench.spike_grad or bench.surrogate_function"
+            )
+        last = len(self.surrogates) - 1
+        for index, surrogate in enumerate([] if isinstance(network, Network) else self.surrogates):
+            site = surrogate.site
+            site.index, site.depth, site.layers, site.epochs = index, last - index, last + 1, epochs
+        kinds = dict.fromkeys(type(surrogate) for surrogate in self.surrogates)
+        self._by_kind = {kind: [s for s in self.surrogates if type(s) is kind] for kind in kinds}
+        self.optimizers = [each for kind in kinds for each in kind.optimizers(self._by_kind[kind])]
+        searching = [kind.__name__ for kind in kinds if overrides(kind, "search")]
+        if searching and not any(isinstance(module, SpikeBlock) for module in network.modules()):
+            warn(
+                f"{searching[0]} searches before each epoch, and this network has no "
+                "bench.model.layers.SpikeBlock (synapse, norm, neuron): a search that asks for the weights "
+                "before a layer, as those of dspike and dgs do, changes nothing"
+            )
+
+    def parameters(self) -> list[nn.Parameter]:
+        """The network's parameters for your optimizer: all that no method trains itself."""
+        return free_parameters(self.network, self.optimizers)
+
+    def start_epoch(
+        self,
+        epoch: int,
+        *,
+        batches: Iterable[tuple[Any, Any]] | None = None,
+        loss: Callable[[Any, Any], Tensor] | None = None,
+    ) -> None:
+        """Call before each epoch, which are counted from 0.
+
+        batches: the training data, such as your DataLoader: pairs of network input and labels, on the
+        network's device. loss: of the network's output and labels. Both are needed by methods that search
+        before each epoch, such as dspike; a search takes at most 200 batches and a tenth of the epoch.
+
+        Raises BenchError if a method searches and one of them is missing.
+        """
+        progress = epoch / max(1, self.epochs - 1)
+        for surrogate in self.surrogates:
+            surrogate.on_epoch(progress)
+        for kind, layers in self._by_kind.items():
+            if not overrides(kind, "search"):
+                continue
+            if batches is None or loss is None:
+                raise BenchError(
+                    f"{kind.__name__} searches in the training data before each epoch: "
+                    "give start_epoch(epoch, batches=loader, loss=criterion)"
+                )
+            context = _context(self.network, batches, loss, progress)
+            self.restart()
+            kind.search(layers, context)
+        self.restart()
+
+    def penalty(self) -> Tensor | float:
+        """The methods' extra loss of the last forward pass, to be added to yours; 0.0 without one."""
+        return penalty(self.surrogates)
+
+    def zero_grad(self) -> None:
+        """Clear the gradients of the methods' own parameters, where you clear yours."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+
+    def step(self) -> None:
+        """Update the methods' own parameters, where you update yours."""
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+    def restart(self) -> None:
+        """Begin a new sequence: needed only after one that ended before its last time step."""
+        for module in self.network.modules():
+            if isinstance(module, SpikeFunction):
+                module.restart()
+
+
+class SpikeFunction(nn.Module):
+    """A method as the spike function of another library's layer: u - threshold [B, ...] to spikes [B, ...].
+
+    Counts time steps by its calls, of which each step has `calls`, the last with a gradient, and starts anew
+    after the last step of a sequence. Made by `spike_grad` and `surrogate_function`.
+    """
+
+    def __init__(self, surrogate: Surrogate, host: _Host, timesteps: int, calls: int) -> None:
+        super().__init__()
+        self.surrogate = surrogate
+        self.host = host
+        self.timesteps = timesteps
+        self.calls = calls
+        self._measures = overrides(type(surrogate), "penalty")
+        self._call = 0
+        self._noise: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Raises BenchError if the shape of x changes within a sequence."""
+        call, self._call = self._call, (self._call + 1) % (self.calls * self.timesteps)
+        if (call + 1) % self.calls:
+            return (x >= 0).to(x.dtype)
+        t = call // self.calls
+        if t == 0:
+            self._shape = x.shape
+            self._noise = self.surrogate.noise(torch.Size((self.timesteps, *x.shape)), x)
+            self.host.potentials.clear()
+        elif x.shape != self._shape:
+            raise BenchError(
+                f"step {t + 1} of {self.timesteps} has the shape {tuple(x.shape)}, the steps before it had "
+                f"{tuple(self._shape)}: let `timesteps` be the length of every sequence, and call "
+                "MethodHooks.restart() after one that ended early"
+            )
+        u = x + self.host.threshold
+        params = self.surrogate.params(u, t)
+        s = self.surrogate.spike(x, t, params, None if self._noise is None else self._noise[t])
+        if self._measures and self.training:
+            self.host.potentials.append(u)
+        return s
+
+    def restart(self) -> None:
+        """Begin with the first time step."""
+        self._call = 0
+        self._noise = None
+        self.host.potentials.clear()
+
+
+@dataclass
+class _Host:
+    """What a method can read of another library's neuron; see `bench.surrogate.Neuron`.
+
+    potentials: those of each step [B, ...], where the method has a penalty.
+    """
+
+    threshold: float
+    decay: float
+    reset: str
+    potentials: list[Tensor] = field(default_factory=list)
+
+    @property
+    def statistics(self) -> Statistics | None:
+        """Those of the last forward pass."""
+        return statistics_of(self.potentials) if self.potentials else None
+
+
+@dataclass
+class _FedBy:
+    """A batch normalisation as methods read it: I = scale * weight * (normalised input) + bias.
+
+    gain: the factor of the neuron for its input. scale: the threshold, as in tdBN.
+    """
+
+    norm: Any
+    scale: float
+    gain: float
+
+    @property
+    def weight(self) -> Tensor:
+        """[C]."""
+        weight: Tensor = self.norm.weight
+        return weight * (self.gain / self.scale)
+
+    @property
+    def bias(self) -> Tensor:
+        """[C]."""
+        bias: Tensor = self.norm.bias
+        return bias * self.gain
+
+
+def _fed_by(norm: nn.Module | None, threshold: float, gain: float = 1.0) -> Norm | None:
+    if norm is None or (isinstance(norm, TdBN) and gain == 1):
+        return norm
+    if any(getattr(norm, name, None) is None for name in ("weight", "bias")):
+        raise BenchError(
+            f"norm = {type(norm).__name__} has no weight and bias: "
+            "give the batch normalisation before the layer, with affine=True"
+        )
+    return _FedBy(norm, threshold, gain * getattr(norm, "scale", 1.0))
+
+
+def _find(name: str, plugins: Sequence[Path | str]) -> Method:
+    return load(tuple(map(Path, plugins))).method(name).item
+
+
+def _built(
+    name: str,
+    host: Any,
+    norm: Norm | None,
+    timesteps: int,
+    plugins: Sequence[Path | str],
+    params: Mapping[str, float],
+) -> Surrogate:
+    if timesteps < 1:
+        raise BenchError(
+            f"timesteps = {timesteps}: it must be the number of time steps of a sequence, from 1"
+        )
+    found = _find(name, plugins)
+    # Drawn for every method, so that all of them leave the same initial weights to the next layers.
+    seed = int(torch.randint(SEEDS, ()))
+    site = Site("your network/this layer", 0, host, norm, timesteps, 1, seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return found.build(site, found.settle(params, host.threshold))
+
+
+def _spike_function(
+    name: str,
+    host: _Host,
+    norm: Norm | None,
+    timesteps: int,
+    plugins: Sequence[Path | str],
+    params: Mapping[str, float],
+    *,
+    calls: int,
+) -> SpikeFunction:
+    kind = _find(name, plugins).surrogate
+    more = [hook for hook in ("threshold", "emit") if overrides(kind, hook)]
+    if more or kind.activation is not None:
+        what = " and ".join(more) or "activation"
+        raise BenchError(
+            f"{name} replaces more than the spike function of a layer (its {what}), "
+            "for which other libraries have no place: use bench.neuron"
+        )
+    return SpikeFunction(_built(name, host, norm, timesteps, plugins, params), host, timesteps, calls)
+
+
+def _context(
+    network: nn.Module,
+    batches: Iterable[tuple[Any, Any]],
+    loss: Callable[[Any, Any], Tensor],
+    progress: float,
+) -> SearchContext:
+    steps = len(batches) if isinstance(batches, Sized) else 0
+    budget = min(SEARCH_BUDGET, max(1, steps // 10))
+
+    def some() -> Iterator[tuple[Any, Any]]:
+        for _, batch in zip(range(budget), batches, strict=False):
+            yield batch
+
+    return SearchContext(network.train(), some, loss, progress, budget)
+
+
+def penalty(surrogates: Iterable[Surrogate]) -> Tensor | float:
+    """The extra loss of the methods in these layers, for their last forward pass; 0.0 without one."""
+    total: Tensor | float = 0.0
+    for surrogate in surrogates:
+        statistics = surrogate.site.neuron.statistics
+        added = None if statistics is None else surrogate.penalty(statistics)
+        if added is not None:
+            total = total + added
+    return total
+
+
+def free_parameters(network: nn.Module, own: Iterable[torch.optim.Optimizer]) -> list[nn.Parameter]:
+    """The parameters that none of these optimizers trains."""
+    groups = chain.from_iterable(optimizer.param_groups for optimizer in own)
+    taken = {id(parameter) for group in groups for parameter in group["params"]}
+    return [parameter for parameter in network.parameters() if id(parameter) not in taken]

@@ -24,6 +24,18 @@ def listed(things: Iterable[object], most: int) -> str:
     return ", ".join(names[:most]) + f" and {len(names) - most:,} more" * (len(names) > most)
 
 
+def ranges(numbers: Iterable[int]) -> str:
+    """For messages: "0–4, 7, 8" for 0, 1, 2, 3, 4, 7 and 8. Sorted; three or more in a row become a range."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    parts = [f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return ", ".join(parts)
+
+
 def printable(text: str) -> str:
     """The text of an error or of another program, for a file that others may read.
 

@@ -21,6 +21,7 @@ from bench.show.terminal import say, table_width
 from bench.show.terminal_table import print_table
 from bench.suite import shipped_suites
 from bench.tables import failures
+from bench.words import ranges
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,7 +110,7 @@ def _unfinished(records: Sequence[Any]) -> list[str]:
     """Which runs failed, and why."""
     return [
         f"{ending.status}: {ending.method} on {ending.dataset}, "
-        f"seed {', '.join(map(str, seeds))}: {ending.error or 'no reason was left'}"
+        f"seed {ranges(seeds)}: {ending.error or 'no reason was left'}"
         for ending, seeds in failures.failures(records)
     ]
 
@@ -284,7 +285,7 @@ def show_plan(plan: Plan, console: Console, *, retry: bool = False) -> None:
                 for text in (cell.dataset.name, cell.backbone.name, str(cell.timesteps), cell.method.name)
             ),
             escape(group[0].variant),
-            ",".join(str(planned.cell.seed) for planned in group),
+            ranges(planned.cell.seed for planned in group),
             ", ".join(f"{states[state]} {state}" for state in STATES if states[state]),
         )
     console.print(drawn)

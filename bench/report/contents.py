@@ -24,6 +24,7 @@ from bench.tables.latency_table import training_steps
 from bench.tables.results import Results
 from bench.tables.rows import Row
 from bench.tables.text.readable import blocks
+from bench.words import ranges
 
 MOST_CELLS = 400_000
 """The most cells of all heat maps together: with more, several epochs share a column."""
@@ -265,7 +266,7 @@ def _failures(records: Sequence[Any]) -> Grid | None:
             *(Cell(value) for value in (e.status, e.method, e.dataset, e.backbone)),
             number(e.timesteps),
             Cell(e.variant),
-            Cell(", ".join(map(str, seeds))),
+            Cell(ranges(seeds)),
             Cell(e.error or "no reason was left"),
         ]
         for e, seeds in found

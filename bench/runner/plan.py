@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -217,66 +219,133 @@ def make_plan(
     wrong.
     """
     registry = load(tuple(plugins))
-    profile = _resolve(suite.profile, device, elsewhere)
     # --methods can leave the baseline out; only an unknown name is an error.
     registry.method(suite.baseline)
+    profile = _resolve(suite.profile, device, elsewhere)
     _check_there(suite, registry, data_root)
-    planned: list[Planned] = []
-    workloads = Workloads(registry, tuple(plugins))
-    known = {} if known is None else known
-    fits: list[tuple[Cell, loading.Facts]] = []
-    seeds, measure = suite.seeds, suite.measure
-    if trials and suite.tune:
-        seeds, measure = suite.tune.seeds, UNMEASURED
-    built = {_fit(r["cell"]) for r in store.records() if r["status"] == OK}
-    for matrix in suite.matrices:
-        for spec, b, t in product(matrix.datasets, matrix.backbones, matrix.timesteps):
-            dataset = registry.dataset(spec.name).item
-            d = spec.model_copy(update={"params": dataset.settle(spec.params)})
-            for recipe in matrix.recipes:
-                _check_augment(dataset, recipe)
-            # Static data do not depend on T.
-            key = (d, t if dataset.events else 0)
-            fixed = {"dataset": d, "backbone": b, "timesteps": t, "profile": profile, "measure": measure}
-            varied = [
-                fixed
-                | {"method": complete(registry, v.method, b), "recipe": v.recipe, "selection": v.selection}
-                for entry in _methods(suite, registry)
-                for v in variations(Place(d, b, t), entry, matrix, registry)
-            ]
-            if not varied:
-                continue
-            if key not in known and dataset.shape is not None and dataset.classes is not None:
-                # Check before reading: data that cannot fit the network need not be loaded.
-                first = Cell(seed=0, **varied[0])
-                if _fit(first.model_dump(mode="json")) not in built:
-                    declared = loading.Facts("", dataset.shape, dataset.classes, "")
-                    _check_fits([(first, declared)], registry, tuple(plugins))
-            if key not in known:
-                known[key] = facts(
-                    registry, d, t, data_root, plugins=plugins, limit=suite.timeout, test=not trials
-                )
-            for each in varied:
-                first = _settled(Cell(seed=seeds[0], **each), known[key], registry, workloads)
-                # All of these are the same for every seed.
-                alike = {
-                    "known": known[key],
-                    "configuration": first.configuration(known[key].checksum),
-                    "variant": label(first, registry),
-                    "digests": digests(first, registry),
-                }
-                cells = [
-                    _planned(first.model_copy(update={"seed": seed}), store, retry, again, **alike)
-                    for seed in seeds
-                ]
-                if any(each.pending for each in cells):
-                    # If all cells are final, this code has built the network before.
-                    fits.append((first, known[key]))
-                planned += cells
-    _check_fits(fits, registry, tuple(plugins))
+    planner = _Planner(
+        suite,
+        store,
+        registry,
+        tuple(plugins),
+        data_root,
+        profile,
+        variations,
+        retry=retry,
+        again=again,
+        trials=trials,
+        known={} if known is None else known,
+    )
+    planned = [
+        each
+        for matrix in suite.matrices
+        for place in itertools.starmap(Place, product(matrix.datasets, matrix.backbones, matrix.timesteps))
+        for each in planner.cells(matrix, place)
+    ]
+    _check_fits(planner.unbuilt, registry, planner.plugins)
     # A method can be listed twice: by "all" and by name, or with a default written out.
-    unique = {p.id: p for p in planned}
-    return Plan(suite, store, tuple(unique.values()), registry, tuple(plugins), data_root, workloads)
+    unique = {each.id: each for each in planned}
+    return Plan(suite, store, tuple(unique.values()), registry, planner.plugins, data_root, planner.workloads)
+
+
+@dataclass
+class _Planner:
+    """Plans the cells of one task at a time; the fields are the arguments of `make_plan`.
+
+    unbuilt: a cell, with the facts of its data, for each network that may not have been built before.
+    """
+
+    suite: Suite
+    store: Store
+    registry: Registry
+    plugins: tuple[Path, ...]
+    data_root: Path
+    profile: Profile
+    variations: Variations
+    retry: bool
+    again: bool
+    trials: bool
+    known: KnownData
+    unbuilt: list[tuple[Cell, loading.Facts]] = field(default_factory=list)
+
+    @cached_property
+    def workloads(self) -> Workloads:
+        """The sizes of the networks, which decide whether they are compiled."""
+        return Workloads(self.registry, self.plugins)
+
+    @cached_property
+    def built(self) -> set[str]:
+        """The networks, with their data, that a finished training has built; see `_fit`."""
+        return {_fit(record["cell"]) for record in self.store.records() if record["status"] == OK}
+
+    def cells(self, matrix: Matrix, place: Place) -> list[Planned]:
+        """The cells of one task: those of one configuration one after the other."""
+        suite, registry = self.suite, self.registry
+        dataset = registry.dataset(place.dataset.name).item
+        for recipe in matrix.recipes:
+            _check_augment(dataset, recipe)
+        spec = place.dataset.model_copy(update={"params": dataset.settle(place.dataset.params)})
+        place = place._replace(dataset=spec)
+        tuning = suite.tune if self.trials else None
+        seeds = tuning.seeds if tuning else suite.seeds
+        firsts = [
+            Cell(
+                dataset=spec,
+                backbone=place.backbone,
+                timesteps=place.timesteps,
+                method=complete(registry, each.method, place.backbone),
+                recipe=each.recipe,
+                selection=each.selection,
+                profile=self.profile,
+                measure=UNMEASURED if tuning else suite.measure,
+                seed=seeds[0],
+            )
+            for entry in _methods(suite, registry)
+            for each in self.variations(place, entry, matrix, registry)
+        ]
+        if not firsts:
+            return []
+        known = self._facts(dataset, place, firsts[0])
+        return [each for first in firsts for each in self._over_seeds(first, known, seeds)]
+
+    def _facts(self, dataset: loading.Dataset, place: Place, first: Cell) -> loading.Facts:
+        # Static data do not depend on T.
+        key = (place.dataset, place.timesteps if dataset.events else 0)
+        if key in self.known:
+            return self.known[key]
+        shape, classes = dataset.shape, dataset.classes
+        declared = shape and classes and loading.Facts("", shape, classes, "")
+        if declared and _fit(first.model_dump(mode="json")) not in self.built:
+            # Check before reading: data that cannot fit the network need not be loaded.
+            _check_fits([(first, declared)], self.registry, self.plugins)
+        self.known[key] = facts(
+            self.registry,
+            place.dataset,
+            place.timesteps,
+            self.data_root,
+            plugins=self.plugins,
+            limit=self.suite.timeout,
+            test=not self.trials,
+        )
+        return self.known[key]
+
+    def _over_seeds(self, first: Cell, known: loading.Facts, seeds: Sequence[int]) -> list[Planned]:
+        first = _settled(first, known, self.registry, self.workloads)
+        # All of these are the same for every seed.
+        alike = {
+            "known": known,
+            "configuration": first.configuration(known.checksum),
+            "variant": label(first, self.registry),
+            "digests": digests(first, self.registry),
+        }
+        cells = [
+            _planned(first.model_copy(update={"seed": seed}), self.store, self.retry, self.again, **alike)
+            for seed in seeds
+        ]
+        if any(each.pending for each in cells):
+            # If all cells are final, this code has built the network before.
+            self.unbuilt.append((first, known))
+        return cells
 
 
 def label(cell: Cell, registry: Registry) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.words import counted, printable
+from bench.words import counted, printable, ranges
 
 
 @pytest.mark.parametrize(
@@ -10,6 +10,14 @@ from bench.words import counted, printable
 )
 def test_things_are_counted(number, text):
     assert counted(number, "file") == text
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [([], ""), ([3], "3"), ([0, 1], "0, 1"), ([2, 0, 1, 1], "0–2"), ([0, 1, 2, 7, 8], "0–2, 7, 8")],
+)
+def test_three_numbers_in_a_row_are_a_range(numbers, text):
+    assert ranges(numbers) == text
 
 
 def test_secrets_of_the_environment_and_logins_are_masked(monkeypatch):

@@ -1,6 +1,17 @@
-"""User-facing errors and warnings."""
+"""What users are told: errors, warnings, and how numbers, names and texts of others appear in them."""
 
+from __future__ import annotations
+
+import os
+import re
 import sys
+from collections.abc import Iterable
+
+SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|AUTH|COOKIE|PRIVATE", re.IGNORECASE)
+"""Names of environment variables whose values are not for others."""
+SHORTEST_SECRET = 6
+"""Shorter values are left alone: they would be found in the middle of ordinary words."""
+LOGIN = re.compile(r"(?<=://)[^\s/@]+:[^\s/@]+(?=@)")
 
 
 class BenchError(Exception):
@@ -25,3 +36,38 @@ class WrongGradient(Exception):
 def warn(sentence: str) -> None:
     """Print a problem that does not stop the current work to stderr."""
     print(f"warning: {sentence}", file=sys.stderr)
+
+
+def counted(number: int, thing: str) -> str:
+    """For messages: "no file", "1 file", "2 files"."""
+    return f"{f'{number:,}' if number else 'no'} {thing}{'s' * (number > 1)}"
+
+
+def listed(things: Iterable[object], most: int) -> str:
+    """For messages: "a, b and 3 more"."""
+    names = [str(thing) for thing in things]
+    return ", ".join(names[:most]) + f" and {len(names) - most:,} more" * (len(names) > most)
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """For messages: "0–4, 7, 8" for 0, 1, 2, 3, 4, 7 and 8. Sorted; three or more in a row become a range."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    parts = [f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return ", ".join(parts)
+
+
+def printable(text: str) -> str:
+    """The text of an error or of another program, for a file that others may read.
+
+    Secrets of the environment and logins in addresses are masked. Lone surrogates, as in odd file names, are
+    escaped, since they cannot be written.
+    """
+    for name, value in os.environ.items():
+        if len(value) >= SHORTEST_SECRET and SECRET.search(name):
+            text = text.replace(value, f"<{name}>")
+    return LOGIN.sub("<login>", text).encode(errors="backslashreplace").decode()

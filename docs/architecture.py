@@ -13,7 +13,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- packages: begin -->", "<!-- packages: end -->"
 TOP = "bench"
 """Stands for the modules at the top of bench/, but for the two that are parts of the picture."""
-APART = ("api", "registry")
+APART = ("api", "loop", "registry")
 
 
 def modules() -> dict[str, Path]:

@@ -13,7 +13,7 @@ import bench
 
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = """
-bench.errors bench.files bench.paths bench.randomness bench.shapes bench.words
+bench.errors bench.files bench.paths bench.randomness bench.shapes
 bench.suite
 bench.variants
 bench.surrogate bench.primitives

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bench.errors import counted
 from bench.show.terminal import say, table_width
-from bench.words import counted
 
 SIGNS = {"holds": "✓", "no claim": "–", "declared": "!", "broken": "✗"}
 KEY = "✓ holds   – says nothing about it   ! does not hold, as declared   ✗ broken"

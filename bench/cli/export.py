@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from bench.errors import counted
 from bench.show.terminal import ResultsFolder, console, say
-from bench.words import counted
 
 
 def export(

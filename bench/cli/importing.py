@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bench.errors import BenchError, Stopped
+from bench.errors import BenchError, Stopped, counted
 from bench.show.terminal import Json, ResultsFolder, console, print_json, say
-from bench.words import counted
 
 if TYPE_CHECKING:
     from bench.records.exchange.importing import Outcome

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from bench import variants
+from bench.errors import counted
 from bench.records.record_files import Record
 from bench.records.store import OK
 from bench.records.timings import Timing
 from bench.show.terminal import say
-from bench.words import counted
 
 if TYPE_CHECKING:
     from bench.runner.plan import Planned

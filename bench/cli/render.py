@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.cli.progress import duration
+from bench.errors import ranges
 from bench.paths import shipped_leaderboard
 from bench.records.record_files import SEAL
 from bench.records.store import OK
@@ -21,7 +22,6 @@ from bench.show.terminal import say, table_width
 from bench.show.terminal_table import print_table
 from bench.suite import shipped_suites
 from bench.tables import failures
-from bench.words import ranges
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.cli.render import dataset_row
+from bench.errors import counted
 from bench.show.terminal import say
-from bench.words import counted
 
 if TYPE_CHECKING:
     from bench.data.datacheck import Check

@@ -8,10 +8,10 @@ from typing import Any
 
 from rich.console import Console
 
+from bench.errors import counted
 from bench.records.layer_times import PARTS, Case, Comparison, LayerTime
 from bench.show.terminal import say
 from bench.show.terminal_table import print_table
-from bench.words import counted
 
 NOTHING = "–"
 Size = tuple[int, int, int, str]

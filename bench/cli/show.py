@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.errors import BenchError
+from bench.errors import BenchError, counted
 from bench.show.terminal import Json, ResultsFolder, console, print_json, say
-from bench.words import counted
 
 if TYPE_CHECKING:
     from bench.records.runs import Listing

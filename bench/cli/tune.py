@@ -9,8 +9,8 @@ import typer
 from bench import api
 from bench.cli import progress, render
 from bench.cli.run import Again, Datasets, Device, Jobs, Methods, Plugins, Retry, SuiteName, Timeout, names
+from bench.errors import counted
 from bench.show.terminal import DataRoot, Json, ResultsFolder, console, print_json, say, warn_broken
-from bench.words import counted
 
 if TYPE_CHECKING:
     from bench.runner.plan import Plan

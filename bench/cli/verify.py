@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.run import Datasets, Jobs, Methods, Timeout
-from bench.errors import BenchError
+from bench.errors import BenchError, counted
 from bench.records.store import OK
 from bench.show.terminal import DataRoot, Json, Plugins, ResultsFolder, console, names_in, print_json, say
-from bench.words import counted
 
 if TYPE_CHECKING:
     from bench.records.record_files import Record

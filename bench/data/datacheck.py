@@ -17,8 +17,7 @@ from bench.data import loading
 from bench.data.frames import Stored
 from bench.data.holdings import Holding, needs_package
 from bench.data.loading import Prepared, Split
-from bench.errors import BenchError
-from bench.words import counted
+from bench.errors import BenchError, counted
 
 BATCH = 1024
 """Samples that are checked together: frames on disk may not fit in memory."""

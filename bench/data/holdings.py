@@ -19,9 +19,8 @@ from functools import cached_property
 from pathlib import Path
 
 from bench.data.loading import Dataset, Request, Value
-from bench.errors import BenchError
+from bench.errors import BenchError, listed
 from bench.files import abandoned, owner_mark
-from bench.words import listed
 
 THERE, PARTLY, MISSING, NOTHING, PATH = "there", "partly there", "missing", "needs nothing", "needs a path"
 NAMED = 8

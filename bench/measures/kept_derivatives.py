@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bench.errors import printable
 from bench.files import write_atomic
-from bench.words import printable
 
 SCHEMA = 1
 POINTS = 161

@@ -20,8 +20,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.errors import printable
 from bench.files import owner_ended, owner_here, owner_mark
-from bench.words import printable
 
 RUNNERS = ".runners"
 CLAIMS = ".claims"

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.errors import BenchError
+from bench.errors import BenchError, listed
 from bench.records.record_files import read_record, reason
 from bench.records.store import ELSEWHERE, in_folder
 from bench.suite import load_suite
-from bench.words import listed
 
 Row = dict[str, Any]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.errors import ranges
 from bench.measures import kept_derivatives
 from bench.records.store import OK, Store
 from bench.report import figure_rows, layer_maps, over_tasks
@@ -24,7 +25,6 @@ from bench.tables.latency_table import training_steps
 from bench.tables.results import Results
 from bench.tables.rows import Row
 from bench.tables.text.readable import blocks
-from bench.words import ranges
 
 MOST_CELLS = 400_000
 """The most cells of all heat maps together: with more, several epochs share a column."""

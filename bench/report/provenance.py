@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bench.errors import counted
 from bench.records.runs import plugins
 from bench.tables.rows import data
-from bench.words import counted
 
 Record = Mapping[str, Any]
 Provenance = list[tuple[str, list[str]]]

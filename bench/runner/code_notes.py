@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.errors import counted
 from bench.records.record_files import Record
-from bench.words import counted
 
 
 def code_notes(records: Sequence[Record]) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.data.holdings import holding
-from bench.errors import BenchError
+from bench.errors import BenchError, counted, listed
 from bench.files import nearest, write_atomic
 from bench.paths import cache_folder
 from bench.records import protocol
@@ -25,7 +25,6 @@ from bench.runner.engines.gpu_query import usable_gpus
 from bench.runner.engines.process import NoAnswer, ask
 from bench.runner.engines.slots import cores, free_memory
 from bench.runner.environment import cpu_model, git, versions
-from bench.words import counted, listed
 
 State = Literal["good", "note", "bad"]
 GIB, MIB = 2**30, 2**20

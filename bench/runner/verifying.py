@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from bench.errors import BenchError
+from bench.errors import BenchError, listed
 from bench.records import evidence
 from bench.records.predictions import FILE, Predictions, of_bytes
 from bench.records.record_files import Record
@@ -29,7 +29,6 @@ from bench.records.runs import Found, read
 from bench.records.store import OK, Store
 from bench.registry import Registry
 from bench.suite import Cell, DatasetSpec, Suite
-from bench.words import listed
 
 if TYPE_CHECKING:
     from bench.data.loading import Facts

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.data import loading
-from bench.errors import BenchError
+from bench.errors import BenchError, printable
 from bench.records.protocol import installed
 from bench.records.record_files import Record
 from bench.records.store import OK, Store
@@ -35,7 +35,6 @@ from bench.runner.gpus import Gpu, see_only
 from bench.runner.origins import keep, origins
 from bench.runner.plan import digests, label
 from bench.suite import RECORD_SCHEMA, Cell, DatasetSpec
-from bench.words import printable
 
 if TYPE_CHECKING:
     from bench.runner.train import Notify

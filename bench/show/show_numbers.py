@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from bench.errors import counted
 from bench.show.layer_grids import buckets
-from bench.words import counted
 
 NONE = "–"
 """Placeholder for a missing value."""

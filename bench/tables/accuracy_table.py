@@ -13,6 +13,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from bench.errors import counted
 from bench.records.store import FAILED, OK, Store
 from bench.tables import statistics
 from bench.tables.all_pairs import FEWEST, MARGIN, MOST_SEEDS, AllPairs
@@ -44,7 +45,6 @@ from bench.tables.statistics_of_images import (
     difference_interval,
 )
 from bench.variants import own_words
-from bench.words import counted
 
 VERDICTS = ("indistinguishable_from_best", "equivalent_to_best", *RANKS, "detectable")
 ACCURACY_COLUMNS = (

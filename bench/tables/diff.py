@@ -10,11 +10,10 @@ from typing import Literal
 
 import pandas as pd
 
-from bench.errors import BenchError
+from bench.errors import BenchError, counted, listed
 from bench.tables.columns import ACCURACIES, COUNTS, DECIMALS, DECLARED, KEY, WHOLE, printed
 from bench.tables.statistics import LEVEL, Summary, Welch, holm, welch
 from bench.variants import without_training
-from bench.words import counted, listed
 
 Key = tuple[str, ...]
 

@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from bench.errors import counted
 from bench.records.store import OK
 from bench.tables.columns import printed_cell
-from bench.words import counted
 
 Record = Mapping[str, Any]
 

@@ -35,7 +35,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench.errors import Stopped
+from bench.errors import Stopped, printable
 from bench.records.claims import TIMES, Claims
 from bench.records.record_files import Record
 from bench.records.store import logs_prefix
@@ -47,7 +47,6 @@ from bench.runner.faults import judge_abort
 from bench.runner.gpus import Gpu
 from bench.runner.plan import Plan, Planned
 from bench.runner.worker import UNHARMED, Job, make_record, now, work
-from bench.words import printable
 
 SOON, LATE = 1.0, 5.0
 """Seconds between two looks at what other runs do: at first, and after many at which nothing had changed."""

@@ -12,12 +12,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import Stopped
+from bench.errors import Stopped, printable
 from bench.records.layer_times import Case
 from bench.runner.engines.child import begin
 from bench.runner.engines.process import died, end, start
 from bench.suite import Profile
-from bench.words import printable
 
 if TYPE_CHECKING:
     from bench.runner.timing.timed_layers import TimedLayer

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.data import loading
-from bench.errors import BenchError, warn
+from bench.errors import BenchError, printable, warn
 from bench.records.store import OK
 from bench.records.timings import (
     TIMING_SCHEMA,
@@ -37,7 +37,6 @@ from bench.runner.timing.network import BATCHES, USUAL, Rounds
 from bench.shapes import rectangle
 from bench.suite import Cell
 from bench.surrogate import Method, Param
-from bench.words import printable
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.errors import counted
 from bench.tables.columns import KEY
 from bench.tables.results import Results
 from bench.tables.rows import Row
 from bench.tables.text.readable import Block, bold_note
-from bench.words import counted
 
 ABOUT = {
     "accuracy": "Test accuracy",

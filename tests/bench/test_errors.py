@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.words import counted, printable, ranges
+from bench.errors import counted, printable, ranges
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,11 @@ def published_accuracies() -> Path:
     return root / "published" / "accuracy.csv"
 
 
+def shipped_widths() -> Path:
+    """The shipped measurements of widths; see `bench.tables.widths`."""
+    return (CHECKOUT / "results" if CHECKOUT else PACKAGE / "plugins") / "widths.csv"
+
+
 def suites_folder() -> Path:
     """The folder of the shipped suites."""
     return PACKAGE / "suites"

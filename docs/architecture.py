@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- packages: begin -->", "<!-- packages: end -->"
 TOP = "bench"
-"""Stands for the modules at the top of bench/, but for the two that are parts of the picture."""
+"""Stands for the modules at the top of bench/, but for those that are parts of the picture."""
 APART = ("api", "loop", "registry")
 
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "tune": "tune:tune",
     "leaderboard": "leaderboard:leaderboard",
     "report": "leaderboard:report",
+    "advise": "advise:advise",
     "show": "show:show",
     "list": "listing:list_",
     "new": "check:new",

@@ -1,0 +1,92 @@
+"""What widths cost, from records made by hand."""
+
+import pandas as pd
+import pytest
+
+from bench.tables.widths import BEST_RATE, COLUMNS, ONE_RATE, at, by_loss, nearest, widths
+
+
+def record(method, width, seed, val, test=None, *, layers=3, t=2, backbone="convnet", rate=0.01, **changes):
+    return {
+        "status": "ok",
+        "cell": {
+            "method": {"name": method, "params": {"width": width, "height": None} | changes.pop("params", {})},
+            "dataset": {"name": "digits"},
+            "backbone": {"name": backbone, "threshold": 0.5, "detach_reset": False},
+            "timesteps": t,
+            "recipe": {"learning_rate": rate},
+            "seed": seed,
+        },
+        "metrics": {"val_accuracy": val, "test_accuracy": test, "spiking_layers": layers},
+    } | changes
+
+
+def three(method="triangle", **options):
+    """Widths of 1/2, 1 and 2 thresholds; the second is best in validation, the third on the test set."""
+    return [
+        record(method, width, seed, val + seed, test + seed * slope, **options)
+        for width, val, test, slope in ((0.25, 70, 71, 1), (0.5, 80, 79, 1), (1.0, 78, 82, 2))
+        for seed in range(3)
+    ]
+
+
+def test_validation_chooses_and_the_test_set_is_reported():
+    found = widths(three())
+    assert list(found.columns) == [*COLUMNS]
+    assert found["width"].tolist() == [0.5, 1.0, 2.0]
+    assert found["accuracy"].tolist() == [72.0, 80.0, 84.0]
+    assert found["val_loss"].tolist() == [10.0, 0.0, 2.0]
+    assert found["loss"].tolist() == [8.0, 0.0, -4.0]
+    assert set(found["measure"]) == {ONE_RATE}
+    # Differences of 3, 4 and 5 points: 4.303 standard errors of 1/sqrt(3).
+    assert found["loss_ci_low"].iloc[2] == pytest.approx(-4 - 4.30265 / 3**0.5, abs=1e-4)
+    assert found["loss_ci_low"].isna().tolist() == [False, True, False]
+
+
+def test_trials_count_at_the_best_learning_rate_of_each_width():
+    trials = [
+        record("triangle", width, seed, val, rate=rate)
+        for seed in range(2)
+        for width, rate, val in ((0.25, 0.1, 60), (0.25, 0.01, 65), (0.5, 0.1, 70), (1.0, 0.01, 69), (1.0, 0.1, 10))
+    ]
+    found = widths([], trials)
+    assert found["accuracy"].tolist() == [65.0, 70.0, 69.0]
+    assert set(found["measure"]) == {BEST_RATE}
+    assert found["n"].tolist() == [2, 2, 2]
+    assert found["loss_ci_low"].isna().all()
+
+
+def test_what_says_nothing_about_widths_is_left_out():
+    others = [
+        record("mpd-agl", 1.0, 0, 99, 99),
+        record("triangle", 4.0, 0, 99, 99, params={"height": 2.0}),
+        record("triangle", 4.0, 0, 99, 99, status="failed"),
+        *[record("arctan", width, 0, 99, 99, t=9) for width in (0.5, 1.0)],
+    ]
+    pd.testing.assert_frame_equal(widths([*three(), *others]), widths(three()))
+
+
+def test_only_what_all_settings_have_is_ranked():
+    found = widths([*three(), *three(t=6), *three("arctan", t=6)])
+    ranked = by_loss(found)
+    assert ranked[["method", "width"]].values.tolist() == [["triangle", 1.0], ["triangle", 2.0], ["triangle", 0.5]]
+    assert ranked["mean"].tolist() == [0.0, 2.0, 10.0]
+    assert by_loss(found.assign(setting=found["setting"] + found["method"])).empty
+
+
+def test_widths_within_a_factor_count_as_one():
+    found = widths(three())
+    assert by_loss(found.assign(width=found["width"] * 1.26))["width"].tolist() == [1.0, 2.0, 0.5]
+    assert at(found, "triangle", 1.4)["width"] == 1.0
+    assert at(found, "triangle", 16.0) is None
+    assert at(found, "arctan", 1.0) is None
+
+
+def test_depth_counts_more_than_time():
+    deep = three(backbone="resnet19", layers=20)
+    recurrent = three(backbone="rsnn", layers=2, t=12)
+    found = widths([*three(), *deep, *recurrent])
+    assert nearest(found, 16, 8)["layers"].unique() == [20]
+    assert nearest(found, 2, 8)["layers"].unique() == [3]
+    assert nearest(found, 20, 2, recurrent=True)["setting"].unique() == ["digits on rsnn, T = 12"]
+    assert nearest(widths(three()), 20, 2, recurrent=True)["layers"].unique() == [3]

@@ -339,8 +339,9 @@ def test_fields_of_a_docstring_become_a_list(monkeypatch):
     import site_docstrings
 
     monkeypatch.delitem(sys.modules, "site_docstrings")
-    text = "One.\n\na, b: two,\n    and more.\nc: three\n\nAfter: it\nthe end.\n```\nd: code\n```"
+    text = "tau: one.\n\na, b: two,\n    and more.\n*c: three\n\nThe\nend: it.\n\n"
+    text += "```\n\nd: code\n```\n\ne: five\nSix."
     assert site_docstrings.as_markdown(text) == (
-        "One.\n\n- **`a`, `b`**: two,\n    and more.\n- **`c`**: three\n\n- **`After`**: it\n\nthe end.\n"
-        "```\nd: code\n```"
+        "tau: one.\n\n- **`a`, `b`**: two,\n    and more.\n- **`*c`**: three\n\nThe\nend: it.\n\n"
+        "```\n\nd: code\n```\n\n- **`e`**: five\n\nSix."
     )

@@ -11,15 +11,18 @@ FIELD = re.compile(r"(\*{0,2}\w+(?:, \w+)*): (\S.*)")
 
 
 def as_markdown(text: str) -> str:
-    """The text of a docstring with its fields as a list. Lines indented below a field belong to it."""
+    """The text of a docstring with its fields as a list. Lines indented below a field belong to it.
+
+    A field starts a paragraph after the first, or follows another field: a sentence that is wrapped before a
+    word with a colon is none.
+    """
     lines = list[str]()
     in_list = in_code = False
     for line in text.split("\n"):
         in_code ^= line.startswith("```")
-        field = None if in_code else FIELD.fullmatch(line)
+        starts = in_list or (bool(lines) and not lines[-1])
+        field = FIELD.fullmatch(line) if starts and not in_code else None
         if field:
-            if lines and lines[-1] and not in_list:
-                lines.append("")
             line = f"- **{', '.join(f'`{name}`' for name in field[1].split(', '))}**: {field[2]}"
         elif in_list and line and not line.startswith(" ") and lines[-1]:
             lines.append("")

@@ -152,6 +152,8 @@ def _labels(at: Callable[[float, float], str], reach: float, low: float, top: fl
 
 def _index(registry: Registry, curves: Mapping[str, Drawn | None]) -> str:
     parts = [
+        # The tables need the width.
+        "---\nhide:\n  - toc\n---\n",
         "# Methods gallery\n",
         "Every method that `spikegrad list methods` knows. Each curve is h(x) for |x| up to "
         f"{gallery.REACH:g} at v_th = 0.5, in a scale of its own; [Methods](../methods.md) has all in one "

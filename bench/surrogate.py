@@ -415,6 +415,7 @@ class Method:
     primitive: the step H whose derivative it uses, if known.
     breaks: laws of `bench.check` that it cannot keep, with the reason.
     twin: for a library function, its equivalent here.
+    latex: its rule as LaTeX, which the documentation sets; "" if it has none.
     """
 
     name: str
@@ -431,6 +432,7 @@ class Method:
     primitive: Shape | None = None
     breaks: Mapping[str, str] = field(default_factory=dict)
     twin: Twin | None = None
+    latex: str = ""
 
     @property
     def surrogate(self) -> type[Surrogate]:
@@ -477,6 +479,7 @@ def method(
     *,
     paper: str,
     link: str = "",
+    formula: str = "",
     kind: Kind = "fixed",
     changes: Changes = "gradient",
     fidelity: Fidelity | None = None,
@@ -488,8 +491,10 @@ def method(
     twin: Twin | None = None,
     **params: Param,
 ) -> Callable[[Target], Target]:
-    """Declare a derivative function, or a `Surrogate` subclass, as the method `name`.
+    r"""Declare a derivative function, or a `Surrogate` subclass, as the method `name`.
 
+    formula: the rule as LaTeX, without $, such as r"h(x) = \frac{1}{w}"; as text it is the first line of the
+        docstring.
     fidelity: by default "own" if `paper` is one of UNPUBLISHED, otherwise "paper".
 
     Every further keyword is a parameter of the method. The decorated object is returned unchanged; the
@@ -497,7 +502,7 @@ def method(
     primitive as an attribute.
     """
     breaks = breaks or {}
-    for what, text in (("paper", paper), ("link", link), ("note", note)):
+    for what, text in (("paper", paper), ("link", link), ("formula", formula), ("note", note)):
         if not isinstance(text, str):
             raise BenchError(
                 f"method {name!r}: {what} = {text!r} is not text; a parameter needs another name"
@@ -538,6 +543,7 @@ def method(
             step,
             breaks,
             twin,
+            formula,
         )
         # vars(), not getattr(): a subclass must not inherit its parent's declarations.
         target.declared = (*vars(target).get("declared", ()), found)  # type: ignore[attr-defined]
@@ -547,12 +553,13 @@ def method(
 
 
 def preset(
-    name: str, *, note: str = "", params: Mapping[str, Param], **changed: Any
+    name: str, *, note: str = "", formula: str | None = None, params: Mapping[str, Param], **changed: Any
 ) -> Callable[[Target], Target]:
     """Declare the method below again, as `name`, with other defaults.
 
     Place it above the `method` (or another `preset`) that it varies. It keeps everything except the name, the
-    note, the given parameters and the fields in `changed` (kind, area, fidelity, ...).
+    note, the formula if one is given, the given parameters and the fields in `changed` (kind, area,
+    fidelity, ...).
     """
 
     def declare(target: Target) -> Target:
@@ -563,7 +570,8 @@ def preset(
         unknown = set(params) - set(base.params)
         if unknown:
             raise BenchError(f"preset {name!r} sets {', '.join(sorted(unknown))}, which {base.name} lacks")
-        varied = replace(base, name=name, note=note, params={**base.params, **params}, **changed)
+        latex = base.latex if formula is None else formula
+        varied = replace(base, name=name, note=note, latex=latex, params={**base.params, **params}, **changed)
         _check_declaration(name, varied.kind, varied.changes, varied.fidelity, varied.params, varied.breaks)
         target.declared = (*declared, varied)  # type: ignore[attr-defined]
         return target

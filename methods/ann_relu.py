@@ -7,6 +7,7 @@ from bench.surrogate import Surrogate, method
 
 @method(
     "ann-relu",
+    formula=r"y = \max(0, I)",
     kind="reference",
     changes="network",
     fidelity="library",

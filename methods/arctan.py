@@ -14,6 +14,7 @@ from bench.surrogate import HEIGHT, WIDTH, Param, method, preset
 )
 @method(
     "arctan",
+    formula=r"h(x) = \frac{a/2}{1 + (\pi a x / 2)^2}, \quad a = \frac{4}{\pi \, \mathrm{width}}",
     paper="Fang et al., Incorporating learnable membrane time constant, ICCV 2021",
     link="https://doi.org/10.1109/ICCV48922.2021.00266",
     primitive=primitives.arctan,

@@ -25,6 +25,8 @@ P = Param(0.2, search=(0.05, 0.8))
 
 @asgl(
     "asgl",
+    formula=r"h(x) = \frac{1}{a} \sigma^\prime\left(\frac{x}{a}\right), \quad H(x) = "
+    r"\sigma\left(\frac{x}{a}\right)",
     note="the sigmoid is the code's default for images. There 1/a itself is learned, here log a, as for the "
     "code's rectangle: it does not depend on the scale of the threshold. There the same Adam learns the "
     "decay too, here the recipe's optimizer does. The code's CIFAR-100 example starts at a = 5 v_th",
@@ -74,6 +76,8 @@ class Asgl(Surrogate):
 
 @asgl(
     "asgl:rectangle",
+    formula=r"h(x) = \frac{1}{a} \mathbf{1}\left(|x| < \frac{a}{2}\right), \quad H(x) = "
+    r"\mathrm{clip}\left(\frac{x}{a} + \frac{1}{2}, 0, 1\right)",
     note="the code's setting for CIFAR10-DVS: a = 1 at v_th = 0.5, p = 0.1",
     a=Param(1.0, search=(0.1, 5.0), per_threshold=1),
     p=Param(0.1, search=(0.05, 0.8)),

@@ -9,6 +9,8 @@ from bench.surrogate import Site, Surrogate, Values, method
 
 @method(
     "ds-atgo",
+    formula=r"h(x) = \frac{1}{k} \mathbf{1}\left(|x| < \frac{k}{2}\right), \quad k = v_{th} \left(1 + "
+    r"\tanh\left(\frac{s}{v_{th}} - 1\right)\right), \quad \theta = m + s",
     kind="adaptive",
     changes="forward",
     fidelity="official-code",

@@ -34,6 +34,8 @@ class Tempered(Surrogate):
 
 @method(
     "dspike",
+    formula=r"h(x) = \frac{1}{2 v_{th}} \cdot \frac{b \, \mathrm{sech}^2(b z)}{2 \tanh(b/2)}, \quad z = "
+    r"\frac{x}{2 v_{th}} \in \left[-\frac{1}{2}, \frac{1}{2}\right]",
     kind="adaptive",
     fidelity="reconstructed",
     paper="Li, Guo, Zhang, Deng, Hai & Gu, Differentiable Spike: Rethinking Gradient-Descent for Training "
@@ -79,6 +81,8 @@ class Dspike(Tempered):
 
 @method(
     "dgs",
+    formula=r"h(x) = \frac{1}{2 v_{th}} \cdot \frac{b_l \, \mathrm{sech}^2(b_l z)}{2 \tanh(b_l/2)}, \quad "
+    r"z = \frac{x}{2 v_{th}} \in \left[-\frac{1}{2}, \frac{1}{2}\right], \quad b_l \in [1, 6]",
     kind="adaptive",
     fidelity="reconstructed",
     paper="Che, Leng, Zhang, Zhang, Meng, Cheng, Guo & Liao, Differentiable hierarchical and surrogate "

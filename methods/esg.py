@@ -25,6 +25,8 @@ K_MAX = Param(10.0, search=(2.0, 50.0), per_threshold=-1)
 
 @method(
     "esg",
+    formula=r"h(x) = \frac{K}{2} \mathrm{sech}^2(K x), \quad K = \frac{(10^p - 1) k_{max} + (10 - 10^p) "
+    r"k_{min}}{9}",
     kind="adaptive",
     fidelity="reconstructed",
     paper=PAPER,
@@ -60,6 +62,8 @@ class Esg(Surrogate):
 
 @method(
     "esg+im",
+    formula=r"h(x) = \frac{K}{2} \mathrm{sech}^2(K x), \quad L = L_{task} + \mathrm{weight} \sum_l "
+    r"\left(\frac{\bar{u}_l - v_{th}}{2 v_{th}}\right)^2",
     kind="adaptive",
     changes="loss",
     fidelity="reconstructed",

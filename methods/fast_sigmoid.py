@@ -19,6 +19,7 @@ from bench.surrogate import HEIGHT, WIDTH, Param, method, preset
 )
 @method(
     "fast-sigmoid",
+    formula=r"h(x) = \frac{k/2}{(1 + k |x|)^2}, \quad k = \frac{0.828}{\mathrm{width}}",
     paper="Zenke & Ganguli, SuperSpike, Neural Computation 2018",
     link="https://doi.org/10.1162/neco_a_01086",
     primitive=primitives.fast_sigmoid,

@@ -8,6 +8,7 @@ from bench.surrogate import HEIGHT, WIDTH, method
 
 @method(
     "gaussian",
+    formula=r"h(x) = \frac{1}{s \sqrt{2 \pi}} e^{-x^2 / (2 s^2)}, \quad s = \frac{\mathrm{width}}{2.355}",
     paper="Yin, Corradi & Bohte, Effective and efficient computation with multiple-timescale spiking "
     "recurrent neural networks, ICONS 2020",
     link="https://doi.org/10.1145/3407197.3407225",

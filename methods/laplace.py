@@ -19,6 +19,7 @@ from bench.surrogate import HEIGHT, WIDTH, Param, method, preset
 )
 @method(
     "laplace",
+    formula=r"h(x) = \frac{k}{2} e^{-k |x|}, \quad k = \frac{1.386}{\mathrm{width}}",
     paper="Shrestha & Orchard, SLAYER: spike layer error reassignment in time, NeurIPS 2018",
     link="https://arxiv.org/abs/1810.08646",
     primitive=primitives.laplace,

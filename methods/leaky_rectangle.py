@@ -8,6 +8,8 @@ from bench.surrogate import HEIGHT, WIDTH, Param, method
 
 @method(
     "leaky-rectangle",
+    formula=r"h(x) = \begin{cases} 1/\mathrm{width} & |x| < \mathrm{width}/2 \\ \mathrm{leak} & "
+    r"\mathrm{otherwise} \end{cases}",
     fidelity="library",
     paper="SpikingJelly, surrogate.PiecewiseLeakyReLU(w=1, c=0.01)",
     link="https://spikingjelly.readthedocs.io",

@@ -9,6 +9,7 @@ from bench.surrogate import Param, Surrogate, Values, learned_spike, method
 
 @method(
     "learned-width",
+    formula=r"h(x) = \frac{2}{\pi k} \cdot \frac{1}{1 + (2x/k)^2}, \quad k = \mathrm{width} \cdot e^r",
     kind="control",
     fidelity="reconstructed",
     paper="a control of the adaptive methods: arctan (Fang et al., Incorporating learnable membrane time "

@@ -10,6 +10,8 @@ from bench.surrogate import Site, Surrogate, Values, method
 
 @method(
     "lsg",
+    formula=r"h(x) = \frac{1}{k} \mathbf{1}\left(|x| < \frac{k}{2}\right), \quad k = 2 v_{th} \sqrt{1 + "
+    r"\tau^2}",
     kind="adaptive",
     paper="Lian, Shen, Liu, Wang, Yan & Tang, Learnable Surrogate Gradient for Direct Training Spiking "
     "Neural Networks, IJCAI 2023",

@@ -26,6 +26,8 @@ control = partial(
 
 @method(
     "mpd-agl",
+    formula=r"h(x) = \frac{1}{k} \mathbf{1}\left(|x| < \frac{k}{2}\right), \quad k_0 = 2 \bar{\gamma} "
+    r"v_{th}, \quad k_{t \geq 1} = 2 \sqrt{1 + \tau^2} \, \bar{\gamma} v_{th}",
     kind="adaptive",
     fidelity="official-code",
     paper=PAPER,
@@ -75,7 +77,12 @@ def _sqrt(value: float | Tensor) -> float | Tensor:
     return torch.sqrt(value.detach()) if isinstance(value, Tensor) else math.sqrt(value)
 
 
-@control("mpd-agl:window", area=None, note="the window of mpd-agl alone; the height is that of the fixed one")
+@control(
+    "mpd-agl:window",
+    formula=r"h(x) = \frac{1}{2 v_{th}} \mathbf{1}\left(|x| < \frac{k}{2}\right)",
+    area=None,
+    note="the window of mpd-agl alone; the height is that of the fixed one",
+)
 class Window(MpdAgl):
     """h(x) = 1(|x| < k/2) / (2 v_th), k as in mpd-agl."""
 
@@ -83,7 +90,12 @@ class Window(MpdAgl):
         return {"width": self.kappa(t), "height": 1 / (2 * self.site.neuron.threshold)}
 
 
-@control("mpd-agl:height", area=None, note="the height of mpd-agl alone; the window is that of the fixed one")
+@control(
+    "mpd-agl:height",
+    formula=r"h(x) = \frac{1}{k} \mathbf{1}(|x| < v_{th})",
+    area=None,
+    note="the height of mpd-agl alone; the window is that of the fixed one",
+)
 class Height(MpdAgl):
     """h(x) = 1(|x| < v_th) / k, k as in mpd-agl."""
 
@@ -91,7 +103,12 @@ class Height(MpdAgl):
         return {"width": 2 * self.site.neuron.threshold, "height": 1 / self.kappa(t)}
 
 
-@control("mpd-agl:channel", note="each channel follows its own gamma, not their mean")
+@control(
+    "mpd-agl:channel",
+    formula=r"h(x) = \frac{1}{k_c} \mathbf{1}\left(|x| < \frac{k_c}{2}\right), \quad k_{c, t \geq 1} = 2 "
+    r"\sqrt{1 + \tau^2} \, \gamma_c v_{th}",
+    note="each channel follows its own gamma, not their mean",
+)
 class Channel(MpdAgl):
     """h(x) = 1(|x| < k/2) / k, k as in mpd-agl with gamma_c of channel c for g."""
 
@@ -104,7 +121,11 @@ class Channel(MpdAgl):
         return norm.weight.detach()
 
 
-@control("mpd-agl:measured", note="the standard deviation is measured in the batch; needs no tdBN")
+@control(
+    "mpd-agl:measured",
+    formula=r"h(x) = \frac{1}{k} \mathbf{1}\left(|x| < \frac{k}{2}\right), \quad k = 2 \, \mathrm{std}(u[t])",
+    note="the standard deviation is measured in the batch; needs no tdBN",
+)
 class Measured(Surrogate):
     """h(x) = 1(|x| < k/2) / k, k = 2 std(u[t]) over batch and layer, without gradient."""
 
@@ -117,7 +138,12 @@ class Measured(Surrogate):
         return {"width": kappa.clamp(min=0.1 * self.site.neuron.threshold)}
 
 
-@control("mpd-agl:sum", note="the potential's spread over all steps so far, where mpd-agl stops after two")
+@control(
+    "mpd-agl:sum",
+    formula=r"h(x) = \frac{1}{k} \mathbf{1}\left(|x| < \frac{k}{2}\right), \quad k_t = 2 "
+    r"\sqrt{\sum_{i=0}^{t} \tau^{2i}} \, \bar{\gamma} v_{th}",
+    note="the potential's spread over all steps so far, where mpd-agl stops after two",
+)
 class Sum(MpdAgl):
     """h(x) = 1(|x| < k/2) / k, k = 2 sqrt(sum_{i=0..t} tau^(2i)) g v_th."""
 
@@ -125,7 +151,11 @@ class Sum(MpdAgl):
         return _sqrt(sum(self.site.neuron.decay ** (2 * i) for i in range(t + 1)))
 
 
-@control("mpd-agl:frozen", note="adapts in the first epoch and keeps the widths that it has at its end")
+@control(
+    "mpd-agl:frozen",
+    formula=r"h(x) = \frac{1}{k} \mathbf{1}\left(|x| < \frac{k}{2}\right), \quad k = k_{epoch \, 1}",
+    note="adapts in the first epoch and keeps the widths that it has at its end",
+)
 class Frozen(MpdAgl):
     """h(x) = 1(|x| < k/2) / k, k as in mpd-agl at the end of the first epoch."""
 
@@ -147,7 +177,11 @@ class Frozen(MpdAgl):
         return torch.where(self.frozen, self.kept[min(t, 1)], super().kappa(t))
 
 
-@control("mpd-agl:triangle", note="the policy of mpd-agl with another shape")
+@control(
+    "mpd-agl:triangle",
+    formula=r"h(x) = \frac{1}{k} \max\left(0, 1 - \frac{|x|}{k}\right)",
+    note="the policy of mpd-agl with another shape",
+)
 class Triangle(MpdAgl):
     """h(x) = max(0, 1 - |x|/k) / k, k as in mpd-agl."""
 
@@ -155,7 +189,11 @@ class Triangle(MpdAgl):
     primitive = staticmethod(primitives.triangle)
 
 
-@control("mpd-agl:arctan", note="the policy of mpd-agl with another shape")
+@control(
+    "mpd-agl:arctan",
+    formula=r"h(x) = \frac{2}{\pi k} \cdot \frac{1}{1 + (2x/k)^2}",
+    note="the policy of mpd-agl with another shape",
+)
 class Arctan(MpdAgl):
     """h(x) = 2 / (pi k) / (1 + (2x/k)^2), the full width at half maximum k as in mpd-agl."""
 
@@ -163,7 +201,11 @@ class Arctan(MpdAgl):
     primitive = staticmethod(primitives.arctan)
 
 
-@control("mpd-agl:fast-sigmoid", note="the policy of mpd-agl with another shape")
+@control(
+    "mpd-agl:fast-sigmoid",
+    formula=r"h(x) = \frac{c/2}{(1 + c |x|)^2}, \quad c = \frac{0.828}{k}",
+    note="the policy of mpd-agl with another shape",
+)
 class FastSigmoid(MpdAgl):
     """h(x) = (c/2) / (1 + c|x|)^2, c = 0.828/k, the full width at half maximum k as in mpd-agl."""
 

@@ -10,6 +10,8 @@ from bench.surrogate import Param, Site, Statistics, Surrogate, Values, method
 
 @method(
     "mpd-sgr",
+    formula=r"h(x) = \frac{1}{g} \max\left(0, 1 - \frac{|x|}{g}\right), \quad L = L_{task} + "
+    r"\mathrm{weight} \cdot \mathrm{mean} \, P(|u - v_{th}| < g)",
     kind="adaptive",
     changes="loss",
     fidelity="reconstructed",

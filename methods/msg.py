@@ -14,6 +14,7 @@ def masked_triangle(x: Tensor, width: float, keep: float | Tensor = 1.0) -> Tens
 
 @method(
     "msg",
+    formula=r"h(x) = m \max(0, a - a^2 |x|), \quad P(m = 0) = p, \quad P(m = 1) = 1 - p",
     kind="adaptive",
     fidelity="official-code",
     paper="Li, Zhao, Zhao & Zeng, Directly Training Temporal Spiking Neural Network with Sparse Surrogate "

@@ -8,6 +8,8 @@ from bench.surrogate import HEIGHT, WIDTH, method
 
 @method(
     "multi-gaussian",
+    formula=r"h(x) = (1 + c) N(x; 0, s^2) - c N(x; s, (6s)^2) - c N(x; -s, (6s)^2), \quad c = 0.15, \quad "
+    r"s = \frac{\mathrm{width}}{2.285}",
     paper="Yin, Corradi & Bohte, Accurate and efficient time-domain classification with adaptive spiking "
     "recurrent neural networks, Nat. Mach. Intell. 2021",
     link="https://doi.org/10.1038/s42256-021-00397-w",

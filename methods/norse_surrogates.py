@@ -61,6 +61,17 @@ def _row(
     shipped = f"norse's {call[0]}({arguments})"
     declare = method(
         f"norse/{name}",
+        # In the call, since a table beside it would be part of the code that results depend on.
+        formula={
+            "superspike": r"h(x) = \frac{1}{(1 + |x|)^2}",
+            "triangle": r"h(x) = a \max(0, 1 - |x|), \quad a = 100",
+            "tanh": r"h(x) = 1 - \tanh^2(a x), \quad a = 100",
+            "circ": r"h(x) = \left(1 + (x/a)^2\right)^{-3/2}, \quad a = 100",
+            "heavi_erfc": r"h(x) = \frac{2}{\sqrt{\pi}} e^{-(a x)^2}, \quad a = 100",
+            "heaviside": r"h(x) = 0",
+            "logistic": r"h(x) = 1 - \tanh^2(a x), \quad a = 100",
+            "circ_dist": r"h(x) = \left(1 + (x/a)^2\right)^{-3/2}, \quad a = 100",
+        }[name],
         kind="library",
         changes=changes,
         fidelity="library",

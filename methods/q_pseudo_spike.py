@@ -8,6 +8,8 @@ from bench.surrogate import HEIGHT, WIDTH, Param, method
 
 @method(
     "q-pseudo-spike",
+    formula=r"h(x) = k \left(1 + \frac{2 k |x|}{q - 1}\right)^{-q}, \quad k = \frac{(q - 1) (2^{1/q} - "
+    r"1)}{\mathrm{width}}",
     paper="Herranz-Celotti & Rouat, Stabilizing spiking neuron training, 2022",
     link="https://arxiv.org/abs/2202.00282",
     note="q = 1.56 is the default of the authors' code; q = 2 is the fast sigmoid",

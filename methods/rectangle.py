@@ -26,6 +26,7 @@ def rectangle_of(width: float) -> Callable[[Any], Any]:
 @rectangle_of(0.25)
 @method(
     "rectangle",
+    formula=r"h(x) = \frac{1}{\mathrm{width}} \mathbf{1}\left(|x| < \frac{\mathrm{width}}{2}\right)",
     paper="Wu et al., Spatio-temporal backpropagation for training high-performance spiking neural networks, "
     "Front. Neurosci. 2018",
     link="https://doi.org/10.3389/fnins.2018.00331",

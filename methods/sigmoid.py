@@ -8,6 +8,7 @@ from bench.surrogate import HEIGHT, WIDTH, method
 
 @method(
     "sigmoid",
+    formula=r"h(x) = k \sigma(k x) (1 - \sigma(k x)), \quad k = \frac{3.526}{\mathrm{width}}",
     paper="Zenke & Ganguli, SuperSpike, Neural Computation 2018 (as the derivative of a sigmoid)",
     link="https://doi.org/10.1162/neco_a_01086",
     primitive=primitives.sigmoid,

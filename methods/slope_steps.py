@@ -9,6 +9,8 @@ from bench.surrogate import Param, Site, Surrogate, Values, method
 
 @method(
     "slope-steps",
+    formula=r"h(x) = \frac{\mathrm{height}}{(1 + k |x|)^2}, \quad k = \mathrm{start} "
+    r"\left(\frac{\mathrm{end}}{\mathrm{start}}\right)^{i / \mathrm{steps}}",
     kind="adaptive",
     paper="Van den Berghe, Stroobants, Janapa Reddi & de Croon, Adaptive Surrogate Gradients for Sequential "
     "Reinforcement Learning in Spiking Neural Networks, NeurIPS 2025",

@@ -48,6 +48,19 @@ def _row(
     made = type(name, (_Snntorch,), {"__module__": __name__, "__doc__": formula, "function_name": name})
     declare = method(
         f"snntorch/{name}",
+        # In the call, since a table beside it would be part of the code that results depend on.
+        formula={
+            "atan": r"h(x) = \frac{a/2}{1 + (\pi a x / 2)^2}, \quad a = 2",
+            "fast_sigmoid": r"h(x) = \frac{1}{(1 + k |x|)^2}, \quad k = 25",
+            "heaviside": r"h(x) = \mathbf{1}(x > 0)",
+            "LSO": r"h(x) = \begin{cases} 1 & x > 0 \\ 0.1 & x \leq 0 \end{cases}",
+            "SFS": r"h(x) = \frac{\mathbf{1}(x > B)}{(1 + k |x|)^2}, \quad k = 25, \quad B = 1",
+            "sigmoid": r"h(x) = \frac{k e^{-k x}}{(1 + e^{-k x})^2}, \quad k = 25",
+            "spike_rate_escape": r"h(x) = k e^{-b |x - 1|}, \quad k = 25, \quad b = 1",
+            "SSO": r"h(x) = \begin{cases} 1 & x > 0 \\ U(-0.1, 0.1) & x \leq 0 \end{cases}",
+            "straight_through_estimator": r"h(x) = 1",
+            "triangular": r"h(x) = \begin{cases} 1 & x < 0 \\ -1 & x \geq 0 \end{cases}",
+        }[name],
         kind="library",
         fidelity="library",
         paper=f"{source}, as in snntorch.surrogate.{call}" if source else f"snntorch.surrogate.{call}",

@@ -45,6 +45,31 @@ def _row(
     made = type(name, (_SpikingJelly,), {"__module__": __name__, "__doc__": formula, "class_name": name})
     declare = method(
         f"spikingjelly/{name}",
+        # In the call, since a table beside it would be part of the code that results depend on.
+        formula={
+            "PiecewiseQuadratic": r"h(x) = \max(0, a - a^2 |x|), \quad a = 1",
+            "PiecewiseExp": r"h(x) = \frac{a}{2} e^{-a |x|}, \quad a = 1",
+            "Sigmoid": r"h(x) = a \sigma(a x) (1 - \sigma(a x)), \quad a = 4",
+            "SoftSign": r"h(x) = \frac{a/2}{(1 + a |x|)^2}, \quad a = 2",
+            "SuperSpike": r"h(x) = \frac{a}{(1 + |x|)^2}, \quad a = 1",
+            "ATan": r"h(x) = \frac{a/2}{1 + (\pi a x / 2)^2}, \quad a = 2",
+            "NonzeroSignLogAbs": r"h(x) = \frac{1}{1/a + |x|}, \quad a = 1",
+            "Erf": r"h(x) = \frac{a}{\sqrt{\pi}} e^{-(a x)^2}, \quad a = 2",
+            "PiecewiseLeakyReLU": r"h(x) = \begin{cases} 1/(2w) & |x| < w \\ c & |x| \geq w \end{cases}, "
+            r"\quad w = 1, \quad c = 0.01",
+            "SquarewaveFourierSeries": r"h(x) = \frac{4}{T} \cos\left(\frac{2 \pi x}{T}\right), \quad T = 8",
+            "S2NN": r"h(x) = \begin{cases} a \sigma(a x) (1 - \sigma(a x)) & x < 0 \\ "
+            r"b/(x + 1) & x \geq 0 \end{cases}, \quad a = 4, \quad b = 1",
+            "QPseudoSpike": r"h(x) = \left(1 + \frac{2 |x|}{a - 1}\right)^{-a}, \quad a = 2",
+            "LeakyKReLU": r"h(x) = \begin{cases} k & x \geq 0 \\ \mathrm{leak} & x < 0 \end{cases}, "
+            r"\quad k = 1, \quad \mathrm{leak} = 0",
+            "FakeNumericalGradient": r"h(x) = \min\left(\frac{1}{|x|}, a\right), \quad a = 0.3",
+            "LogTailedReLU": r"h(x) = \begin{cases} a & x \leq 0 \\ 1 & 0 < x \leq 1 \\ 1/x & x > 1 "
+            r"\end{cases}, \quad a = 0",
+            "DeterministicPass": r"h(x) = 1",
+            "PoissonPass": r"h(x) = 1",
+            "Rect": r"h(x) = a \mathbf{1}\left(|x| < \frac{1}{2a}\right), \quad a = 1",
+        }[name],
         kind="library",
         fidelity="library",
         paper=f"{source}, as in SpikingJelly's {call}" if source else f"SpikingJelly's {call}",

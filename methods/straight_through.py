@@ -8,6 +8,7 @@ from bench.surrogate import Param, method
 
 @method(
     "straight-through",
+    formula=r"h(x) = \mathrm{height}",
     paper="Bengio, Leonard & Courville, Estimating or propagating gradients through stochastic neurons for "
     "conditional computation, 2013",
     link="https://arxiv.org/abs/1308.3432",

@@ -15,6 +15,9 @@ from bench.surrogate import HEIGHT, WIDTH, Param, method, preset
 )
 @method(
     "tanh",
+    formula=r"h(x) = \frac{1}{w} \cdot \frac{b \, \mathrm{sech}^2(b z)}{2 \tanh(b/2)}, \quad z = "
+    r"\frac{x}{w} \in \left[-\frac{1}{2}, \frac{1}{2}\right], \quad w = \mathrm{width} \cdot \max\left(1, "
+    r"\frac{b}{1.763}\right)",
     paper="Li et al., Differentiable Spike: rethinking gradient-descent for training spiking neural "
     "networks, NeurIPS 2021",
     link="https://proceedings.neurips.cc/paper/2021/hash/c4ca4238a0b923820dcc509a6f75849b-Abstract.html",

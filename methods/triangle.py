@@ -19,6 +19,7 @@ from bench.surrogate import HEIGHT, WIDTH, Param, method, preset
 )
 @method(
     "triangle",
+    formula=r"h(x) = \frac{1}{\mathrm{width}} \max\left(0, 1 - \frac{|x|}{\mathrm{width}}\right)",
     paper="Esser et al., Convolutional networks for fast, energy-efficient neuromorphic computing, PNAS 2016",
     link="https://doi.org/10.1073/pnas.1604850113",
     primitive=primitives.triangle,

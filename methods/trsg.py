@@ -12,6 +12,8 @@ from bench.surrogate import Site, Surrogate, Values, learned_spike, method
 
 @method(
     "trsg",
+    formula=r"h(x) = \frac{1}{\theta} \mathbf{1}\left(|x| < \frac{\theta}{2}\right), \quad \theta = "
+    r"\mathrm{softplus}(r)",
     kind="adaptive",
     changes="forward",
     fidelity="official-code",

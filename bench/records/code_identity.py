@@ -2,8 +2,8 @@
 
 The identity of a method, dataset or backbone is a hash of the statements of its file that it depends on, and
 of the neighbouring modules that these import. It leaves out comments, docstrings and metadata for readers
-(paper, link, note, source, licence). The harness and libraries are not part of it: they have versions, see
-`bench.records.protocol`.
+(paper, link, formula, note, source, licence). The harness and libraries are not part of it: they have
+versions, see `bench.records.protocol`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-FOR_PEOPLE = frozenset(("paper", "link", "note", "source", "licence"))
+FOR_PEOPLE = frozenset(("paper", "link", "formula", "note", "source", "licence"))
 """Arguments of the decorators that do not affect results."""
+FOR_PEOPLE_IN_PARTIAL = frozenset(("formula",))
+"""Those left out also where a decorator was made with `partial`. The others count there: they always did, and
+leaving them out would make finished results stale."""
 DECORATORS = frozenset(("method", "preset", "dataset", "backbone"))
 REACH_ALL = frozenset(("globals", "vars", "locals", "exec", "eval", "__import__", "import_module"))
 """A statement that uses one of these can depend on any other statement of its module."""
@@ -147,7 +150,8 @@ class _Module:
 def _parsed(content: bytes) -> _Module:
     try:
         body = _without_docstring(ast.parse(content).body)
-        statements = tuple(part for node in body for part in _statements(node))
+        partials = frozenset(name for node in body for name in _partials(node))
+        statements = tuple(part for node in body for part in _statements(node, partials))
     except (SyntaxError, ValueError, RecursionError):
         # A file that cannot be parsed cannot be imported either.
         text = hashlib.sha256(content).hexdigest()
@@ -156,7 +160,16 @@ def _parsed(content: bytes) -> _Module:
     return _Module(statements, bool(reached & REACH_ALL))
 
 
-def _statements(node: ast.stmt) -> Iterator[_Statement]:
+def _partials(node: ast.stmt) -> Iterator[str]:
+    """The names that `NAME = partial(DECORATOR, ...)` binds."""
+    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and node.value.args:
+        made, of = node.value.func, node.value.args[0]
+        names = [each.id for each in (made, of) if isinstance(each, ast.Name)]
+        if len(names) == 2 and names[0] == "partial" and names[1] in DECORATORS:
+            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+
+
+def _statements(node: ast.stmt, partials: frozenset[str]) -> Iterator[_Statement]:
     """The statement, or one statement for each name that it imports."""
     if isinstance(node, ast.Import):
         for alias in node.names:
@@ -172,10 +185,10 @@ def _statements(node: ast.stmt) -> Iterator[_Statement]:
             uses = frozenset(("globals",) if bound == "*" else ())
             yield _Statement(text, frozenset((bound,)), uses, False, (*_from(node, alias),), True)
     else:
-        yield _statement(node)
+        yield _statement(node, partials)
 
 
-def _statement(node: ast.stmt) -> _Statement:
+def _statement(node: ast.stmt, partials: frozenset[str]) -> _Statement:
     definition = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
     assignment = isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign)
     binds, uses = set[str](), set[str]()
@@ -201,7 +214,7 @@ def _statement(node: ast.stmt) -> _Statement:
         # Setting an attribute or an item changes the object that the name refers to.
         binds |= {name for target in _targets(node) if (name := _base(target))}
     always = not (definition or assignment)
-    text = json.dumps(_tree(node))
+    text = json.dumps(_tree(node, partials))
     return _Statement(text, frozenset(binds), frozenset(uses), always, tuple(imports))
 
 
@@ -226,7 +239,7 @@ def _base(target: ast.expr) -> str:
     return target.id if isinstance(target, ast.Name) else ""
 
 
-def _tree(node: ast.AST) -> list[object]:
+def _tree(node: ast.AST, partials: frozenset[str]) -> list[object]:
     """The node as lists and strings, the same in every Python version that can parse it.
 
     Leaves out positions, empty fields, which later versions add, and the spelling of literals and names.
@@ -237,27 +250,32 @@ def _tree(node: ast.AST) -> list[object]:
             continue
         if name == "body" and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             value = _without_docstring(value)
-        elif name == "keywords" and isinstance(node, ast.Call) and _is_declaration(node):
-            value = [keyword for keyword in value if keyword.arg not in FOR_PEOPLE]
+        elif name == "keywords" and isinstance(node, ast.Call):
+            for_people = _for_people(node, partials)
+            value = [keyword for keyword in value if keyword.arg not in for_people]
         elif name == "values" and isinstance(node, ast.JoinedStr):
             # Python 3.12 adds empty strings to f-strings.
             value = [part for part in value if not (isinstance(part, ast.Constant) and part.value == "")]
         if value not in (None, []):
-            found.append([name, _value(value)])
+            found.append([name, _value(value, partials)])
     return found
 
 
-def _value(value: object) -> object:
+def _value(value: object, partials: frozenset[str]) -> object:
     if isinstance(value, ast.AST):
-        return _tree(value)
+        return _tree(value, partials)
     if isinstance(value, list):
-        return [_value(each) for each in value]
+        return [_value(each, partials) for each in value]
     # Include the type: 1, 1.0 and True are equal.
     return value if isinstance(value, str) else [type(value).__name__, repr(value)]
 
 
-def _is_declaration(call: ast.Call) -> bool:
-    return isinstance(call.func, ast.Name) and call.func.id in DECORATORS
+def _for_people(call: ast.Call, partials: frozenset[str]) -> frozenset[str]:
+    """The keywords of a call that do not affect results."""
+    called = call.func.id if isinstance(call.func, ast.Name) else ""
+    if called in DECORATORS:
+        return FOR_PEOPLE
+    return FOR_PEOPLE_IN_PARTIAL if called in partials else frozenset()
 
 
 def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:

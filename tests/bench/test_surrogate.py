@@ -98,6 +98,7 @@ def test_a_function_is_declared_and_comes_back_unchanged():
         requires=("a", "b"),
         params={"width": Param(1.0)},
     )
+    assert found.latex == ""
     assert found.surrogate is FixedSurrogate
     assert found.formula == "h(x) = height / (1 + (x/width)^2)."
 
@@ -123,6 +124,23 @@ def test_what_is_unpublished_is_true_to_itself_alone(paper):
 
     assert declared() == "own"
     assert declared(fidelity="reconstructed") == "reconstructed"
+
+
+def test_a_formula_is_kept_and_a_preset_may_have_another():
+    @preset("third", formula="c", params={})
+    @preset("second", params={})
+    @method("first", paper="", formula=r"h(x) = \frac{1}{2}")
+    def one(x):
+        """h(x) = 1/2."""
+
+    assert [(m.name, m.latex) for m in one.declared] == [
+        ("first", r"h(x) = \frac{1}{2}"),
+        ("second", r"h(x) = \frac{1}{2}"),
+        ("third", "c"),
+    ]
+    assert one.declared[0].formula == "h(x) = 1/2."
+    with pytest.raises(BenchError, match="formula = 1 is not text"):
+        method("mine", paper="", formula=1)
 
 
 def test_declarations_stack():

@@ -112,6 +112,32 @@ def test_any_other_number_is(identity, file):
         node.value -= 1
 
 
+METHODS = sorted(file for file in SHIPPED if file.parent.name == "methods")
+
+
+@pytest.mark.parametrize("file", METHODS, ids=lambda file: file.stem)
+def test_formulas_are_no_part_of_it(identity, file):
+    tree, found = ast.parse(file.read_text()), 0
+    before = identity(ast.unparse(tree))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            kept = [keyword for keyword in node.keywords if keyword.arg != "formula"]
+            found += len(node.keywords) - len(kept)
+            node.keywords = kept
+    assert found
+    assert identity(ast.unparse(tree)) == before
+
+
+def test_a_formula_counts_where_nothing_says_that_it_is_for_readers(identity):
+    for called in ("made", "other", "partial"):
+        text = f"made = wrap(method)\n@{called}('mine', formula='{{}}')\ndef mine(x): return x\n"
+        assert identity(text.format("x")) != identity(text.format("y"))
+    text = "made = partial(method, kind='control')\n@made('mine', {}='{}')\ndef mine(x): return x\n"
+    assert identity(text.format("formula", "x")) == identity(text.format("formula", "y"))
+    # As ever, so that no finished result is stale.
+    assert identity(text.format("note", "x")) != identity(text.format("note", "y"))
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

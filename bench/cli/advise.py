@@ -41,6 +41,8 @@ def advise(
     """
     from bench.tables import widths
 
+    if suite and results is None:
+        raise BenchError("--suite names suites of --results: give both")
     found = _shipped() if results is None else _own(results, suite)
     ranked = widths.by_loss(found)
     if ranked.empty:
@@ -90,7 +92,7 @@ def _argument(library: str, ranked: pd.DataFrame, threshold: float) -> str:
     of = ARGUMENTS[library]
     mine = ranked[ranked["method"].isin(of)]
     if mine.empty:
-        return "none of these shapes"
+        return "has none of these shapes at a width of your choice: use bench.neuron"
     method, mean = str(mine.iloc[0]["method"]), float(mine.iloc[0]["mean"])
     width = float(mine.iloc[0]["width"])
     argument = of[method]

@@ -70,10 +70,12 @@ ARGUMENTS: dict[str, dict[str, Argument]] = {
             "surrogate_function=surrogate.PiecewiseLeakyReLU(w={}, c=0)", lambda width: width / 2
         ),
     },
+    # Its "super" computes 1 / (1 + |x|)^2 whatever alpha is, and its "triangle" is always 1 wide.
     "norse": {
-        "fast-sigmoid": Argument(
-            'method="super", alpha={}', _fast_sigmoid, lambda width: 2 / _fast_sigmoid(width)
+        "sigmoid": Argument(
+            'method="tanh", alpha={}', lambda width: _sigmoid(width) / 2, lambda width: 4 / _sigmoid(width)
         ),
+        "gaussian": Argument('method="heavi_erfc", alpha={}', _gaussian, lambda width: 2 / _gaussian(width)),
     },
 }
 """By library and shape; a library that has no such shape lacks it here. `bench.loop` gives any method to

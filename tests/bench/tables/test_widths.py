@@ -10,7 +10,10 @@ def record(method, width, seed, val, test=None, *, layers=3, t=2, backbone="conv
     return {
         "status": "ok",
         "cell": {
-            "method": {"name": method, "params": {"width": width, "height": None} | changes.pop("params", {})},
+            "method": {
+                "name": method,
+                "params": {"width": width, "height": None} | changes.pop("params", {}),
+            },
             "dataset": {"name": "digits"},
             "backbone": {"name": backbone, "threshold": 0.5, "detach_reset": False},
             "timesteps": t,
@@ -47,7 +50,13 @@ def test_trials_count_at_the_best_learning_rate_of_each_width():
     trials = [
         record("triangle", width, seed, val, rate=rate)
         for seed in range(2)
-        for width, rate, val in ((0.25, 0.1, 60), (0.25, 0.01, 65), (0.5, 0.1, 70), (1.0, 0.01, 69), (1.0, 0.1, 10))
+        for width, rate, val in (
+            (0.25, 0.1, 60),
+            (0.25, 0.01, 65),
+            (0.5, 0.1, 70),
+            (1.0, 0.01, 69),
+            (1.0, 0.1, 10),
+        )
     ]
     found = widths([], trials)
     assert found["accuracy"].tolist() == [65.0, 70.0, 69.0]
@@ -69,7 +78,11 @@ def test_what_says_nothing_about_widths_is_left_out():
 def test_only_what_all_settings_have_is_ranked():
     found = widths([*three(), *three(t=6), *three("arctan", t=6)])
     ranked = by_loss(found)
-    assert ranked[["method", "width"]].values.tolist() == [["triangle", 1.0], ["triangle", 2.0], ["triangle", 0.5]]
+    assert ranked[["method", "width"]].values.tolist() == [
+        ["triangle", 1.0],
+        ["triangle", 2.0],
+        ["triangle", 0.5],
+    ]
     assert ranked["mean"].tolist() == [0.0, 2.0, 10.0]
     assert by_loss(found.assign(setting=found["setting"] + found["method"])).empty
 

@@ -85,12 +85,20 @@ def new(
     what: Annotated[Literal["method", "dataset"], typer.Argument(help="method or dataset")],
     name: Annotated[str, typer.Argument(metavar="NAME")],
     folder: Annotated[Path, typer.Option("--folder", help="Where the file is written.")] = Path(),
+    adaptive: Annotated[
+        bool,
+        typer.Option("--adaptive", help="A method whose width follows a running average of the potential."),
+    ] = False,
 ) -> None:
     """Write a file with a small method or dataset that passes its check, ready to edit."""
     from bench.check import template
 
+    if adaptive and what != "method":
+        raise BenchError(
+            f"--adaptive is about methods: leave it out, or spikegrad new method {name} --adaptive"
+        )
     if what == "method":
-        file = template.new_method(name, folder)
+        file = template.new_method(name, folder, adaptive=adaptive)
         check, run = f"check --plugin {file}", f"run smoke --plugin {file}"
     else:
         file = template.new_dataset(name, folder)

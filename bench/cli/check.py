@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bench.cli import check_table
+from bench.cli import check_table, completion
 from bench.cli.run import Plugins
 from bench.errors import BenchError
 from bench.show.terminal import STOPPED_BY_USER, Json, console, print_json, say, warn_broken
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def check(
-    methods: Annotated[list[str] | None, typer.Argument(metavar="METHOD...", show_default=False)] = None,
+    methods: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="METHOD...", show_default=False, autocompletion=completion.methods),
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every installed method.")] = False,
     plugin: Plugins = None,
     compiler: Annotated[

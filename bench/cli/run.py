@@ -148,7 +148,7 @@ def run(
     warn_broken(talk, plan.registry)
     to_time = render.to_time(plan, retry=retry) or 0
     say(talk, render.announcement(plan, to_time))
-    with progress.listener(talk, len(plan.pending)) as listener:
+    with progress.listener(talk, len(plan.pending), plan.pending) as listener:
         made = api.execute(plan, jobs=jobs, retry=retry, wait=wait, scheduler=scheduler, listener=listener)
     page = api.report_of_run(plan, made, anything_new=bool(plan.pending or to_time))
     outcome = render.outcome(plan, made, [page] if page else [])

@@ -98,4 +98,4 @@ def test_a_line_is_completed(line, found, tmp_path, environment):
 
 
 def test_zsh_is_answered_too(tmp_path, environment):
-    assert '"quick"' in completed("spikegrad run qu", tmp_path, environment, "zsh")[0]
+    assert '"quick"))\'' in completed("spikegrad run qu", tmp_path, environment, "zsh")[-1]

@@ -109,6 +109,17 @@ def full_name(method: str, own: str) -> str:
     return method if own == DEFAULT else f"{method} ({own})"
 
 
+def network(cell: Cell, variant: str) -> str:
+    """Data, network and time steps of a cell, each with its own words of the variant: `digits mlp T=2`."""
+
+    def of(name: str, prefix: str) -> str:
+        own = [word.removeprefix(prefix) for word in words(variant) if word.startswith(prefix)]
+        return f"{name} ({' '.join(own)})" if own else name
+
+    data, backbone = of(cell.dataset.name, "dataset."), of(cell.backbone.name, "backbone.")
+    return f"{data} {backbone} T={cell.timesteps}"
+
+
 def training_words(cell: Mapping[str, Any]) -> dict[str, str]:
     """How a cell was trained, by key: distinguishes rows with the same variant.
 

@@ -92,6 +92,7 @@ def test_the_figure(spikegrad, tmp_path):
         (["new", "method", "all"], "'all'"),
         (["new", "method", "rectangle"], "rectangle"),
         (["new", "method", "mine", "--folder", "nowhere"], "nowhere"),
+        (["new", "dataset", "mine", "--adaptive"], "--adaptive is about methods"),
     ],
 )
 def test_a_mistake_gets_one_sentence_and_leaves_nothing(spikegrad, tmp_path, arguments, sentence):
@@ -104,8 +105,9 @@ def test_a_mistake_gets_one_sentence_and_leaves_nothing(spikegrad, tmp_path, arg
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_new_method_passes_check_and_runs(spikegrad, tmp_path):
-    made = spikegrad("new", "method", "my-bump", cwd=tmp_path)
+@pytest.mark.parametrize("options", [[], ["--adaptive"]], ids=str)
+def test_a_new_method_passes_check_and_runs(spikegrad, tmp_path, options):
+    made = spikegrad("new", "method", "my-bump", *options, cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     assert made.stdout.splitlines()[0] == "wrote my_bump.py"
     checked = spikegrad("check", "--plugin", "my_bump.py", "--json", cwd=tmp_path)

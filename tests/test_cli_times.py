@@ -46,7 +46,7 @@ def test_each_forward_pass_once_and_each_training_step(ran):
     steps = sorted(t["cell"]["method"]["name"] for t in found if t["kind"] == "training")
     assert steps == ["ann-relu", "arctan", "rectangle", "trsg"]
     lines = [line for line in done.stderr.splitlines() if line.startswith("[times ")]
-    assert len(lines) == 7 and lines[0].startswith("[times 1/7] digits mlp T=2 inference")
+    assert len(lines) == 7 and lines[0].startswith("[times 1/7] digits mlp (width=0.125) T=2 inference")
 
 
 def test_the_table_gives_each_row_what_is_its_own(ran):

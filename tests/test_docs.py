@@ -2,15 +2,19 @@
 
 import inspect
 import re
+import tomllib
 from pathlib import Path
 from typing import get_args
 
 import pytest
 import torch
 
+import bench
 from bench import api, registry
 from bench.check import laws
+from bench.check.template import new_method
 from bench.data import loading
+from bench.measures.single_layer import Probe
 from bench.model.backbone import build_network
 from bench.model.layers import NeuronOptions
 from bench.runner import train
@@ -176,3 +180,21 @@ def test_every_dataset_backbone_and_suite_is_told_of():
     ):
         text = (ROOT / guide).read_text()
         assert [name for name in names if f"`{name}`" not in text] == []
+
+
+def test_the_release_that_contributing_installs_is_this_one_with_all_its_extras():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    section = text.split("\n## Build and install a release\n")[1].split("\n## ")[0]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert f"dist/spikegrad_bench-{bench.__version__}-py3-none-any.whl[tune]" in section
+    assert set(re.findall(r"^\| `(\w+)` \|", section, re.M)) == set(extras)
+
+
+def test_the_running_average_of_the_guide_is_the_one_that_new_writes(load, tmp_path):
+    (ours,), _ = load(next(text for text in blocks(GUIDE) if "register_buffer" in text and "lerp" in text))
+    (tmp_path / "new").mkdir()
+    written = registry.load((new_method("mine", tmp_path / "new", adaptive=True),)).method("mine").item
+    probes = [Probe(each, timesteps=3).double().train() for each in (ours, written)]
+    u = torch.linspace(-1, 2, 12, dtype=torch.float64).view(6, 2)
+    one, other = ([probe.neuron.surrogate.params(u, t)["width"].item() for t in range(3)] for probe in probes)
+    assert one == other and len(set(one)) == 3

@@ -7,20 +7,21 @@ exception of the method is a broken law too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
 
-from bench.check import loop, networks, one_layer
+from bench.check import in_place, loop, networks, one_layer
 from bench.check.case import Broken, Case, Compiler, NoClaim
 from bench.errors import BenchError
 from bench.measures.single_layer import repeatable
 from bench.registry import load
 from bench.runner.engines.process import NoAnswer, ask
+from bench.runner.faults import CHANGED_IN_PLACE, changes_in_place
 from bench.surrogate import Law
 
 __all__ = ["LAWS", "MEANING", "Case", "Compiler", "Verdict", "check", "check_apart"]
@@ -28,6 +29,10 @@ __all__ = ["LAWS", "MEANING", "Case", "Compiler", "Verdict", "check", "check_apa
 LAWS: tuple[Law, ...] = get_args(Law)
 LIMIT = 600.0
 """Seconds that the test of one law can take, on a third-party method."""
+INSTEAD = (
+    "assign a new tensor, as in self.mean = 0.9 * self.mean + 0.1 * new, instead of self.mean.mul_(0.9), "
+    "or return a clone() of it from params"
+)
 Outcome = Literal["holds", "no claim", "declared", "broken"]
 
 _TRIALS: dict[Law, Callable[[Case], str]] = {
@@ -62,15 +67,28 @@ class Verdict:
 
 def check(case: Case) -> Iterator[Verdict]:
     """Test every law, in order, each with its own random numbers. Raises nothing."""
-    for law in LAWS:
-        yield _verdict(law, case)
+    return _told_once(_verdict(law, case) for law in LAWS)
 
 
 def check_apart(name: str, plugins: tuple[Path, ...], compiler: Compiler) -> Iterator[Verdict]:
     """As `check`, of a third-party method: in a process of its own, which it may hang or end."""
     questions = [(law, name, plugins, compiler) for law in LAWS]
-    for law, answer in zip(LAWS, ask(one, questions, limit=LIMIT), strict=True):
-        yield Verdict(law, "broken", answer.why) if isinstance(answer, NoAnswer) else answer
+    answers = zip(LAWS, ask(one, questions, limit=LIMIT), strict=True)
+    return _told_once(
+        Verdict(law, "broken", answer.why) if isinstance(answer, NoAnswer) else answer
+        for law, answer in answers
+    )
+
+
+def _told_once(verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
+    """Explain a change in place under the first law that it breaks, and refer to that under the others."""
+    first: Law | None = None
+    for verdict in verdicts:
+        if verdict.outcome == "broken" and verdict.detail.startswith(CHANGED_IN_PLACE):
+            if first is not None:
+                verdict = replace(verdict, detail=f"the change in place told of under {first}")
+            first = first or verdict.law
+        yield verdict
 
 
 def one(question: tuple[Law, str, tuple[Path, ...], Compiler]) -> Verdict:
@@ -86,7 +104,7 @@ def _verdict(law: Law, case: Case) -> Verdict:
         with repeatable(), _settings_kept():
             said = _TRIALS[law](case)
     except (Exception, SystemExit) as problem:
-        detail = str(problem) if isinstance(problem, Broken) else _unexpected(problem)
+        detail = str(problem) if isinstance(problem, Broken) else _unexpected(problem, law, case)
         if declared is not None:
             return Verdict(law, "declared", f"{declared} ({detail})")
         return Verdict(law, "broken", detail)
@@ -124,6 +142,11 @@ def _settings() -> dict[str, Any]:
     }
 
 
-def _unexpected(problem: BaseException) -> str:
+def _unexpected(problem: BaseException, law: Law, case: Case) -> str:
+    if changes_in_place(problem):
+        # Compiled code has no lines, and every law of training meets the same change.
+        with repeatable():
+            where = in_place.place(lambda: _TRIALS["deterministic" if law == "compile" else law](case))
+        return f"{CHANGED_IN_PLACE}{f' ({where})' * bool(where)}: {INSTEAD}"
     text = (str(problem).strip() or "no message").split("\n")[0]
     return text if isinstance(problem, BenchError) else f"{type(problem).__name__}: {text}"

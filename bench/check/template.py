@@ -46,6 +46,57 @@ def derivative(x: Tensor, width: float, height: float | None) -> Tensor:
     return (1 - x.abs() / width).clamp(min=0) * peak
 '''
 
+_ADAPTIVE = '''\
+"""The surrogate derivative {name}, whose width follows the potential.
+
+Measure what your rule needs in `params`, and put its formula there and into the class's docstring. Then:
+
+    spikegrad check {name} --plugin {file}
+    spikegrad run smoke --plugin {file}
+
+docs/add-a-method.md shows other rules: schedules, learned parameters, a state over time steps.
+"""
+
+import torch
+from torch import Tensor
+
+from bench.shapes import triangle
+from bench.surrogate import Param, Site, Surrogate, Values, method
+
+NEW = 0.1
+"""The share of the newest measurement in the running average."""
+
+
+@method(
+    "{name}",
+    paper="unpublished",
+    kind="adaptive",
+    width=Param(1.0, search=(0.25, 4.0), per_threshold=1),
+)
+class Adaptive(Surrogate):
+    """h(x) = max(0, 1 - |x|/w) / w; w = width r/v_th, r a running average of the root of mean((u - v_th)^2).
+
+    The mean is over batch and layer. r starts at v_th, and takes one part in ten from each time step of
+    training; w is detached.
+    """
+
+    shape = staticmethod(triangle)
+    distance: Tensor  # r, a number
+
+    def bind(self, site: Site) -> None:
+        super().bind(site)
+        # A buffer is kept in checkpoints, and moves to the GPU with the network.
+        self.register_buffer("distance", torch.tensor(site.neuron.threshold))
+
+    def params(self, u: Tensor, t: int) -> Values:
+        threshold = self.site.neuron.threshold
+        if self.training:
+            measured = (u.detach() - threshold).square().mean().sqrt()
+            # A new tensor: the backward pass of this step needs the old one as it was.
+            self.distance = torch.lerp(self.distance, measured.to(self.distance.dtype), NEW)
+        return {{"width": self.values["width"] * self.distance / threshold}}
+'''
+
 
 _DATASET = '''\
 """Noisy pictures of bars under the name {name}.
@@ -95,13 +146,15 @@ def bars(request: Request) -> Splits:
 '''
 
 
-def new_method(name: str, folder: Path) -> Path:
+def new_method(name: str, folder: Path, *, adaptive: bool = False) -> Path:
     """Write a method called `name` into `folder`, and return the file.
+
+    adaptive: one whose width follows a running average, instead of a fixed shape.
 
     Raises BenchError if the name cannot be used or is taken, if the folder does not exist, or if the
     file exists: nothing is ever overwritten.
     """
-    return _write("method", name, folder, load().methods.get(name), _METHOD)
+    return _write("method", name, folder, load().methods.get(name), _ADAPTIVE if adaptive else _METHOD)
 
 
 def new_dataset(name: str, folder: Path) -> Path:

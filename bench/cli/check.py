@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bench.cli import check_table
+from bench.cli import check_table, completion
 from bench.cli.run import Plugins
 from bench.errors import BenchError
 from bench.show.terminal import STOPPED_BY_USER, Json, console, print_json, say, warn_broken
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def check(
-    methods: Annotated[list[str] | None, typer.Argument(metavar="METHOD...", show_default=False)] = None,
+    methods: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="METHOD...", show_default=False, autocompletion=completion.methods),
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every installed method.")] = False,
     plugin: Plugins = None,
     compiler: Annotated[
@@ -85,12 +88,20 @@ def new(
     what: Annotated[Literal["method", "dataset"], typer.Argument(help="method or dataset")],
     name: Annotated[str, typer.Argument(metavar="NAME")],
     folder: Annotated[Path, typer.Option("--folder", help="Where the file is written.")] = Path(),
+    adaptive: Annotated[
+        bool,
+        typer.Option("--adaptive", help="A method whose width follows a running average of the potential."),
+    ] = False,
 ) -> None:
     """Write a file with a small method or dataset that passes its check, ready to edit."""
     from bench.check import template
 
+    if adaptive and what != "method":
+        raise BenchError(
+            f"--adaptive is about methods: leave it out, or spikegrad new method {name} --adaptive"
+        )
     if what == "method":
-        file = template.new_method(name, folder)
+        file = template.new_method(name, folder, adaptive=adaptive)
         check, run = f"check --plugin {file}", f"run smoke --plugin {file}"
     else:
         file = template.new_dataset(name, folder)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cli import completion
 from bench.errors import BenchError
 from bench.show.terminal import (
     STOPPED_BY_USER,
@@ -57,7 +58,7 @@ def list_(data_root: DataRoot = None, plugin: Plugins = None, as_json: Json = Fa
 
 @app.command()
 def prepare(
-    name: Annotated[str, typer.Argument(metavar="NAME")],
+    name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=completion.datasets)],
     data_root: DataRoot = None,
     timesteps: Timesteps = 4,
     settings: Settings = None,
@@ -85,7 +86,10 @@ def prepare(
 
 @app.command()
 def check(
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", show_default=False)] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME...", show_default=False, autocompletion=completion.datasets),
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every complete dataset.")] = False,
     data_root: DataRoot = None,
     timesteps: Timesteps = 4,

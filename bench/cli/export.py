@@ -7,12 +7,20 @@ from typing import Annotated
 
 import typer
 
+from bench.cli import completion
 from bench.errors import counted
 from bench.show.terminal import ResultsFolder, console, say
 
 
 def export(
-    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite, or the name of a folder in runs/.")],
+    suite: Annotated[
+        str,
+        typer.Argument(
+            metavar="SUITE",
+            help="A suite, or the name of a folder in runs/.",
+            autocompletion=completion.suites,
+        ),
+    ],
     to: Annotated[
         Path | None,
         typer.Option("--to", help="A .tar.gz file, or a new folder.", show_default="SUITE.tar.gz"),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from bench.cli import completion
 from bench.errors import BenchError, Stopped
 from bench.files import nearest
 from bench.show.terminal import Json, Plugins, ResultsFolder, console, names_in, print_json, say, warn_broken
@@ -34,7 +35,11 @@ LAWS = {"eager": "loop", "compiled": "compile"}
 
 Methods = Annotated[
     str | None,
-    typer.Option("--methods", help="Only these methods, separated by commas (default: all installed)."),
+    typer.Option(
+        "--methods",
+        help="Only these methods, separated by commas (default: all installed).",
+        autocompletion=completion.method_list,
+    ),
 ]
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from bench import variants
 from bench.errors import counted
@@ -62,17 +63,30 @@ def duration(seconds: float) -> str:
     return f"about {seconds / 3600:.1f} h"
 
 
-def title(planned: Planned) -> str:
-    """One cell in a few words: what differs from the defaults stands behind what it belongs to."""
-    cell, words = planned.cell, variants.words(planned.variant)
+def title(planned: Planned, varied: Sequence[str] = ()) -> str:
+    """One cell in a few words: what differs from the defaults stands behind what it belongs to.
 
-    def of(name: str, prefix: str) -> str:
-        own = [word.removeprefix(prefix) for word in words if word.startswith(prefix)]
-        return f"{name} ({' '.join(own)})" if own else name
-
-    data, network = of(cell.dataset.name, "dataset."), of(cell.backbone.name, "backbone.")
+    varied: keys of its recipe and profile to add; see `differing`.
+    """
+    cell = planned.cell
     method = variants.full_name(cell.method.name, variants.own_words(planned.variant))
-    return f"{data} {network} T={cell.timesteps} {method} seed {cell.seed}"
+    training = _training(planned) if varied else {}
+    added = f", {' '.join(training[key] for key in varied)}" * bool(varied)
+    return f"{variants.network(cell, planned.variant)} {method} seed {cell.seed}{added}"
+
+
+def differing(cells: Iterable[Planned]) -> list[str]:
+    """The keys of recipe and profile in which cells differ that have one title otherwise."""
+    alike: dict[str, list[dict[str, str]]] = {}
+    for planned in cells:
+        alike.setdefault(title(planned), []).append(_training(planned))
+    groups = [found for found in alike.values() if len(found) > 1]
+    keys = dict.fromkeys(key for found in groups for words in found for key in words)
+    return [key for key in keys if any(len({words.get(key) for words in found}) > 1 for found in groups)]
+
+
+def _training(planned: Planned) -> dict[str, str]:
+    return variants.training_words(planned.cell.model_dump(mode="json"))
 
 
 def outcome(record: Record) -> str:
@@ -103,9 +117,10 @@ SILENCE = 60.0
 class Lines:
     """A line for each cell that ends, and one now and then in between: for log files and pipes."""
 
-    def __init__(self, console: Console, total: int) -> None:
+    def __init__(self, console: Console, total: int, varied: Sequence[str]) -> None:
         self.console = console
         self.estimate = Estimate(total)
+        self.varied = varied
         self.spoke = 0.0
         self.said = ""
 
@@ -125,12 +140,13 @@ class Lines:
         self.estimate.epoch(planned, epoch)
         if time.monotonic() - self.spoke >= SILENCE:
             epochs = planned.cell.recipe.epochs
-            self._say(f"{title(planned)}: epoch {epoch + 1} of {epochs}, {val_accuracy:.2f} % on validation")
+            at = f"epoch {epoch + 1} of {epochs}"
+            self._say(f"{title(planned, self.varied)}: {at}, {val_accuracy:.2f} % on validation")
 
     def ended(self, planned: Planned, record: Record) -> None:
         """One line."""
         self.estimate.end(planned)
-        self._say(f"{title(planned)}: {outcome(record)}")
+        self._say(f"{title(planned, self.varied)}: {outcome(record)}")
 
     def waiting(self, cells: int | None) -> None:
         """One line, when it changes."""
@@ -158,17 +174,27 @@ class Lines:
         self.spoke = time.monotonic()
 
 
+WIDE = 120
+"""Columns of a terminal on which bars are long."""
+
+
+def _wrapped(text: str) -> TextColumn:
+    """A column that takes several lines where it is narrow; numbers and bars keep their place."""
+    return TextColumn(text, markup=False, table_column=Column(overflow="fold"))
+
+
 class Bars:
     """A bar for the run and one for each running cell; failures are printed above them."""
 
-    def __init__(self, console: Console, total: int) -> None:
+    def __init__(self, console: Console, total: int, varied: Sequence[str]) -> None:
         self.estimate = Estimate(total)
+        self.varied = varied
         self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            _wrapped("{task.description}"),
+            BarColumn(bar_width=24 if console.width >= WIDE else 6),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(table_column=Column(no_wrap=True)),
+            _wrapped("{task.fields[note]}"),
             console=console,
             transient=True,
         )
@@ -191,7 +217,7 @@ class Bars:
         if (before := self.tasks.pop(planned.id, None)) is not None:
             self.progress.remove_task(before)
         self.tasks[planned.id] = self.progress.add_task(
-            title(planned), total=planned.cell.recipe.epochs, note="starting"
+            title(planned, self.varied), total=planned.cell.recipe.epochs, note="starting"
         )
 
     def epoch(self, planned: Planned, epoch: int, val_accuracy: float) -> None:
@@ -208,7 +234,7 @@ class Bars:
         if task is not None:
             self.progress.remove_task(task)
         if record["status"] != OK:
-            say(self.progress.console, f"{title(planned)}: {outcome(record)}", "red")
+            say(self.progress.console, f"{title(planned, self.varied)}: {outcome(record)}", "red")
         self.estimate.end(planned)
         self.progress.update(self.whole, advance=1, note=self.estimate.text())
 
@@ -261,6 +287,7 @@ def took(timing: Timing) -> str:
     return f"{found['train_step_ms_p50']:.2f} ms a training step, {found['peak_memory_mb']:.0f} MB at most"
 
 
-def listener(console: Console, total: int) -> Lines | Bars:
-    """Bars on a terminal, lines elsewhere."""
-    return Bars(console, total) if console.is_terminal else Lines(console, total)
+def listener(console: Console, total: int, cells: Iterable[Planned] = ()) -> Lines | Bars:
+    """Bars on a terminal, lines elsewhere; cells: those that it will tell of, to tell them apart."""
+    varied = differing(cells)
+    return Bars(console, total, varied) if console.is_terminal else Lines(console, total, varied)

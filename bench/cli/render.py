@@ -272,7 +272,7 @@ def show_plan(plan: Plan, console: Console, *, retry: bool = False) -> None:
     """Print a line per configuration, with its seeds by state. retry: as in `plan_as_json`."""
     drawn = Table(box=None, pad_edge=False)
     for column in ("dataset", "backbone", "T", "method", "variant", "seeds", "state"):
-        drawn.add_column(column, no_wrap=column == "method")
+        drawn.add_column(column, no_wrap=column == "method", overflow="fold")
     configurations: dict[str, list[Any]] = {}
     for planned in plan.cells:
         configurations.setdefault(planned.configuration, []).append(planned)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bench import api
-from bench.cli import progress, render
+from bench.cli import completion, progress, render
 from bench.errors import BenchError
 from bench.records import reading
 from bench.show.terminal import DataRoot, Json, ResultsFolder, console, names_in, print_json, say, warn_broken
@@ -18,9 +18,24 @@ if TYPE_CHECKING:
     from bench.runner.engines.following import Scheduler
     from bench.runner.plan import Plan
 
-SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A shipped suite, or a path to a TOML file.")]
-Methods = Annotated[str | None, typer.Option("--methods", help="Only these, separated by commas.")]
-Datasets = Annotated[str | None, typer.Option("--datasets", help="Only these, separated by commas.")]
+SuiteName = Annotated[
+    str,
+    typer.Argument(
+        metavar="SUITE",
+        help="A shipped suite, or a path to a TOML file.",
+        autocompletion=completion.suites,
+    ),
+]
+Methods = Annotated[
+    str | None,
+    typer.Option("--methods", help="Only these, separated by commas.", autocompletion=completion.method_list),
+]
+Datasets = Annotated[
+    str | None,
+    typer.Option(
+        "--datasets", help="Only these, separated by commas.", autocompletion=completion.dataset_list
+    ),
+]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="Only these, separated by commas.")]
 Add = Annotated[
     bool,
@@ -133,7 +148,7 @@ def run(
     warn_broken(talk, plan.registry)
     to_time = render.to_time(plan, retry=retry) or 0
     say(talk, render.announcement(plan, to_time))
-    with progress.listener(talk, len(plan.pending)) as listener:
+    with progress.listener(talk, len(plan.pending), plan.pending) as listener:
         made = api.execute(plan, jobs=jobs, retry=retry, wait=wait, scheduler=scheduler, listener=listener)
     page = api.report_of_run(plan, made, anything_new=bool(plan.pending or to_time))
     outcome = render.outcome(plan, made, [page] if page else [])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli import completion
 from bench.errors import BenchError, counted
 from bench.show.terminal import Json, ResultsFolder, console, print_json, say
 
@@ -17,11 +18,21 @@ if TYPE_CHECKING:
 def show(
     run: Annotated[
         str,
-        typer.Argument(metavar="RUN", help="An id or its first characters, the path of a run, or a suite."),
+        typer.Argument(
+            metavar="RUN",
+            help="An id or its first characters, the path of a run, or a suite.",
+            autocompletion=completion.suites,
+        ),
     ],
     results: ResultsFolder = None,
-    method: Annotated[str | None, typer.Option("--method", help="Only runs of this method.")] = None,
-    dataset: Annotated[str | None, typer.Option("--dataset", help="Only runs on this dataset.")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option("--method", help="Only runs of this method.", autocompletion=completion.methods),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", help="Only runs on this dataset.", autocompletion=completion.datasets),
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Only runs with this seed.")] = None,
     figure: Annotated[
         Path | None,

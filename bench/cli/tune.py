@@ -48,7 +48,7 @@ def tune(
     talk = console(stderr=True)
     warn_broken(talk, plan.registry)
     say(talk, _announcement(plan))
-    with progress.listener(talk, len(plan.pending)) as listener:
+    with progress.listener(talk, len(plan.pending), plan.pending) as listener:
         plan = api.tune(
             plan,
             jobs=jobs,

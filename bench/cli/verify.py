@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cli import completion
 from bench.cli.run import Datasets, Jobs, Methods, Timeout
 from bench.errors import BenchError, counted
 from bench.records.store import OK
@@ -29,7 +30,14 @@ SAID = {
 
 
 def verify(
-    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite, or the name of a folder in runs/.")],
+    suite: Annotated[
+        str,
+        typer.Argument(
+            metavar="SUITE",
+            help="A suite, or the name of a folder in runs/.",
+            autocompletion=completion.suites,
+        ),
+    ],
     results: ResultsFolder = None,
     sample: Annotated[
         int | None, typer.Option("--sample", min=1, help="Number of runs to repeat.", show_default="3")

@@ -51,6 +51,15 @@ CUBLAS_STATUS_EXECUTION_FAILED and the like, with which libraries report these. 
 can cause each of them.
 """
 
+IN_PLACE = "has been modified by an inplace operation"
+"""Part of torch's message if a tensor that a graph has saved was changed before its backward pass."""
+CHANGED_IN_PLACE = "the method changes a tensor in place that the backward pass needs"
+
+
+def changes_in_place(problem: BaseException) -> bool:
+    """Whether a tensor was changed in place that the backward pass needs."""
+    return any(isinstance(each, RuntimeError) and IN_PLACE in str(each) for each in _chain(problem))
+
 
 def judge(problem: BaseException) -> tuple[Status, str]:
     """The status of a run that ended with this exception, and the reason in words.
@@ -65,6 +74,8 @@ def judge(problem: BaseException) -> tuple[Status, str]:
     for each in chain:
         if isinstance(each, RuntimeError) and MACHINE.search(str(each)):
             return "interrupted", _of_machine(_said(each))
+    if changes_in_place(problem):
+        return "failed", f"{CHANGED_IN_PLACE}: `spikegrad check` says where, and what to do instead"
     return "failed", _said(problem)
 
 

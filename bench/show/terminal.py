@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -51,7 +52,14 @@ def warn_broken(to: Console, registry: Registry) -> None:
 
 
 def say(to: Console, text: str, style: str | None = None) -> None:
-    """Print the text as it is, without wrapping."""
+    """Print the text as it is: wrapped between words on a terminal, and not at all elsewhere.
+
+    A word that is longer than a line, such as a path, is left whole, so that it can be copied.
+    """
+    if to.is_terminal:
+        # rich wraps between words only where it cuts long ones.
+        wrapped = textwrap.TextWrapper(to.width, break_long_words=False, break_on_hyphens=False)
+        text = "\n".join(map(wrapped.fill, text.split("\n")))
     to.print(text, markup=False, highlight=False, soft_wrap=True, style=style)
 
 

@@ -34,19 +34,18 @@ def print_table(
     widths = [_width(head, [line[i] for line in lines]) for i, head in enumerate(heads)]
     first = list(heads).index("method") if "method" in heads else 0
     blocks = _blocks(widths, first, console.width)
-    for number, block in enumerate(blocks):
-        drawn = Table(
-            title=Text(title, "italic") if title and not number else None,
-            title_justify="left",
-            box=None,
-            pad_edge=False,
-        )
+    longest = max(len(heads[first]), *(len(line[first]) for line in lines))
+    if title:
+        # Not the table's own: a narrow table would wrap it.
+        console.print(Text(title, "italic"))
+    for block in blocks:
+        drawn = Table(box=None, pad_edge=False)
         for i in block:
             drawn.add_column(
                 heads[i],
                 justify="left" if heads[i] in words else "right",
                 overflow="fold",
-                width=_fixed(widths, block, i, first, console.width) if len(blocks) > 1 else None,
+                width=_fixed(widths, block, i, first, longest, console.width) if len(blocks) > 1 else None,
             )
         for line, style in zip(lines, styles or [None] * len(lines), strict=True):
             drawn.add_row(*(Text(line[i]) for i in block), style=style)
@@ -72,10 +71,13 @@ def _blocks(widths: Sequence[int], first: int, room: int) -> list[list[int]]:
     return [sorted(block) for block in blocks]
 
 
-def _fixed(widths: Sequence[int], block: Sequence[int], i: int, first: int, room: int) -> int:
-    """The width of column i in its block: what it needs; the names get at most what the others leave."""
+def _fixed(widths: Sequence[int], block: Sequence[int], i: int, first: int, longest: int, room: int) -> int:
+    """The width of column i in its block: what it needs; the names get at most what the others leave.
+
+    longest: what the names need to stand on one line each.
+    """
     others = sum(widths[j] + GAP for j in block if j != first)
-    return max(1, min(widths[i], room - others if i == first else room))
+    return max(1, min(longest, room - others) if i == first else min(widths[i], room))
 
 
 def _width(head: str, cells: Sequence[str]) -> int:

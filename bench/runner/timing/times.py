@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import variants
 from bench.data import loading
 from bench.errors import BenchError, printable, warn
 from bench.records.store import OK
@@ -67,9 +68,11 @@ class Measurement:
     def title(self) -> str:
         """A readable name."""
         cell = self.cell
-        who = {"spiking": "spiking", "reference": "without spikes"}.get(self.forward, cell.method.name)
-        what = f"inference, {who}" if self.kind == "inference" else cell.method.name
-        return f"{cell.dataset.name} {cell.backbone.name} T={cell.timesteps} {what}"
+        words = variants.variant(cell, {}, cell.dataset.params)
+        method = variants.full_name(cell.method.name, variants.own_words(words))
+        who = {"spiking": "spiking", "reference": "without spikes"}.get(self.forward, method)
+        what = f"inference, {who}" if self.kind == "inference" else method
+        return f"{variants.network(cell, words)} {what}"
 
     def what(self) -> dict[str, Any]:
         """The parts of the cell that decide what is timed."""

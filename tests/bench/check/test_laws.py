@@ -2,11 +2,13 @@
 
 import math
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
 
 from bench import registry
+from bench.check import in_place, networks
 from bench.check.laws import LAWS, MEANING, Case, check
 from bench.errors import BenchError
 from bench.shapes import rectangle, triangle
@@ -489,3 +491,83 @@ def test_without_a_compiler_there_is_no_claim(monkeypatch):
     monkeypatch.setenv("PATH", "")
     verdict = {v.law: v for v in check(Case(found().method("rectangle").item, found()))}["compile"]
     assert (verdict.outcome, verdict.detail) == ("no claim", "no C++ compiler here: see --compiler")
+
+
+# --- tensors that are changed in place ---
+
+
+class Averaged(Base):
+    """Keeps a running average; what it does with it is up to its children."""
+
+    def bind(self, site):
+        super().bind(site)
+        self.register_buffer("mean", torch.tensor(site.neuron.threshold))
+
+    def params(self, u, t):
+        if self.training:
+            self.update(u.detach().abs().mean().to(self.mean.dtype))
+        return {"width": self.values["width"] * self.returned() / self.site.neuron.threshold}
+
+    def returned(self):
+        return self.mean
+
+
+def told(kind):
+    return {law: detail for law, detail in broken(kind).items() if "in place" in detail}
+
+
+def test_a_change_in_place_is_explained_once_with_its_line():
+    @declare()
+    class Changes(Averaged):
+        def params(self, u, t):
+            if self.training:
+                self.mean.mul_(0.9).add_(0.1 * u.detach().abs().mean())  # this line
+            return {"width": self.mean}
+
+        def derivative(self, x, params):
+            return rectangle(x, params["width"])
+
+    found = told(Changes)
+    assert set(found) >= {"deterministic", "state", "backbones", "compile", "training"}
+    first, *others = found.values()
+    lines = Path(__file__).read_text().splitlines()
+    (number,) = [n for n, line in enumerate(lines, 1) if line.endswith("  # this line")]
+    assert first == (
+        f"the method changes a tensor in place that the backward pass needs (test_laws.py, line {number}): "
+        "assign a new tensor, as in self.mean = 0.9 * self.mean + 0.1 * new, instead of "
+        "self.mean.mul_(0.9), or return a clone() of it from params"
+    )
+    assert set(others) == {f"the change in place told of under {next(iter(found))}"}
+
+
+def test_changes_in_place_that_no_graph_needs_are_nobodys_business():
+    @declare()
+    class Clones(Averaged):
+        def update(self, measured):
+            self.mean.lerp_(measured, 0.1)
+
+        def returned(self):
+            return self.mean.clone()
+
+    @declare()
+    class Assigns(Averaged):
+        def update(self, measured):
+            self.mean = torch.lerp(self.mean, measured, 0.1)
+
+    assert broken(Clones) == {}
+    assert broken(Assigns) == {}
+    # An optimizer changes in place what the graph of an earlier step has saved.
+    case = Case(Assigns.declared[0], found())
+    assert in_place.place(lambda: networks.training(case)) == ""
+
+
+def test_where_the_line_is_not_found_the_rest_is_said(monkeypatch):
+    @declare()
+    class Changes(Averaged):
+        def params(self, u, t):
+            if self.training:
+                self.mean.mul_(0.9)
+            return {"width": self.mean}
+
+    monkeypatch.setattr(in_place, "place", lambda run: "")
+    assert "backward pass needs: assign a new tensor" in next(iter(told(Changes).values()))

@@ -8,9 +8,11 @@ import torch
 from bench import registry
 from bench.check.laws import Case, check
 from bench.check.template import new_dataset, new_method
-from bench.data import datacheck
+from bench.data import datacheck, loading
 from bench.data.holdings import holding
 from bench.errors import BenchError
+from bench.measures.single_layer import Probe
+from bench.runner import checkpoints, train
 from bench.shapes import triangle
 
 
@@ -26,8 +28,9 @@ from bench.shapes import triangle
         ("class", "class"),
     ],
 )
-def test_what_is_written_is_a_method_of_that_name(tmp_path, name, stem):
-    file = new_method(name, tmp_path)
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_what_is_written_is_a_method_of_that_name(tmp_path, name, stem, adaptive):
+    file = new_method(name, tmp_path, adaptive=adaptive)
     assert file == tmp_path / f"{stem}.py"
     assert list(tmp_path.iterdir()) == [file]
     for given in (file, tmp_path):
@@ -36,8 +39,9 @@ def test_what_is_written_is_a_method_of_that_name(tmp_path, name, stem):
         assert [n for n, entry in found.methods.items() if entry.given] == [name]
 
 
-def test_it_keeps_every_law_as_it_is(tmp_path):
-    found = registry.load((new_method("mine", tmp_path),))
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_it_keeps_every_law_as_it_is(tmp_path, adaptive):
+    found = registry.load((new_method("mine", tmp_path, adaptive=adaptive),))
     verdicts = list(check(Case(found.method("mine").item, found, compiler="aot_eager")))
     assert {v.law: (v.outcome, v.detail) for v in verdicts if (v.outcome, v.detail) != ("holds", "")} == {}
 
@@ -53,14 +57,64 @@ def test_it_is_the_triangle_at_the_scale_of_the_shipped_methods(tmp_path):
     assert (mine.paper, mine.link, mine.area, mine.breaks) == ("unpublished", "", 1.0, {})
 
 
-def test_it_is_short_typed_and_has_no_line_too_long(tmp_path):
-    text = new_method("a-name-of-some-length:and-its-variant", tmp_path).read_text()
+@pytest.mark.parametrize(("adaptive", "most"), [(False, 40), (True, 55)])
+def test_it_is_short_typed_and_has_no_line_too_long(tmp_path, adaptive, most):
+    text = new_method("a-name-of-some-length:and-its-variant", tmp_path, adaptive=adaptive).read_text()
     lines = text.splitlines()
-    assert len(lines) < 40
+    assert len(lines) < most
     assert max(map(len, lines)) <= 110
     assert text.endswith("\n") and not text.endswith("\n\n")
     functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
-    assert all(f.returns and all(a.annotation for a in f.args.args) for f in functions)
+    assert all(f.returns and all(a.annotation for a in f.args.args if a.arg != "self") for f in functions)
+
+
+def test_the_adaptive_one_follows_the_potential_in_training_alone(tmp_path):
+    mine = registry.load((new_method("mine", tmp_path, adaptive=True),)).method("mine").item
+    probe = Probe(mine, {"width": 3.0}, threshold=0.5).double()
+    surrogate = probe.neuron.surrogate
+    far = torch.full((4, 2), 2.5, dtype=torch.float64)
+    before = surrogate.distance
+    assert surrogate.eval().params(far, 0) == {"width": torch.tensor(3.0)}
+    surrogate.train()
+    # r goes from 0.5 a tenth of the way to 2, the distance from the threshold, at each step.
+    expected = 0.5
+    for t in range(3):
+        expected += 0.1 * (2.0 - expected)
+        width = surrogate.params(far.requires_grad_(), t)["width"]
+        torch.testing.assert_close(width.item(), 3.0 * expected / 0.5)
+        assert not width.requires_grad
+    assert before.item() == 0.5, "what a backward pass may need is left as it was"
+    assert list(surrogate.state_dict()) == ["distance"]
+
+
+@pytest.mark.parametrize("compiled", ["off", "neuron"])
+def test_the_adaptive_one_goes_on_from_a_checkpoint_with_the_same_bits(
+    tmp_path, tiny, make_plan, monkeypatch, compiled
+):
+    monkeypatch.setattr(checkpoints, "EVERY", 0.0)
+    plugin = new_method("mine", tmp_path, adaptive=True)
+    suite = tiny(methods=["mine"], profile={"device": "cpu", "compile": compiled})
+    (planned,) = make_plan(suite, plugins=[plugin]).cells
+    known = registry.load((plugin,))
+    digits = loading.prepare(known.dataset("digits").item, loading.Request(tmp_path, 2), 200)
+
+    class Killed(Exception):
+        pass
+
+    def kill(epoch, _):
+        if epoch == 0:
+            raise Killed
+
+    def trained(folder, notify=lambda *_: None):
+        return train.train(planned.cell, known, digits, notify, checkpoints.Checkpoints(folder, {}))
+
+    whole = trained(tmp_path / "whole")
+    with pytest.raises(Killed):
+        trained(tmp_path / "killed", kill)
+    rest = trained(tmp_path / "killed")
+    same = ("train_loss", "val_accuracy")
+    assert [[row[n] for n in same] for row in rest.epochs] == [[row[n] for n in same] for row in whole.epochs]
+    assert rest.predictions.predicted.tolist() == whole.predictions.predicted.tolist()
 
 
 @pytest.mark.parametrize("name", ["", "two words", "a,b", "a#b", "a|b", "all", "line\n"])

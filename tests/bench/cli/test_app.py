@@ -1,12 +1,15 @@
 """Commands are imported when they are called, and listed without being imported."""
 
 import inspect
+import platform
 import subprocess
 import sys
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 
 import pytest
 
+from bench import __version__
 from bench.cli import app
 
 
@@ -53,3 +56,30 @@ def test_two_dashes_before_a_command_change_nothing():
 def test_a_name_that_is_not_one_is_refused_with_the_closest():
     _, done = loaded("leaderbord")
     assert done.returncode == 2 and "Did you mean 'leaderboard'?" in done.stderr
+
+
+def test_the_versions_are_one_line_without_torch():
+    modules, done = loaded("--version")
+    said = done.stdout.splitlines()[0]
+    assert (
+        said == f"spikegrad-bench {__version__}, Python {platform.python_version()}, torch {version('torch')}"
+    )
+    assert done.returncode == 0 and done.stderr == ""
+    assert "bench.cli.run" not in modules
+
+
+def test_the_versions_are_said_where_there_is_no_torch(monkeypatch, capsys):
+    def none(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", none)
+    with pytest.raises(SystemExit):
+        app._say_version(True)
+    assert capsys.readouterr().out.endswith("torch not installed\n")
+
+
+def test_help_tells_of_versions_and_completion_and_the_script_is_for_spikegrad():
+    _, done = loaded("--help")
+    assert all(option in done.stdout for option in ("--version", "--install-completion"))
+    _, script = loaded("--show-completion", "bash")
+    assert "_SPIKEGRAD_COMPLETE=complete_bash" in script.stdout

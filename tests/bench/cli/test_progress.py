@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from bench.cli import progress
+from bench.suite import Suite
 
 
 @pytest.fixture
@@ -125,3 +126,53 @@ def test_a_log_hears_of_long_trainings_once_a_minute(clock):
         "6 of 10, 55.00 % on validation, about 2 min left",
         "9 of 10, 58.00 % on validation, about 25 s left",
     ]
+
+
+def test_cells_that_differ_in_their_recipe_alone_have_titles_of_their_own(make_plan):
+    parts = {"datasets": [{"name": "digits"}], "backbones": [{"name": "mlp", "width": 0.125}]}
+    decay = {"weight_decay": 0.003}
+    recipes = [{}, {"recipe": decay}, {"recipe": decay | {"decayed": "synapses"}}]
+    suite = {
+        "name": "decays",
+        "methods": ["rectangle"],
+        "seeds": [0, 1],
+        "recipe": {"epochs": 1, "batch_size": 32, "learning_rate": 0.1},
+        "tasks": [parts | {"timesteps": [2]} | recipe for recipe in recipes],
+    }
+    cells = make_plan(Suite.model_validate(suite)).cells
+    varied = progress.differing(cells)
+    titles = [progress.title(each, varied) for each in cells]
+    assert varied == ["weight_decay", "decayed"]
+    assert len(set(titles)) == len(cells) == 6
+    assert "digits mlp (width=0.125) T=2 rectangle seed 1, weight_decay=0.003 decayed=synapses" in titles
+    assert progress.differing(cells[:1]) == []
+
+
+def test_no_title_tells_of_a_recipe_that_needs_no_telling(tiny, make_plan):
+    methods = ["rectangle", {"name": "rectangle", "params": {"width": [0.5, 2.0]}}]
+    cells = make_plan(tiny(methods=methods)).cells
+    assert progress.differing(cells) == []
+    assert "digits mlp (width=0.125) T=2 rectangle (width=0.5) seed 0" in map(progress.title, cells)
+
+
+def test_bars_on_a_narrow_terminal_cut_nothing(clock):
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=80, color_system=None)
+    cells = [
+        planned(name, variant=f"backbone.width=0.125 backbone.neuron=plif width={name}")
+        for name in ("0.25", "0.5")
+    ]
+    with progress.listener(console, 20) as listener:
+        for each in cells:
+            listener.started(each)
+        clock.seconds += 10
+        for each in cells:
+            listener.epoch(each, 3, 12.3456)
+        listener.progress.refresh()
+        shown = console.render_lines(listener.progress.get_renderable(), pad=True)
+    lines = ["".join(segment.text for segment in line) for line in shown]
+    text = " ".join(" ".join(lines).split())
+    assert max(map(len, lines)) <= 80 and "…" not in text
+    assert text.count("12.3 % on validation") == 2 and text.count("4/10") == 2 and "0/20" in text
+    assert text.count("0:00:") == 3
+    assert all(f"(width={name})" in text for name in ("0.25", "0.5"))

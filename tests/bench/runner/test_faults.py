@@ -154,3 +154,19 @@ def test_other_last_words_say_nothing():
 
 def test_a_wrong_gradient_is_no_failure_of_the_method():
     assert judge(WrongGradient("no gradient of w")) == ("interrupted", "no gradient of w")
+
+
+def test_a_change_in_place_is_said_in_words():
+    width = torch.ones((), requires_grad=True)
+    loss = width * width
+    square = loss * loss
+    loss.mul_(0.9)
+    with pytest.raises(RuntimeError) as caught:
+        square.backward()
+    for problem in (caught.value, ValueError("of a compiler")):
+        problem.__cause__ = None if problem is caught.value else caught.value
+        assert judge(problem) == (
+            "failed",
+            "the method changes a tensor in place that the backward pass needs: `spikegrad check` says "
+            "where, and what to do instead",
+        )

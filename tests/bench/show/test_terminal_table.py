@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from bench.show.terminal import say
 from bench.show.terminal_table import print_table
 
 HEADS = ["rank", "method", "slope, decades a layer", "descent gain, step of 1 %", "error"]
@@ -63,3 +64,37 @@ def test_markup_in_a_name_is_a_name():
 
 def test_nothing_is_nothing():
     assert printed(80, lines=[]) == ""
+
+
+def test_names_take_the_room_that_the_other_columns_of_a_block_leave():
+    names = ["fast-sigmoid (width=0.25)", "triangle"]
+    lines = [[name, "1" * 30, "2" * 30] for name in names]
+    text = printed(80, ["method", "a", "b"], lines)
+    assert text.count("\nfast-sigmoid (width=0.25)  ") == 2
+
+
+def test_a_title_has_the_whole_width():
+    title = "digits-events · convnet · T = 3 · backbone.width=0.5 · weight_decay=0"
+    assert printed(80, ["method", "a"], [["x", "1"]], title=title).splitlines()[0] == title
+
+
+# --- text between tables ---
+
+
+def said(text, **console):
+    found = Console(file=io.StringIO(), width=30, color_system=None, **console)
+    say(found, text)
+    return found.file.getvalue()
+
+
+def test_notes_on_a_terminal_are_wrapped_between_words_and_paths_are_left_whole():
+    path = "/tmp/" + "a-long-path/" * 5
+    text = said(f"Nothing is bold: fewer than three seeds [in all] {path} and more", force_terminal=True)
+    lines = text.splitlines()
+    assert path in lines
+    assert all(len(line.rstrip()) <= 30 for line in lines if line != path)
+    assert " ".join(text.split()) == f"Nothing is bold: fewer than three seeds [in all] {path} and more"
+
+
+def test_notes_in_a_file_are_one_line():
+    assert said("word " * 20) == "word " * 20 + "\n"

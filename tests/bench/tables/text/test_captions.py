@@ -37,7 +37,8 @@ def caption(records, heads=readable.HEADINGS, baseline="rectangle"):
 def captions_of(records, heads=readable.HEADINGS, baseline="rectangle"):
     results = Results(records, baseline)
     made = Captions("mine", results)
-    return [made.of("accuracy", block) for block in readable.blocks(results.table("accuracy"), heads)]
+    blocks = readable.blocks(results.table("accuracy"), heads)
+    return [f"{made.of('accuracy', block)} {made.note('accuracy', block)}" for block in blocks]
 
 
 def test_a_caption_names_suite_task_protocol_seeds_baseline_and_design():

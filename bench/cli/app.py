@@ -26,6 +26,7 @@ COMMANDS = {
     "tune": "tune:tune",
     "leaderboard": "leaderboard:leaderboard",
     "report": "leaderboard:report",
+    "figure": "figure:figure",
     "show": "show:show",
     "list": "listing:list_",
     "new": "check:new",

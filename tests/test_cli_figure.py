@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -120,3 +122,18 @@ def test_all_suites_where_there_are_none_are_one_sentence(spikegrad, tmp_path):
     done = spikegrad("leaderboard", "--all", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: no records in results/local: `spikegrad run` makes them\n"
+
+
+def test_a_figure_needs_no_torch(environment, results, tmp_path):
+    (tmp_path / "blocked").mkdir()
+    (tmp_path / "blocked" / "torch.py").write_text("raise ImportError('torch is not installed')")
+    command = [sys.executable, "-m", "bench", "figure", "quick", "gradients"]
+    done = subprocess.run(
+        [*command, "--results", results, "--figure", tmp_path / "a.svg", "--datasets", "digits"],
+        cwd=tmp_path,
+        env=environment | {"PYTHONPATH": f"{tmp_path / 'blocked'}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0 and (tmp_path / "a.svg").is_file()

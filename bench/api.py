@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bench.runner.timing.serial import TimesListener
     from bench.runner.timing.times import Measurement
     from bench.tables.results import Results
+    from bench.tables.text.choice import Choice
     from bench.tables.text.formats import Form
 
     class RunListener(Listener, TimesListener, Protocol):
@@ -364,9 +365,22 @@ def leaderboard(suite: str, *, results: Path | str | None = None) -> pd.DataFram
     return read_results(*stored(suite, results)).table("accuracy")
 
 
-def paste(found: Results, suite: str, form: Form, table: str, *, results: Path | str | None) -> str:
-    """A table of a suite's results as text to paste, with captions. suite, results: as the user gave them."""
+def paste(
+    found: Results,
+    suite: str,
+    form: Form,
+    table: str,
+    *,
+    results: Path | str | None,
+    choice: Choice | None = None,
+) -> str:
+    """A table of a suite's results as text to paste, with captions. suite, results: as the user gave them.
+
+    choice: what of the table is shown, and how; all of it by default. Raises BenchError if it names what the
+    table does not have.
+    """
     from bench.tables.text import formats
+    from bench.tables.text.choice import EVERYTHING
 
     command = ["leaderboard", suite, *(["--results", str(results)] if results else []), "--table", table]
     return formats.to_paste(
@@ -375,7 +389,25 @@ def paste(found: Results, suite: str, form: Form, table: str, *, results: Path |
         found,
         suite=found.store.suite if found.store else suite,
         command=["spikegrad", *command, "--format", form],
+        choice=choice or EVERYTHING,
     )
+
+
+def everything(results: Path | str | None = None) -> dict[Store, Results]:
+    """The results of every suite in a results folder, by name; no table is written.
+
+    Warns about what is left out. Raises BenchError if there are no records, or they cannot be read.
+    """
+    folder = Path(results) if results is not None else default_results()
+    names = [each.name for each in sorted((folder / "runs").glob("*/")) if not each.name.endswith(TRIALS)]
+    found = {}
+    for name in names:
+        store, chosen = stored(name, folder)
+        if store.records():
+            found[store] = read_results(store, chosen, save=False)
+    if not found:
+        raise BenchError(f"no records in {folder}: `spikegrad run` makes them")
+    return found
 
 
 def stored(suite: str, results: Path | str | None) -> tuple[Store, Suite]:

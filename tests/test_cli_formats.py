@@ -43,11 +43,13 @@ def test_latex_is_a_fragment_with_a_table_for_each_task(folder, spikegrad):
 def test_markdown_has_a_caption_and_bold(folder, spikegrad):
     done = spikegrad("leaderboard", "quick", "--format", "markdown", cwd=folder)
     assert (done.returncode, done.stderr) == (0, "")
-    title, _, caption, _, heads, _, best, *_ = done.stdout.splitlines()
+    title, _, caption, _, heads, _, best, *rest = done.stdout.splitlines()
+    note = next(line for line in rest if line.startswith("±: "))
     assert title == "### digits · resnet19 · T = 2 · backbone.width=0.0625"
     assert caption.startswith("Test accuracy, suite quick: digits, resnet19, T = 2, backbone.width=0.0625.")
-    assert "4 epochs, AdamW" in caption and "does not prove that they are equal" in caption
-    assert heads.startswith("| rank | method |")
+    assert "Bold: the methods" in caption and len(caption) < 250
+    assert "4 epochs, AdamW" in note and "does not prove that they are equal" in note
+    assert heads.startswith("| rank | method |") and "| Δ to baseline | p |" in heads
     row = diff.read(QUICK).iloc[0]
     assert (
         f"| {row['method']} | {row['kind']} |" in best and f"**{row['test_accuracy_mean']:.2f}** ± " in best

@@ -76,7 +76,10 @@ def test_tables_and_report_need_no_torch(without_torch, results, command):
 
 @pytest.mark.parametrize(
     "module",
-    ["tables.results", "tables.diff", "records.reading", "report.page", "api", "cli.app", "cli.render"],
+    [
+        *("tables.results", "tables.diff", "tables.text.by_task", "tables.text.flat", "records.reading"),
+        *("report.page", "report.suite_figures", "api", "cli.app", "cli.render"),
+    ],
 )
 def test_the_reading_half_imports_no_torch(without_torch, module):
     ended = without_torch(

@@ -29,6 +29,7 @@ COMMANDS = {
     "tune": "tune:tune",
     "leaderboard": "leaderboard:leaderboard",
     "report": "leaderboard:report",
+    "figure": "figure:figure",
     "advise": "advise:advise",
     "show": "show:show",
     "list": "listing:list_",

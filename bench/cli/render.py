@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bench.registry import Registry
     from bench.runner.plan import Plan, Planned
     from bench.tables.results import Results
+    from bench.tables.text.choice import Choice
 
 NOT_DONE = {"compile": "trained without being compiled:"}
 """Phrases for things that were not done but are not measurements."""
@@ -182,13 +183,19 @@ def _made_elsewhere(suite: str, records: Sequence[Any], shipped: Path) -> list[s
     return [f"The shipped table was made elsewhere ({', '.join(apart)}), {why}."]
 
 
-def show_accuracy(table: pd.DataFrame, console: Console) -> None:
-    """Print the accuracy table, one block per task, best first."""
+def show_accuracy(table: pd.DataFrame, console: Console, choice: Choice | None = None) -> None:
+    """Print the accuracy table, or what is chosen of it, one block per task, best first."""
     from bench.tables.text import readable
+    from bench.tables.text.choice import EVERYTHING
 
-    shown = ("rank", "method", "kind", "accuracy", "delta", "to_best")
+    choice = choice or EVERYTHING
     words = [readable.HEADINGS[name] for name in ("method", "kind")]
-    for block in readable.blocks(table):
+    for block in choice.of(readable.blocks(table, digits=choice.digits)):
+        shown = [
+            name
+            for name in ("rank", "method", "kind", "accuracy", "delta", "p", "to_best")
+            if name in block.heads
+        ]
         print_table(
             console,
             [readable.HEADINGS[name] for name in shown],

@@ -20,7 +20,6 @@ from bench.report.tuning import Tuning, tunings
 from bench.show.layer_grids import size_scale
 from bench.suite import Suite
 from bench.tables import failures
-from bench.tables.columns import KEY, OTHER, TASK
 from bench.tables.latency_table import training_steps
 from bench.tables.results import Results
 from bench.tables.rows import Row
@@ -86,7 +85,7 @@ def contents(suite: Suite, store: Store, results: Results) -> Contents:
     of = {row.key: row for row in results.rows}
     lines = {name: by_key(tables[name]) for name in ("anytime", "cost", "gradients", "runs")}
     steps = training_steps(tables["latency"])
-    told = _told(tables["pairs"])
+    told = figure_rows.better(tables["pairs"])
     maps = _maps(tasks, of, store, left_out)
     critical = over_tasks.critical(results)
     several = (tables["overall"][["n_tasks", "n_tasks_missing"]].sum(axis=1) > 1).any()
@@ -166,14 +165,6 @@ def _blocks(
             )
         found.append(Block(task, rows, [each is not None for each in block.bold]))
     return found
-
-
-def _told(pairs: pd.DataFrame) -> set[tuple[Key, Key]]:
-    """The pairs, by key, in which the first row is better and the interval excludes zero."""
-    apart = pairs[pairs["ci_low"] > 0]
-    first = apart[[*KEY]].itertuples(index=False, name=None)
-    second = apart[[*TASK, *OTHER]].itertuples(index=False, name=None)
-    return {*zip(first, second, strict=True)}
 
 
 def _maps(

@@ -6,13 +6,21 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from bench.records.store import OK, Store
+from bench.report import layer_maps
 from bench.report.tasks import REFERENCE, Entry, Key, Line, Task, known, rounded
 from bench.tables import statistics
+from bench.tables.columns import DELTAS, KEY, OTHER, TASK
 from bench.tables.fronts import faster, front, lower
 from bench.tables.rows import Row
 from bench.tables.statistics import Values
+from bench.tables.text.readable import interval_of
 from bench.variants import DEFAULT, RECIPE, full_name
 
 Lines = Mapping[Key, Sequence[Line]]
@@ -26,21 +34,90 @@ FULL = 100.0
 
 
 def accuracy(task: Task) -> list[Line]:
-    """Best first, as in the table; an entry without an accuracy has no row."""
+    """Best first, as in the table, with its intervals; an entry without an accuracy has no row."""
+    found: list[Line] = []
+    for entry in task.compared:
+        if known(entry.line["test_accuracy_mean"]) is None:
+            continue
+        low, high = interval_of(entry.line) or (math.nan, math.nan)
+        found.append(
+            {
+                "method": entry.name,
+                "kind": entry.kind,
+                "mean": rounded(entry.line["test_accuracy_mean"]),
+                "low": rounded(low),
+                "high": rounded(high),
+                "end": rounded(min(high, FULL)),
+                "seeds": int(entry.line["n_seeds"]),
+                "failed": int(entry.line["n_failed"]),
+            }
+        )
+    return found
+
+
+def differences(task: Task) -> list[Line]:
+    """The differences to the baseline that have an interval, best first."""
     return [
-        {
-            "method": entry.name,
-            "kind": entry.kind,
-            "mean": rounded(entry.line["test_accuracy_mean"]),
-            "low": rounded(entry.line["test_accuracy_ci_low"]),
-            "high": rounded(entry.line["test_accuracy_ci_high"]),
-            "end": rounded(min(entry.line["test_accuracy_ci_high"], FULL)),
-            "seeds": int(entry.line["n_seeds"]),
-            "failed": int(entry.line["n_failed"]),
-        }
+        {"method": entry.name, "kind": entry.kind}
+        | {key: rounded(entry.line[name]) for key, name in zip(("delta", "low", "high"), DELTAS, strict=True)}
         for entry in task.compared
-        if known(entry.line["test_accuracy_mean"]) is not None
+        if known(entry.line["delta_ci_low"]) is not None
     ]
+
+
+def curves(task: Task, of: Mapping[Key, Row], store: Store) -> list[Line]:
+    """Validation accuracy after each epoch: mean, lowest and highest of the seeds that reached it."""
+    found: list[Line] = []
+    for entry in task.compared:
+        seeds = [_validation(folder) for folder in _folders(of.get(entry.key), store)]
+        by_epoch = zip_longest(*seeds, fillvalue=math.nan)
+        for epoch, values in enumerate(by_epoch, 1):
+            if there := [value for value in values if not math.isnan(value)]:
+                ends = (math.fsum(there) / len(there), min(there), max(there))
+                numbers = {k: rounded(v) for k, v in zip(("mean", "low", "high"), ends, strict=True)}
+                found.append({"method": entry.name, "epoch": epoch} | numbers)
+    return found
+
+
+def layers(task: Task, of: Mapping[Key, Row], store: Store, tell: Callable[[str], None]) -> list[Line]:
+    """What the last probe saw of each layer, mean over seeds: see `bench.show.layer_grids.Grids`.
+
+    tell: called with a sentence about each file that cannot be used.
+    """
+    found: list[Line] = []
+    for entry in task.compared:
+        if runs := layer_maps.read(_folders(of.get(entry.key), store), tell):
+            grids = layer_maps.mean_over(runs)
+            last = zip(grids.available, grids.sizes, strict=True)
+            for number, (available, sizes) in enumerate(last, 1):
+                seen = {"available": available[-1], "size": sizes[-1]}
+                found.append({"method": entry.name, "layer": number} | seen)
+    return found
+
+
+def better(pairs: pd.DataFrame) -> set[tuple[Key, Key]]:
+    """The pairs of a suite, by key, in which the first row is better and the interval excludes zero."""
+    apart = pairs[pairs["ci_low"] > 0]
+    first = apart[[*KEY]].itertuples(index=False, name=None)
+    second = apart[[*TASK, *OTHER]].itertuples(index=False, name=None)
+    return {*zip(first, second, strict=True)}
+
+
+def _folders(row: Row | None, store: Store) -> list[Path]:
+    """Those of the successful runs of a row."""
+    return [store.folder(r["id"]) for r in row.records if r["status"] == OK] if row else []
+
+
+def _validation(folder: Path) -> list[float]:
+    """Validation accuracy by epoch; none if the run left no epochs."""
+    import pyarrow.parquet as pq
+
+    file = folder / "epochs.parquet"
+    if not file.exists():
+        return []
+    with pq.ParquetFile(file) as parquet:
+        values = parquet.read(columns=["val_accuracy"])["val_accuracy"].to_pylist()
+    return [math.nan if value is None else float(value) for value in values]
 
 
 def anytime(task: Task, lines: Lines) -> list[Line]:

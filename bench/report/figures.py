@@ -1,12 +1,14 @@
 """The figures of a report, as Vega-Lite specifications; the page supplies the rows to draw.
 
-Each figure reads its rows by the name ROWS, so that it serves all tasks and methods. Colours are
+Each figure reads its rows by the name ROWS, so that it serves all tasks and methods;
+`bench.report.suite_figures` draws the same figures for a paper, with legends of what they show. Colours are
 distinguishable on white and on black, and for colour-blind readers; the two compared methods also differ in
 dash.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -22,10 +24,17 @@ KIND_COLOURS = {
     "library": "#5a9367",
     "reference": "#8d8d8d",
 }
+KINDS = tuple(KIND_COLOURS)
+METHOD_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#56b4e9", "#e69f00")
+"""Of Okabe and Ito (2008), "Color universal design", without yellow, which is pale on paper."""
+METHOD_DASHES = ([1, 0], [6, 2], [2, 2], [8, 2, 2, 2])
+SHAPES = ("circle", "square", "triangle-up", "cross")
+"""Dashes and shapes tell methods of one colour apart."""
 ROLES = ("A", "B", "others")
 """The two compared methods, and the rest."""
 ROLE_COLOURS, ROLE_DASHES = ("#d1495b", "#3f7fb5", "#9a9a9a"), ([1, 0], [6, 3], [1, 0])
 STEP = 20
+MOST_TICKS = 10
 ROW_OF = {
     "accuracy": "method",
     "slope": "method",
@@ -61,18 +70,88 @@ def all_figures() -> dict[str, dict[str, Any]]:
     return specs
 
 
-def accuracy() -> Layered:
+def accuracy(kinds: Sequence[str] = KINDS) -> Layered:
     """A dot per method with its interval, best at the top.
 
     Rows: method, kind, mean, low, high, seeds, failed, and end, the smaller of high and 100: an interval can
-    extend beyond 100, the axis does not.
+    extend beyond 100, the axis does not. kinds: those in the legend.
     """
-    base = _chart().encode(y=_method(), color=_kind())
+    base = _chart().encode(y=_method(), color=_kind(kinds))
     title = "test accuracy, %"
     across = base.mark_rule(strokeWidth=2.5, opacity=0.6).encode(x=_number("low", title), x2="end:Q")
     tips = _tips("method", "kind", mean=".2f", low=".2f", high=".2f", seeds="d", failed="d")
     dots = base.mark_point(filled=True, size=70, opacity=1).encode(x=_number("mean", title), tooltip=tips)
     return alt.layer(across, dots)
+
+
+def differences(baseline: str, kinds: Sequence[str] = KINDS) -> Layered:
+    """A dot per method with the interval of its difference to the baseline, and a line at no difference.
+
+    Rows: method, kind, delta, low, high. kinds: those in the legend.
+    """
+    title = f"difference to {baseline}, points"
+    whole = _chart()
+    base = whole.encode(y=_method(), color=_kind(kinds))
+    zero = whole.mark_rule(**DASHED).encode(x=alt.datum(0))
+    across = base.mark_rule(strokeWidth=2.5, opacity=0.6).encode(x=_number("low", title), x2="high:Q")
+    tips = _tips("method", "kind", delta="+.2f", low="+.2f", high="+.2f")
+    dots = base.mark_point(filled=True, size=70, opacity=1).encode(x=_number("delta", title), tooltip=tips)
+    return alt.layer(zero, across, dots)
+
+
+def curves(methods: Sequence[str], last: int) -> Layered:
+    """Validation accuracy over epochs, a line per method, and a band from the worst seed to the best.
+
+    Rows: method, epoch, mean, low, high. methods: those in the legend, in its order. last: the last epoch.
+    """
+    title, base = "validation accuracy, %", _chart().encode(x=_whole("epoch", "epoch", last))
+    band = base.mark_area(opacity=0.15).encode(y=_number_y("low", title), y2="high:Q")
+    band = band.encode(color=_by_method(methods)["color"])
+    tips = _tips("method", "epoch", mean=".2f", low=".2f", high=".2f")
+    lines = base.mark_line(strokeWidth=1.8, point=DOTS)
+    return alt.layer(band, lines.encode(y=_number_y("mean", title), tooltip=tips, **_by_method(methods)))
+
+
+def layers(column: str, title: str, methods: Sequence[str], last: int) -> Layered:
+    """A quantity over the layers, a line per method. Rows: method, layer, the column.
+
+    methods: those in the legend, in its order. last: the number of layers.
+    """
+    lines = _chart().mark_line(strokeWidth=1.8, point=DOTS)
+    lines = lines.encode(
+        x=_whole("layer", "spiking layer, from the input", last),
+        y=_number_y(column, title),
+        tooltip=_tips("method", "layer", **{column: ".3f"}),
+        **_by_method(methods),
+    )
+    return alt.layer(lines)
+
+
+def costs(title: str, methods: Sequence[str], *, reference: bool) -> Layered:
+    """As `cost`, for a figure without tooltips: methods in the legend, and those on the front filled."""
+    base = _chart()
+    x = alt.X("x:Q", title=title, scale=alt.Scale(zero=False, nice=True, padding=10))
+    y = _number_y("accuracy", "test accuracy, %")
+    ceiling = base.transform_filter(f"datum.kind === '{REFERENCE}'")
+    limit = ceiling.mark_rule(**DASHED).encode(y=y)
+    name = ceiling.mark_text(align="right", dy=-7, fontSize=10, x="width").encode(y=y, text="method:N")
+    edge = base.transform_filter("datum.edge === 'yes'")
+    line = edge.mark_line(interpolate="step-after", color="#8d8d8d").encode(x=x, y=y)
+    colours = _method_colours(methods)
+    shapes = [SHAPES[i // len(METHOD_COLOURS) % len(SHAPES)] for i in range(len(methods))]
+    legend = alt.Legend(title=None, orient="bottom")
+    dots = base.transform_filter(f"datum.kind !== '{REFERENCE}'").mark_point(
+        size=60, strokeWidth=1.8, opacity=1
+    )
+    dots = dots.encode(
+        x=x,
+        y=y,
+        stroke=alt.Stroke("method:N", scale=colours, legend=legend),
+        shape=alt.Shape("method:N", scale=alt.Scale(domain=[*methods], range=shapes), legend=legend),
+        fill=alt.Fill("method:N", scale=colours, legend=None),
+        fillOpacity=alt.condition("datum.front === 'yes'", alt.value(1), alt.value(0)),
+    )
+    return alt.layer(*([limit, name] if reference else []), line, dots)
 
 
 def anytime() -> Layered:
@@ -271,9 +350,38 @@ def _method() -> alt.Y:
     )
 
 
-def _kind() -> alt.Color:
-    scale = alt.Scale(domain=[*KIND_COLOURS], range=[*KIND_COLOURS.values()])
-    return alt.Color("kind:N", scale=scale, legend=alt.Legend(title=None, orient="bottom", columns=3))
+def _by_method(methods: Sequence[str]) -> dict[str, Any]:
+    """Colour and dash by method: after all colours, the same again with another dash."""
+    number, colours = len(methods), len(METHOD_COLOURS)
+    legend = alt.Legend(title=None, orient="bottom", symbolType="stroke", symbolSize=300)
+    dashes = [METHOD_DASHES[i // colours % len(METHOD_DASHES)] for i in range(number)]
+    scales = {
+        "color": _method_colours(methods),
+        "strokeDash": alt.Scale(domain=[*methods], range=dashes),
+    }
+    return {
+        "color": alt.Color("method:N", scale=scales["color"], legend=legend),
+        "strokeDash": alt.StrokeDash("method:N", scale=scales["strokeDash"], legend=legend),
+    }
+
+
+def _method_colours(methods: Sequence[str]) -> alt.Scale:
+    colours = [METHOD_COLOURS[i % len(METHOD_COLOURS)] for i in range(len(methods))]
+    return alt.Scale(domain=[*methods], range=colours)
+
+
+def _kind(kinds: Sequence[str] = KINDS) -> alt.Color:
+    scale = alt.Scale(domain=[*kinds], range=[KIND_COLOURS[kind] for kind in kinds])
+    # On the page, a legend of three columns fits a phone.
+    columns = 3 if kinds is KINDS else alt.Undefined
+    return alt.Color("kind:N", scale=scale, legend=alt.Legend(title=None, orient="bottom", columns=columns))
+
+
+def _whole(column: str, title: str, last: int) -> alt.X:
+    """An axis from 1 to `last`, with ticks at some of its whole numbers."""
+    ticks = [*range(1, last + 1, -(-last // MOST_TICKS))]
+    scale = alt.Scale(domain=[1, max(last, 2)], nice=False, padding=6)
+    return alt.X(f"{column}:Q", title=title, axis=alt.Axis(values=ticks, format="d"), scale=scale)
 
 
 def _roles() -> dict[str, Any]:

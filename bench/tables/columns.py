@@ -23,6 +23,7 @@ GAIN = ("gain", "gain_ci_low", "gain_ci_high")
 ACCURACIES = tuple(
     f"test_accuracy_{what}" for what in ("mean", "sd", "ci_low", "ci_high", "last_mean", "best_epoch_mean")
 )
+HALF = "test_accuracy_half"
 TASK_COUNTS = ("n_tasks", "n_tasks_missing", "n_runs")
 OF_IMAGES = ("test_accuracy_images_ci_low", "test_accuracy_images_ci_high")
 OTHER = ("other_method", "other_variant")
@@ -39,7 +40,7 @@ SOURCE = ("source", "source_kind", "measure", "same_protocol", "differs", "note"
 VERDICT_TEXTS = ("indistinguishable_from_best", "equivalent_to_best", "equivalent", "pareto_optimal")
 OVERALL = ("iqm", "iqm_ci_low", "iqm_ci_high", "average_rank")
 
-_POINTS = (*ACCURACIES, *OF_IMAGES, *DELTAS, *TO_BEST, "detectable", *PAIRS, "val_accuracy_mean")
+_POINTS = (*ACCURACIES, *OF_IMAGES, *DELTAS, *TO_BEST, "detectable", *PAIRS, "val_accuracy_mean", HALF)
 _TUNING = (*TRIALS_SPREAD, *BEST_OF, *TUNED_ACCURACIES, *GAIN)
 _ACCURACIES = (*_POINTS, *_TUNING, *RUN_ACCURACIES, *ANYTIME, *OVERALL, *PUBLISHED)
 DECIMALS = dict.fromkeys(_ACCURACIES, 4) | dict.fromkeys(P_VALUES, 6)
@@ -54,7 +55,7 @@ WHOLE = (
     "n_unmeasured",
     "year",
     "runs",
-    *("n_trials", "n_cells"),
+    *("n_trials", "n_cells", "parameters"),
     *TASK_COUNTS,
     *COUNTS,
     EXTRA,
@@ -63,6 +64,7 @@ WHOLE = (
 TEXTS = (
     *(*KEY, *DECLARED, *OTHER, *SOURCE, *VERDICT_TEXTS),
     *("status", "error", "id", "hardware", "workers", "sweep", "parameter", "chosen"),
+    *("suite", "baseline"),
 )
 
 

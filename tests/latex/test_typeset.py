@@ -15,6 +15,7 @@ from bench.paths import shipped_leaderboard
 from bench.tables.results import Results
 from bench.tables.text import formats, render_tables
 from bench.tables.text.captions import ABOUT
+from bench.tables.text.choice import Choice
 from bench.tables.text.latex import LONG
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,7 +107,7 @@ def test_a_shipped_table_fits_the_line_and_its_numbers_are_on_the_page(typeset, 
         assert page.count(method) >= table["method"].eq(method).sum()
     if which == "accuracy":
         for line in table.to_dict("records"):
-            half = (line["test_accuracy_ci_high"] - line["test_accuracy_ci_low"]) / 2
+            half = (line["test_accuracy_images_ci_high"] - line["test_accuracy_images_ci_low"]) / 2
             numbers = f"{line['test_accuracy_mean']:.2f} ± {half:.2f}"
             assert re.search(rf"{line['method']}\b.*{re.escape(numbers)} +{line['n_seeds']}\b", page)
         for low in table["delta_ci_low"].dropna():
@@ -119,6 +120,19 @@ def test_a_shipped_table_fits_the_line_and_its_numbers_are_on_the_page(typeset, 
     if which == "latency":
         for memory in table["peak_memory_mb"]:
             assert f"{memory:.2f}" in page
+
+
+@pytest.mark.parametrize("columns", ["single", "double"])
+@pytest.mark.parametrize("suite", ["quick", "weight-decay"])
+def test_methods_by_tasks_fit_a_two_column_page(typeset, suite, columns):
+    results = ROOT / "results"
+    found = api.read_results(*api.stored(suite, results), save=False)
+    latex = api.paste(found, suite, "latex", "tasks", results=results, choice=Choice(columns=columns))
+    page, log = typeset(latex, "twocolumn")
+    assert r"\usepackage{booktabs}" in latex and "Overfull" not in log
+    for line in pd.read_csv(shipped_leaderboard(suite) / "accuracy.csv").to_dict("records"):
+        half = (line["test_accuracy_images_ci_high"] - line["test_accuracy_images_ci_low"]) / 2
+        assert f"{line['test_accuracy_mean']:.2f} ± {half:.2f}" in page
 
 
 def test_a_table_without_rows_compiles(typeset, results):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bench.errors import counted
@@ -22,6 +22,8 @@ ABOUT = {
     "runs": "Every run",
     "published": "Published and measured test accuracy",
 }
+SHORT = {"accuracy": "In percent, mean ± half the 95 % interval."}
+"""What a reader must know at once; the rest is in the note."""
 READING = {
     "pairs": "Difference in percentage points, paired by seed, with a simultaneous 95 % interval for all "
     "pairs, then with an interval for other seeds on other images. Agreement: the share of test images with "
@@ -53,14 +55,19 @@ class Captions:
         }
 
     def of(self, which: str, block: Block) -> str:
-        """The caption of one block of the table `which`, as plain text."""
+        """The caption of one block of the table `which`, as plain text: a line or two."""
         title = block.title.replace(" · ", ", ")
         head = f"{ABOUT.get(which, which)}, suite {self.suite}: {title}."
+        bold = bold_note(block.rows).partition(". ")[0].removesuffix(".") if which == "accuracy" else ""
+        return " ".join(filter(None, [head, SHORT.get(which, ""), f"{bold}." * bool(bold)]))
+
+    def note(self, which: str, block: Block) -> str:
+        """The rest of what a reader needs who sees this block and nothing else, to stand below it."""
         own = self._named(block)
-        parts = [head, self._reading(which, block), _protocol(own)]
+        parts = [self._reading(which, block), protocol(own)]
         if which == "accuracy":
-            said = {name: self.designs[row.key] for name, row in own.items()}
-            parts += [_grouped(said), bold_note(block.rows)]
+            parts += [grouped({name: self.designs[row.key] for name, row in own.items()})]
+            parts += [bold_note(block.rows).partition(". ")[2]]
             if any(block.apart) and not all(block.apart):
                 where = "Without a rank" if "rank" in block.heads else "Below the line"
                 parts.append(f"{where}: not compared with the best.")
@@ -71,28 +78,27 @@ class Captions:
             return READING.get(which, "")
         p = " p: of the same family." if "p" in block.heads else ""
         return (
-            "In percent, mean ± half the 95 % interval over n seeds and the images of the test set, "
-            f"{CHOSEN}; failed runs count as chance. Δ: difference to {self.baseline} in percentage points, "
-            f"paired by seed, with a simultaneous 95 % interval for all pairs of rows.{p}"
+            f"±: over n seeds and the images of the test set, {CHOSEN}; failed runs count as chance. Δ: "
+            f"difference to {self.baseline} in percentage points, paired by seed, with a simultaneous 95 % "
+            f"interval for all pairs of rows.{p}"
         )
 
     def _named(self, block: Block) -> dict[str, Row]:
-        """The rows of a block that have runs, by their names in the block."""
+        """The rows shown of a block that have runs, by their names in the block."""
         key = [*KEY[:3], "alone", KEY[4]]
         if not {*key} <= {*block.rows.columns}:
             return {}
         found = zip(block.rows["method"], block.rows[key].itertuples(index=False, name=None), strict=True)
-        return {name: self.rows[place] for name, place in found if place in self.rows}
+        shown = {line["method"] for line in block.lines}
+        return {name: self.rows[place] for name, place in found if place in self.rows and name in shown}
 
 
-def _protocol(own: Mapping[str, Row]) -> str:
-    if not own:
-        return ""
-    seeds = sorted(set[int]().union(*(row.seeds for row in own.values())))
-    return f"{_grouped({name: _recipe(row) for name, row in own.items()})} {_seeds(seeds)}.".strip()
+def protocol(own: Mapping[str, Row]) -> str:
+    """How these rows were trained, and with which seeds; by name where they differ."""
+    return f"{grouped({name: recipe_of(row) for name, row in own.items()})} {seeds_of(own.values())}".strip()
 
 
-def _recipe(row: Row) -> str:
+def recipe_of(row: Row) -> str:
     """How a row was trained, in a sentence; "" if its records do not say."""
     recipe: Mapping[str, Any] = row.records[0]["cell"].get("recipe", {})
     if not recipe:
@@ -108,14 +114,15 @@ def _recipe(row: Row) -> str:
     )
 
 
-def _seeds(seeds: Sequence[int]) -> str:
-    """`Seeds 0 to 4`."""
+def seeds_of(rows: Iterable[Row]) -> str:
+    """`Seeds 0 to 4.`: of all these rows; "" without any."""
+    seeds = sorted(set[int]().union(*(row.seeds for row in rows)))
     if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
-        return f"Seeds {seeds[0]} to {seeds[-1]}"
-    return f"Seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+        return f"Seeds {seeds[0]} to {seeds[-1]}."
+    return f"Seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}." if seeds else ""
 
 
-def _grouped(said: Mapping[str, str]) -> str:
+def grouped(said: Mapping[str, str]) -> str:
     """The sentences about rows: a sentence shared by all rows once, otherwise each with its rows' names."""
     groups: dict[str, list[str]] = {}
     for name, words in said.items():

@@ -9,8 +9,9 @@ from typing import Literal
 import pandas as pd
 
 from bench.tables.results import Results
-from bench.tables.text import latex, readable, render_tables
+from bench.tables.text import by_task, latex, readable, render_tables
 from bench.tables.text.captions import Captions
+from bench.tables.text.choice import EVERYTHING, Choice
 from bench.tables.text.readable import Block
 
 Form = Literal["markdown", "latex"]
@@ -23,24 +24,35 @@ def to_paste(
     *,
     suite: str,
     command: Iterable[str],
+    choice: Choice = EVERYTHING,
 ) -> str:
     """The table `which` of a suite's results in this format, one block per task.
 
-    command: the command that produces this text, for a comment.
+    command: the command that produces this text, for a comment. choice: what of the table is shown, and how.
+
+    Raises BenchError if the choice names what the table does not have.
     """
+    made_by = shlex.join([*command, *choice.arguments()])
+    if which == by_task.NAME:
+        return by_task.text(form, suite, by_task.table(results, choice), choice, made_by)
     captions, table = Captions(suite, results), results.table(which)
+    choice.check(which, table)
 
     def caption(block: Block) -> str:
         return captions.of(which, block)
 
+    def note(block: Block) -> str:
+        return captions.note(which, block)
+
     if form == "markdown":
-        return readable.markdown_of(_blocks(which, table, readable.HEADINGS), caption)
-    found = _blocks(which, table, readable.PAPER_HEADINGS)
-    return latex.fragment(which, suite, found, caption, shlex.join(command))
+        return readable.markdown_of(_blocks(which, table, readable.HEADINGS, choice), caption, note)
+    found = _blocks(which, table, readable.PAPER_HEADINGS, choice)
+    return latex.fragment(which, suite, found, caption, note, made_by, choice.columns == "double")
 
 
-def _blocks(which: str, table: pd.DataFrame, heads: dict[str, str]) -> Iterable[Block]:
+def _blocks(which: str, table: pd.DataFrame, heads: dict[str, str], choice: Choice) -> Iterable[Block]:
     if which == "accuracy":
-        return readable.blocks(table, heads)
+        return choice.of(readable.blocks(table, heads, choice.digits))
     # Skip blocks without any measurement.
-    return [found for found in render_tables.blocks(which, table) if found.heads.keys() - {"method", "kind"}]
+    measured = (b for b in render_tables.blocks(which, table) if b.heads.keys() - {"method", "kind"})
+    return choice.of(measured)

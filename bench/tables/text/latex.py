@@ -1,5 +1,6 @@
 """Tables as LaTeX, ready to paste: booktabs, one table per task, over several pages if necessary.
 
+A caption takes a line or two; what else a reader needs is a note below the table.
 `bench.tables.text.latex_text` escapes the text; this module does the layout.
 """
 
@@ -29,20 +30,27 @@ SIZES = {r"\small": 4.8, r"\footnotesize": 4.3, r"\scriptsize": 3.8, r"\tiny": 0
 
 
 def fragment(
-    which: str, suite: str, found: Iterable[Block], caption: Callable[[Block], str], made_by: str
+    which: str,
+    suite: str,
+    found: Iterable[Block],
+    caption: Callable[[Block], str],
+    note: Callable[[Block], str],
+    made_by: str,
+    double: bool = False,
 ) -> str:
     """Every block of the table `which` as LaTeX, to paste or to include in a document.
 
     made_by: the command that made it, for the comment at the top, which also names the packages needed.
+    double: over both columns of a page, unless it goes over several pages.
     """
     blocks = [*found]
     long = any(_is_long(block) for block in blocks)
     needs = ["array", "booktabs", "graphicx", *(["longtable"] if long else [])]
     tables = [
-        _table(block, escape(caption(block)), label)
+        _table(block, escape(caption(block)), label, escape(note(block)), double)
         for block, label in zip(blocks, labels(which, suite, blocks), strict=True)
     ]
-    comments = _comments(made_by, needs, long, empty=not blocks)
+    comments = comments_of(made_by, needs, long, empty=not blocks)
     return "".join([*(f"{line}\n" for line in comments), "\n".join(tables)])
 
 
@@ -51,10 +59,10 @@ def labels(which: str, suite: str, blocks: Sequence[Block]) -> list[str]:
     kind = [] if which == "accuracy" else [which]
     if which == "overall":
         # This table belongs to no single task.
-        return [f"tab:{_slug(suite, which)}"] * len(blocks)
+        return [f"tab:{slug(suite, which)}"] * len(blocks)
     places = [[str(block.rows[name].iloc[0]) for name in TASK] for block in blocks]
-    short = [_slug(suite, place[0], *kind) for place in places]
-    long = [_slug(suite, dataset, backbone, f"T{t}", *kind) for dataset, backbone, t in places]
+    short = [slug(suite, place[0], *kind) for place in places]
+    long = [slug(suite, dataset, backbone, f"T{t}", *kind) for dataset, backbone, t in places]
     fair = [a if short.count(a) == 1 else b for a, b in zip(short, long, strict=True)]
     seen = Counter[str]()
     found = []
@@ -64,11 +72,13 @@ def labels(which: str, suite: str, blocks: Sequence[Block]) -> list[str]:
     return found
 
 
-def _slug(*parts: str) -> str:
+def slug(*parts: str) -> str:
+    """A part of a label."""
     return re.sub(r"[^a-z0-9.]+", "-", "-".join(parts).lower().encode("ascii", "ignore").decode()).strip("-")
 
 
-def _comments(made_by: str, needs: Sequence[str], long: bool, *, empty: bool) -> Iterator[str]:
+def comments_of(made_by: str, needs: Sequence[str], long: bool = False, *, empty: bool) -> Iterator[str]:
+    """The lines at the top: the command, and what the document needs."""
     yield f"% Made by: {' '.join(made_by.encode('ascii', 'backslashreplace').decode().split())}"
     if empty:
         yield "% The table has no rows."
@@ -85,18 +95,29 @@ def _is_long(block: Block) -> bool:
     return sum(lines) > LONG
 
 
-def _table(block: Block, caption: str, label: str) -> str:
-    """One block; `caption` and `label` are LaTeX."""
+def _table(block: Block, caption: str, label: str, note: str, double: bool) -> str:
+    """One block; `caption`, `label` and `note` are LaTeX."""
     heads = " & ".join(_head(block, column) for column in block.heads) + r" \\"
     columns = "@{}" + "".join(_alignment(block, column) for column in block.heads) + "@{}"
     top = rf"\caption{{{caption}}}\label{{{label}}}"
-    body = _long(block, top, columns, heads) if _is_long(block) else _floating(block, top, columns, heads)
-    return "\n".join([*body, ""])
+    if _is_long(block):
+        return "\n".join([*_long(block, top, columns, heads, note), ""])
+    return "\n".join([*_floating(block, top, columns, heads, note, "table" + "*" * double), ""])
 
 
-def _floating(block: Block, top: str, columns: str, heads: str) -> list[str]:
+def note_below(note: str) -> list[str]:
+    """The lines of a note below a table; note: LaTeX."""
+    if not note:
+        return []
     return [
-        r"\begin{table}[t]",
+        r"\par\smallskip",
+        rf"\begin{{minipage}}{{\linewidth}}\footnotesize\raggedright {note}\end{{minipage}}",
+    ]
+
+
+def _floating(block: Block, top: str, columns: str, heads: str, note: str, kind: str) -> list[str]:
+    return [
+        rf"\begin{{{kind}}}[t]",
         r"\centering",
         top,
         r"\par\medskip",
@@ -112,11 +133,12 @@ def _floating(block: Block, top: str, columns: str, heads: str) -> list[str]:
         r"\bottomrule",
         r"\end{tabular}}%",
         r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi",
-        r"\end{table}",
+        *note_below(note),
+        rf"\end{{{kind}}}",
     ]
 
 
-def _long(block: Block, top: str, columns: str, heads: str) -> list[str]:
+def _long(block: Block, top: str, columns: str, heads: str, note: str) -> list[str]:
     return [
         r"\begingroup",
         _size(block),
@@ -137,6 +159,7 @@ def _long(block: Block, top: str, columns: str, heads: str) -> list[str]:
         r"\endlastfoot",
         *_lines(block),
         r"\end{longtable}",
+        *([rf"\noindent{{\footnotesize\raggedright {note}\par}}"] if note else []),
         r"\endgroup",
     ]
 

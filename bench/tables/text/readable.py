@@ -31,6 +31,7 @@ HEADINGS = {
     "fidelity": "fidelity",
     "accuracy": "test accuracy %",
     "delta": "Δ to baseline",
+    "p": "p",
     "to_best": "Δ to best",
     "best": "indistinguishable from best",
 }
@@ -52,6 +53,8 @@ WORDS = frozenset(
     )
 )
 """Columns that contain text, not only numbers."""
+DIGITS = 2
+"""Digits after the point of accuracies and differences."""
 MARKDOWN_SIGNS = re.compile(r"[\\`*_<>|~$&]")
 
 
@@ -59,8 +62,8 @@ MARKDOWN_SIGNS = re.compile(r"[\\`*_<>|~$&]")
 class Block:
     """The rows of one task of a table, as text.
 
-    heads: the headings of the columns shown; lines: the text of each row by column; rows: the rows of the
-    table that they come from. bold: by line, the column whose number is among the best, or None. apart: by
+    heads: the headings of the columns shown; lines: the text of each row shown, by column; rows: all rows of
+    the task in the table. bold: by line, the column whose number is among the best, or None. apart: by
     line, whether it is not ranked among the others.
     """
 
@@ -72,14 +75,19 @@ class Block:
     apart: Sequence[bool] = ()
 
 
-def blocks(table: pd.DataFrame, heads: Mapping[str, str] = HEADINGS) -> Iterator[Block]:
-    """The tasks of an accuracy table, in its order; other network or data options make another task."""
+def blocks(table: pd.DataFrame, heads: Mapping[str, str] = HEADINGS, digits: int = DIGITS) -> Iterator[Block]:
+    """The tasks of an accuracy table, in its order; other network or data options make another task.
+
+    A task in which nothing is tested has no column p. digits: after the point of accuracies.
+    """
     column = "accuracy" if "accuracy" in heads else "mean"
     for title, rows in tasks(table):
         found = rows.to_dict("records")
+        tested = rows["p_adjusted"].notna().any()
+        shown = {name: head for name, head in heads.items() if name != "p" or tested}
         bold = [column if best else None for best in best_of(found)]
         apart = [pd.isna(line["rank"]) for line in found]
-        yield Block(title, heads, [_readable(line) for line in found], rows, bold, apart)
+        yield Block(title, shown, [_readable(line, digits) for line in found], rows, bold, apart)
 
 
 def tasks(table: pd.DataFrame, *within: str) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -150,20 +158,28 @@ def markdown(table: pd.DataFrame) -> str:
     return markdown_of(blocks(table))
 
 
-def markdown_of(found: Iterable[Block], caption: Callable[[Block], str] = lambda _: "") -> str:
-    """Blocks of any table as GitHub Markdown, each under its title and caption."""
-    return "\n".join(_pipe_table(block, caption(block)) for block in found)
+def markdown_of(
+    found: Iterable[Block],
+    caption: Callable[[Block], str] = lambda _: "",
+    note: Callable[[Block], str] = lambda _: "",
+) -> str:
+    """Blocks of any table as GitHub Markdown, each under its title and caption, and above its note."""
+    return "\n".join(_pipe_table(block, caption(block), note(block)) for block in found)
 
 
-def _pipe_table(block: Block, caption: str) -> str:
-    rows = [
-        [*block.heads.values()],
-        ["---"] * len(block.heads),
-        *([_markdown_cell(block, i, column) for column in block.heads] for i in range(len(block.lines))),
-    ]
-    below = f"\n{escaped(caption)}\n" * bool(caption)
-    title = f"### {escaped(block.title)}\n{below}"
-    return "\n".join([title, *(f"| {' | '.join(row)} |" for row in rows), ""])
+def _pipe_table(block: Block, caption: str, note: str) -> str:
+    cells = [[_markdown_cell(block, i, column) for column in block.heads] for i in range(len(block.lines))]
+    return pipe_table(block.title, caption, [*block.heads.values()], cells, note)
+
+
+def pipe_table(
+    title: str, caption: str, heads: Sequence[str], cells: Iterable[Sequence[str]], note: str
+) -> str:
+    """A table as GitHub Markdown. heads, cells: as they are, escaped where necessary."""
+    rows = [heads, ["---"] * len(heads), *cells]
+    above = f"### {escaped(title)}\n" + f"\n{escaped(caption)}\n" * bool(caption)
+    below = [f"{escaped(note)}\n"] if note else []
+    return "\n".join([above, *(f"| {' | '.join(row)} |" for row in rows), "", *below])
 
 
 def _markdown_cell(block: Block, i: int, column: str) -> str:
@@ -179,8 +195,8 @@ def escaped(words: str) -> str:
     return MARKDOWN_SIGNS.sub(r"\\\g<0>", words)
 
 
-def _readable(line: Mapping[Any, Any]) -> dict[str, str]:
-    mean, n = _accuracy(line), _behind(line)
+def _readable(line: Mapping[Any, Any], digits: int) -> dict[str, str]:
+    mean, n = accuracy_text(line, digits), behind(line)
     return {
         "rank": _rank(line),
         "method": str(line["method"]),
@@ -188,8 +204,8 @@ def _readable(line: Mapping[Any, Any]) -> dict[str, str]:
         "accuracy": f"{mean} (n = {n})",
         "mean": mean,
         "n": n,
-        "delta": _delta(line, DELTAS),
-        "to_best": _delta(line, TO_BEST),
+        "delta": _delta(line, DELTAS, digits),
+        "to_best": _delta(line, TO_BEST, digits),
         "p": _p(line["p_adjusted"]),
         "best": printed_cell(VERDICTS[0], line[VERDICTS[0]]),
     }
@@ -201,33 +217,38 @@ def _rank(line: Mapping[Any, Any]) -> str:
     return rank if low == "" else low if low == high else f"{low}–{high}"
 
 
-def _accuracy(line: Mapping[Any, Any]) -> str:
-    """`98.30 ± 0.41`: the mean ± half the interval over seeds and images, or over seeds alone."""
-    ends = next(
+def interval_of(line: Mapping[Any, Any]) -> tuple[float, float] | None:
+    """The ends of the interval that tables show: over seeds and images, or over seeds alone."""
+    return next(
         (
-            (line[low], line[high])
+            (float(line[low]), float(line[high]))
             for low, high in (OF_IMAGES, ("test_accuracy_ci_low", "test_accuracy_ci_high"))
             if not pd.isna(line[low])
         ),
         None,
     )
-    half = "" if ends is None else f" ± {(ends[1] - ends[0]) / 2:.2f}"
-    return f"{_points(line['test_accuracy_mean'])}{half}"
 
 
-def _behind(line: Mapping[Any, Any]) -> str:
+def accuracy_text(line: Mapping[Any, Any], digits: int = DIGITS) -> str:
+    """`98.30 ± 0.41`: the mean ± half the interval over seeds and images, or over seeds alone."""
+    ends = interval_of(line)
+    half = "" if ends is None else f" ± {(ends[1] - ends[0]) / 2:.{digits}f}"
+    return f"{_points(line['test_accuracy_mean'], digits)}{half}"
+
+
+def behind(line: Mapping[Any, Any]) -> str:
     """`3, 1 failed`: the number of runs in a mean, and of those that are not."""
     n, *others = (line[count] for count in (*COUNTS, EXTRA))
     said = zip(others, ("failed", "incomplete", "more"), strict=True)
     return ", ".join([f"{n}", *(f"{number} {what}" for number, what in said if number)])
 
 
-def _delta(line: Mapping[Any, Any], names: Sequence[str]) -> str:
+def _delta(line: Mapping[Any, Any], names: Sequence[str], digits: int) -> str:
     """`+0.28 [-0.10, +0.66]`, without the parts that are unknown."""
-    delta, low, high = (line[name] for name in names)
-    if pd.isna(low):
-        return _points(delta, "+")
-    return f"{_points(delta, '+')} [{_points(low, '+')}, {_points(high, '+')}]"
+    delta, *ends = (line[name] for name in names)
+    if pd.isna(ends[0]):
+        return _points(delta, digits, "+")
+    return f"{_points(delta, digits, '+')} [{', '.join(_points(end, digits, '+') for end in ends)}]"
 
 
 def _p(value: Any) -> str:
@@ -235,5 +256,5 @@ def _p(value: Any) -> str:
     return "–" if pd.isna(value) else "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _points(value: float, sign: str = "") -> str:
-    return "–" if pd.isna(value) else f"{round(value, 2) + 0:{sign}.2f}"
+def _points(value: float, digits: int, sign: str = "") -> str:
+    return "–" if pd.isna(value) else f"{round(value, digits) + 0:{sign}.{digits}f}"

@@ -14,6 +14,7 @@ from bench.show.terminal import say
 from bench.show.terminal_table import print_table
 from bench.tables.columns import DECIMALS, GAIN, printed_cell
 from bench.tables.statistics import half_interval
+from bench.tables.text.choice import EVERYTHING, Choice
 from bench.tables.text.readable import WORDS, Block, tasks
 from bench.variants import full_name
 
@@ -156,11 +157,11 @@ SPREADS = {
 """Means that are shown with half their interval, and the column with the sd over `n_seeds` runs."""
 
 
-def show(which: str, table: pd.DataFrame, console: Console) -> None:
+def show(which: str, table: pd.DataFrame, console: Console, choice: Choice = EVERYTHING) -> None:
     """Print one of the tables of SHOWN on the terminal."""
     if table.empty and which in EMPTY:
         say(console, EMPTY[which])
-    for block in blocks(which, table):
+    for block in choice.of(blocks(which, table)):
         if not block.heads.keys() - {"method", "kind"}:
             say(console, f"{block.title}: nothing was measured; {WHY_NOT[which]}\n")
             continue
@@ -186,7 +187,7 @@ def _parts(which: str, table: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]
     if which != "overall":
         return tasks(table, *(["hardware"] if which == "latency" else []))
     names = [full_name(*of) for of in zip(table["method"], table["variant"], strict=True)]
-    return [("all tasks", table.assign(method=names))] if len(table) else []
+    return [("all tasks", table.assign(method=names, alone=table["method"]))] if len(table) else []
 
 
 def _column(name: str, rows: pd.DataFrame) -> list[str]:

@@ -37,7 +37,8 @@ def caption(records, heads=readable.HEADINGS, baseline="rectangle"):
 def captions_of(records, heads=readable.HEADINGS, baseline="rectangle"):
     results = Results(records, baseline)
     made = Captions("mine", results)
-    return [made.of("accuracy", block) for block in readable.blocks(results.table("accuracy"), heads)]
+    blocks = readable.blocks(results.table("accuracy"), heads)
+    return [f"{made.of('accuracy', block)} {made.note('accuracy', block)}" for block in blocks]
 
 
 def test_a_caption_names_suite_task_protocol_seeds_baseline_and_design():
@@ -49,15 +50,18 @@ def test_a_caption_names_suite_task_protocol_seeds_baseline_and_design():
     (note,) = Results(records).notes
     assert note.removeprefix("digits, convnet, T = 4: ") in told
     assert "3 methods, 3 pairs; with 80 % power" in told
-    assert "p: of the same family" not in told, "there is no column p"
-    assert "p: of the same family" in caption(records, readable.PAPER_HEADINGS)
+    assert "p: of the same family" in told
+    short = Captions("mine", Results(records)).of(
+        "accuracy", *readable.blocks(Results(records).table("accuracy"))
+    )
+    assert len(short) < 200 and short.endswith("Bold: the methods that are indistinguishable from the best.")
 
 
 def test_bold_is_explained_as_far_as_it_goes():
     tested = caption([*trained("rectangle", GOOD), *trained("arctan", FAIR)])
     assert "does not prove that they are equal" in tested
     untested = caption([*trained("rectangle", GOOD[:2]), *trained("arctan", FAIR[:2])])
-    assert "no proof" not in untested
+    assert "no proof" not in untested and "p: of the same" not in untested
     assert "Nothing is bold: with fewer than 3 seeds in common nothing is tested" in untested
     equal = caption([*trained("rectangle", GOOD), *trained("arctan", GOOD[::-1])])
     assert (

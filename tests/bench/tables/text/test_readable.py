@@ -22,11 +22,22 @@ def test_markdown() -> None:
     ]
     lines = blocks[1].strip().split("\n")[2:]
     columns = [line.replace(r"\|", "").count("|") for line in lines]
-    assert columns == [10] * len(lines) and len(lines) == 2 + 5
-    best = "1–2", "rectangle", "fixed", "gradient", "paper", "**98.32** ± 0.48 (n = 5)", "–", "–", "yes"
+    assert columns == [11] * len(lines) and len(lines) == 2 + 5
+    best = "1–2", "rectangle", "fixed", "gradient", "paper", "**98.32** ± 0.48 (n = 5)", "–", "–", "–", "yes"
     assert lines[2] == f"| {' | '.join(best)} |"
     shown = "-0.86 [-1.43, -0.29]"
-    second = "2–3", "arctan", "fixed", "gradient", "paper", "97.46 ± 0.38 (n = 5)", shown, shown, "no"
+    second = (
+        "2–3",
+        "arctan",
+        "fixed",
+        "gradient",
+        "paper",
+        "97.46 ± 0.38 (n = 5)",
+        shown,
+        "0.012",
+        shown,
+        "no",
+    )
     assert lines[3] == f"| {' | '.join(second)} |"
     assert "(n = 4, 1 failed)" in text and "(n = 4, 1 incomplete)" in text and r"mpd\|agl" in text
     assert "nan" not in text.lower() and readable.markdown(Results([]).table("accuracy")) == ""

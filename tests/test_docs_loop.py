@@ -1,4 +1,4 @@
-"""The examples of docs/your-own-loop.md: each block is a whole program, and trains."""
+"""The examples of docs/your-own-loop.md and what other pages repeat of them: each is a whole program."""
 
 import importlib.util
 import re
@@ -7,8 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-GUIDE = Path(__file__).resolve().parents[1] / "docs" / "your-own-loop.md"
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def blocks(page):
+    return re.findall(r"^```python\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
+BLOCKS = blocks("docs/your-own-loop.md")
 PROGRAMS = {
     ("snntorch" if "import snntorch" in text else "spikingjelly" if "spikingjelly" in text else "torch"): text
     for text in BLOCKS
@@ -59,9 +65,20 @@ def test_the_module_for_lightning_learns_under_its_calls(method):
     assert all(not torch.equal(before, after) for before, after in zip(own, trained, strict=True))
 
 
-def test_the_look_at_a_gradient_prints_a_row_per_step(capsys):
-    (text,) = [text for text in BLOCKS if "bench.probe" in text]
+@pytest.mark.parametrize("page", ["docs/your-own-loop.md", "docs/choosing.md"])
+def test_the_look_at_a_gradient_prints_a_row_per_step(page, capsys):
+    (text,) = [text for text in blocks(page) if "bench.probe" in text]
     exec(text, {})
     out = capsys.readouterr().out
     assert "available_fraction" in out
     assert "gradient_norm" in out
+
+
+def test_the_layer_of_the_readme_is_one():
+    (text,) = [text for text in blocks("README.md") if "bench.neuron" in text]
+    names = {}
+    exec(text, names)
+    spikes = names["layer"](torch.rand(4, 2, 3))
+    assert spikes.shape == (4, 2, 3)
+    # The advice of `spikegrad advise`, at the threshold that it assumes.
+    assert (names["layer"].threshold, names["layer"].surrogate.values["width"]) == (1.0, 1.0)

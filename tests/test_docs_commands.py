@@ -19,9 +19,8 @@ def shown():
         text = page.read_text()
         for block in re.findall(r"^```sh\n(.*?)^```$", text, re.M | re.S):
             for line in block.replace("\\\n", " ").splitlines():
-                if match := re.match(r"(?:\w+=\S+ )*(?:srun )?spikegrad (.*?)(?: [|>&].*)?$", line.strip()):
-                    if not match[1].startswith("-"):
-                        yield page.name, match[1]
+                if match := re.match(r"(?:\w+=\S+ )*(?:srun )?spikegrad (\w.*?)(?: [|>&].*)?$", line.strip()):
+                    yield page.name, match[1]
         for command in re.findall(r"`spikegrad (\w[^`]* --?[^`]*)`", text):
             yield page.name, command
 

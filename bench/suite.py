@@ -151,6 +151,10 @@ class Recipe(GrownSpec):
         if the dataset has it.
     best_test_epoch: also evaluate on the test data after every epoch and record the best, as many papers do;
         it does not select anything.
+    loss, label_smoothing, tet_weight: see `bench.model.loss`; mean is the cross-entropy of the output
+        averaged over time. tet_weight is for loss = "tet".
+    mixup, cutmix: see `bench.data.mixing`. erasing: the probability that a part of a sample is erased, see
+        `bench.data.augment.erase`. cutmix and erasing need images.
     """
 
     epochs: int = Field(ge=1)
@@ -163,8 +167,20 @@ class Recipe(GrownSpec):
     augment: Literal["none", "standard", "auto"] = "standard"
     best_test_epoch: bool = False
     decayed: Literal["all", "synapses"] = "all"
+    loss: Literal["mean", "tet"] = "mean"
+    tet_weight: float = Field(0.05, ge=0, le=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    mixup: float = Field(0.0, ge=0)
+    cutmix: float = Field(0.0, ge=0)
+    erasing: float = Field(0.0, ge=0, le=1)
 
-    added = frozenset({"decayed"})
+    added = frozenset({"decayed", "loss", "tet_weight", "label_smoothing", "mixup", "cutmix", "erasing"})
+
+    @model_validator(mode="after")
+    def _tet_alone_has_a_weight(self) -> Self:
+        if self.loss != "tet" and self.tet_weight != type(self).model_fields["tet_weight"].default:
+            raise ValueError(f'tet_weight = {self.tet_weight:g} is for loss = "tet"')
+        return self
 
 
 class Profile(Spec):

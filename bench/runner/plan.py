@@ -306,6 +306,8 @@ class _Planner:
         if not firsts:
             return []
         known = self._facts(dataset, place, firsts[0])
+        for recipe in matrix.recipes:
+            _check_images(place, recipe, known)
         return [each for first in firsts for each in self._over_seeds(first, known, seeds)]
 
     def _facts(self, dataset: loading.Dataset, place: Place, first: Cell) -> loading.Facts:
@@ -479,6 +481,15 @@ def _check_augment(dataset: loading.Dataset, recipe: Recipe) -> None:
     if recipe.augment == "auto" and "auto" not in dataset.augment:
         raise BenchError(
             f'dataset {dataset.name} has no augmentation "auto": set recipe.augment to "standard" or "none"'
+        )
+
+
+def _check_images(place: Place, recipe: Recipe, known: loading.Facts) -> None:
+    asked = [key for key in ("cutmix", "erasing") if getattr(recipe, key)]
+    if asked and len(known.shape) != 3:
+        raise BenchError(
+            f"recipe.{asked[0]} needs images, and samples of {place.dataset.name} have the shape "
+            f"{known.shape}: leave it out for this dataset"
         )
 
 

@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from bench.data.augment import compose, erase
 from bench.data.batches import Batches, as_input
 from bench.data.loading import Facts, Prepared, Split
+from bench.data.mixing import mix
 from bench.loop import SEARCH_BUDGET, free_parameters, penalty
 from bench.measures import training_gradients
 from bench.measures.gradients import RELU
@@ -34,6 +35,7 @@ from bench.measures.probing import Looks
 from bench.model import compiling
 from bench.model.backbone import Network, build_network, synapses
 from bench.model.layers import NeuronOptions
+from bench.model.loss import Loss, loss_of, of_mean
 from bench.model.precision import FULL, Precision
 from bench.randomness import derive, drawing_from
 from bench.records.anytime import timesteps_to_99
@@ -276,6 +278,7 @@ class _Trainer:
         self.kind: type[Surrogate] = type(network.surrogates[0])
         self.steps = len(_chunks(torch.arange(len(data.train)), cell.recipe.batch_size))
         self.precision = Precision(cell.profile)
+        self.loss = loss_of(cell.recipe)
         self.optimizers = optimizers(network, cell.recipe)
         self.scheduler = _scheduler(cell.recipe, self.optimizers[0], self.steps)
         self.by_epoch = cell.recipe.schedule == "cosine-epochs"
@@ -312,7 +315,7 @@ class _Trainer:
         with drawing_from(derive(self.cell.seed, "compile"), self.device):
             x, y = next(self._batches(0, "order"))
             seconds, self.not_compiled = compiling.prepare(
-                self.network, mode, x, y, trained_on, self.precision
+                self.network, mode, x, y, partial(trained_on, loss=self.loss), self.precision
             )
         return seconds
 
@@ -361,10 +364,13 @@ class _Trainer:
             self.gradients = training_gradients.sizes(self.network, self.precision.scale)
             if compiling.is_compiled(self.network):
                 training_gradients.check_alive(
-                    self.network, self.gradients, lambda twin: trained_on(twin, x, y), self.precision
+                    self.network,
+                    self.gradients,
+                    lambda twin: trained_on(twin, x, y, self.loss),
+                    self.precision,
                 )
 
-        arguments = (self.network, self.optimizers, x, y, self.precision, look if first else None)
+        arguments = (self.network, self.optimizers, x, y, self.precision, look if first else None, self.loss)
         try:
             return step(*arguments)
         except Exception as problem:
@@ -394,7 +400,7 @@ class _Trainer:
         context = SearchContext(
             self.network.train(),
             batches,
-            lambda z, y: functional.cross_entropy(z.mean(0), y),
+            self.loss,
             progress,
             budget,
         )
@@ -406,11 +412,18 @@ class _Trainer:
         generator = torch.Generator().manual_seed(derive(seed, purpose, epoch))
         order = torch.randperm(len(split), generator=generator)
         # The plan refuses "auto" for datasets without it; "standard" can be absent.
-        augment = self.data.dataset.augment.get(self.cell.recipe.augment)
-        for x, y, ids in self.batches[id(split)].of(_chunks(order, self.cell.recipe.batch_size)):
+        augment, recipe = self.data.dataset.augment.get(self.cell.recipe.augment), self.cell.recipe
+        erased = compose(erase(recipe.erasing)) if recipe.erasing else None
+        for x, y, ids in self.batches[id(split)].of(_chunks(order, recipe.batch_size)):
             if augment is not None:
                 x = augment(x, ids, epoch, seed)
-            yield as_input(x, self.data.dataset, self.cell.profile), y
+            if erased is not None:
+                x = erased(x, ids, epoch, derive(seed, "erase"))
+            x = as_input(x, self.data.dataset, self.cell.profile)
+            if recipe.mixup or recipe.cutmix:
+                alphas = {"mixup": recipe.mixup, "cutmix": recipe.cutmix}
+                x, y = mix(x, y, ids, epoch, seed, classes=self.data.classes, **alphas)
+            yield x, y
 
     def accuracies(self, split: Split) -> list[float]:
         """Percent correct when the output is averaged over the first t steps, t = 1..T."""
@@ -471,31 +484,28 @@ def step(
     y: Tensor,
     precision: Precision = FULL,
     look: Callable[[], None] | None = None,
+    loss: Loss = of_mean,
 ) -> Tensor:
-    """One training step on a batch. Returns the task's loss, without the method's penalty, detached.
+    """One training step on a batch. Returns the recipe's loss, without the method's penalty, detached.
 
-    look: called after the backward pass, before the weights are updated.
+    y: labels [B], or shares of the classes [B, K]. look: called after the backward pass, before the weights
+    are updated.
     """
     for optimizer in optimizers:
         optimizer.zero_grad(set_to_none=True)
     with precision.forward():
-        loss = task_loss(network, x, y)
-        whole = loss + penalty(network.surrogates)
+        found = loss(network(x), y)
+        whole = found + penalty(network.surrogates)
     precision.backward(whole)
     if look is not None:
         look()
     precision.update(optimizers)
-    return loss.detach()
+    return found.detach()
 
 
-def task_loss(network: Network, x: Tensor, y: Tensor) -> Tensor:
-    """The task's loss on a batch."""
-    return functional.cross_entropy(network(x).mean(0), y)
-
-
-def trained_on(network: Network, x: Tensor, y: Tensor) -> Tensor:
-    """The loss that a training step minimises: the task's loss plus the method's penalty."""
-    return task_loss(network, x, y) + penalty(network.surrogates)
+def trained_on(network: Network, x: Tensor, y: Tensor, loss: Loss = of_mean) -> Tensor:
+    """The loss that a training step minimises: the recipe's loss plus the method's penalty."""
+    return loss(network(x), y) + penalty(network.surrogates)
 
 
 def _chunks(order: Tensor, size: int) -> list[Tensor]:

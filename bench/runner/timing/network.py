@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -99,17 +100,20 @@ def training(
     was made; another network is trained first, so that libraries loaded at first use do not count.
     """
     from bench.model import compiling
+    from bench.model.loss import loss_of
     from bench.runner.train import optimizers, step, trained_on
 
-    profile = profile or Profile(compile="off")
+    profile, loss = profile or Profile(compile="off"), loss_of(recipe)
     mode, precision, compile_seconds = profile.compile, Precision(profile), list[float]()
 
     def steps() -> Callable[[], object]:
         network = make().train()
         if mode == "neuron" or mode == "step":
-            compile_seconds.append(compiling.prepare(network, mode, x, y, trained_on, precision)[0])
+            compile_seconds.append(
+                compiling.prepare(network, mode, x, y, partial(trained_on, loss=loss), precision)[0]
+            )
         own = optimizers(network, recipe)
-        return lambda: step(network, own, x, y, precision)
+        return lambda: step(network, own, x, y, precision, loss=loss)
 
     first = steps()
     # Twice: some libraries allocate differently when they see a shape again.

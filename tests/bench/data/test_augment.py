@@ -9,7 +9,7 @@ from torchvision.transforms.v2 import AutoAugment, AutoAugmentPolicy
 from waits import META, waits
 
 from bench.data import augment
-from bench.data.augment import autoaugment, compose, crop, flip, roll
+from bench.data.augment import autoaugment, compose, crop, erase, flip, roll
 from bench.errors import BenchError
 from bench.randomness import uniform
 
@@ -149,6 +149,32 @@ def test_crop_flip_and_roll_equal_a_plain_loop(shape, dtype):
         expected = np.pad(image, around)[..., top : top + 12, left : left + 9]
         expected = expected[..., ::-1] if c < 0.5 else expected
         np.testing.assert_array_equal(after, np.roll(expected, (int(d * 5) - 2, int(e * 5) - 2), (-2, -1)))
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 12), (4, 2, 16, 12)])
+def test_erasing_sets_a_box_to_zero(shape):
+    x = torch.ones(4000, *shape)
+    done = compose(erase(0.3))(x, torch.arange(4000), 0, 0)
+    changed = (done == 0).flatten(1).any(1)
+    assert 0.27 < changed.float().mean() < 0.33
+    frames = done[changed].reshape(int(changed.sum()), -1, 16, 12)
+    assert torch.equal(frames, frames[:, :1].expand_as(frames))
+    holes = frames[:, 0] == 0
+    rows, columns = holes.any(2).sum(1), holes.any(1).sum(1)
+    # A box is its rows times its columns, and they are neighbours.
+    assert torch.equal(holes.sum((1, 2)), rows * columns)
+    assert (holes.any(2).int().diff(dim=1).abs().sum(1) <= 2).all()
+    area = holes.float().mean((1, 2))
+    # Sides are rounded, and cut to the image where it is too small for them.
+    assert 0.01 <= area.min() <= 0.04
+    assert 0.25 <= area.max() <= 0.36
+    assert 0.15 < area.mean() < 0.19
+
+
+def test_nothing_or_all_is_erased():
+    x = torch.ones(50, 1, 8, 8)
+    assert torch.equal(compose(erase(0.0))(x, torch.arange(50), 0, 0), x)
+    assert (compose(erase(1.0))(x, torch.arange(50), 0, 0) == 0).flatten(1).any(1).all()
 
 
 def test_roll_moves_every_way_as_often():

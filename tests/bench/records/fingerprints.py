@@ -110,6 +110,15 @@ CASES: dict[str, dict[str, Any]] = {
     "cosine by epochs": {"recipe": {"schedule": "cosine-epochs"}},
     "constant": {"recipe": {"schedule": "constant"}},
     "best test epoch": {"recipe": {"best_test_epoch": True}},
+    "tet": {"recipe": {"loss": "tet", "label_smoothing": 0.1}, "timesteps": 3},
+    "tet, another weight": {"recipe": {"loss": "tet", "tet_weight": 0.5}},
+    "label smoothing": {"recipe": {"label_smoothing": 0.2}},
+    "mixup": {"recipe": {"mixup": 0.5}},
+    "cutmix and erasing": {
+        **PICTURES,
+        "backbone": {"name": "convnet"},
+        "recipe": {"epochs": 1, "augment": "none", "cutmix": 1.0, "mixup": 0.4, "erasing": 0.5},
+    },
     "augmentation of pictures": {**PICTURES, "backbone": {"name": "convnet"}, "recipe": {"epochs": 1}},
     "autoaugment": {
         **PICTURES,

@@ -14,9 +14,9 @@ from torch import nn
 from written_records import FAIR, GOOD, POOR, runs
 
 from bench import randomness
-from bench.data import augment, batches
+from bench.data import augment, batches, mixing
 from bench.measures import cost, descent, gradients
-from bench.model import layers, neuron
+from bench.model import layers, loss, neuron
 from bench.records import anytime, protocol, run_columns, timings
 from bench.runner import train
 from bench.suite import BackboneSpec, Measure, Recipe
@@ -97,7 +97,12 @@ def mutations():
             "kaiming_normal_",
             lambda weight, **_: nn.init.uniform_(weight, -0.1, 0.1),
         ),
-        "the loss": ("plain", train, "task_loss", scaled(train.task_loss)),
+        "the loss": ("plain", train, "loss_of", lambda recipe: scaled(loss.of_mean)),
+        "the loss at each step": ("tet", loss, "tet", scaled(loss.tet)),
+        "smoothed labels": ("label smoothing", train, "loss_of", lambda recipe: loss.of_mean),
+        "how samples are mixed": ("mixup", mixing, "uniform", scaled(mixing.uniform, 0.9)),
+        "what replaces a part of a sample": ("cutmix and erasing", mixing, "ROW", mixing.COLUMN),
+        "what is erased": ("cutmix and erasing", train, "erase", lambda p: augment.erase(0.9 * p)),
         "a method's penalty": ("method esg+im", train, "penalty", scaled(train.penalty)),
         "the schedule": (
             "plain",

@@ -16,6 +16,7 @@ from bench import registry, shapes
 from bench.data import loading
 from bench.measures.gradients import RELU
 from bench.model import compiling
+from bench.model.loss import tet
 from bench.records.predictions import of_numbers
 from bench.registry import Entry
 from bench.runner import train
@@ -40,8 +41,9 @@ def cell(tiny):
             "seed": 0,
         }
         for part in ("recipe", "profile"):
-            given = getattr(suite, part).model_dump()
-            content[part] = given | {k: changes.pop(k) for k in list(changes) if k in given}
+            known = getattr(suite, part)
+            own = {key: changes.pop(key) for key in list(changes) if key in type(known).model_fields}
+            content[part] = known.model_dump() | own
         return Cell.model_validate(content | changes)
 
     return make
@@ -569,6 +571,46 @@ def test_a_network_learns(cell, digits):
 
 
 # --- recipe ---
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"loss": "tet", "label_smoothing": 0.1},
+        {"mixup": 0.5},
+        {"cutmix": 1.0, "mixup": 0.5, "erasing": 0.25, "loss": "tet"},
+    ],
+)
+def test_a_network_learns_with_every_loss_and_mixture(cell, digits, recipe):
+    outcome = run(cell(epochs=12, **recipe), digits)
+    assert outcome.metrics["test_accuracy"] > 50
+    assert outcome.epochs[-1]["train_loss"] < 0.9 * outcome.epochs[0]["train_loss"]
+
+
+def test_a_recipe_decides_the_loss_that_is_trained_on(cell, digits):
+    made = cell(loss="tet", tet_weight=0.3, label_smoothing=0.1, mixup=1.0, epochs=1)
+    trainer = train._Trainer(made, digits, train.build(made, registry.load(), digits))
+    x, y = next(trainer._batches(0, "order"))
+    assert y.shape == (len(x), digits.classes)
+    network = trainer.network.train()
+    expected = tet(network(x), y, label_smoothing=0.1, weight=0.3)
+    assert float(train.step(network, trainer.optimizers, x, y, loss=trainer.loss)) == float(expected.detach())
+
+
+def test_a_search_uses_the_recipes_loss(cell, digits):
+    seen = []
+
+    @method("searches", paper="none", kind="control")
+    class Searches(Greedy):
+        @classmethod
+        def search(cls, layers, context):
+            x, y = next(iter(context.batches()))
+            seen.append((context.network(x), y, context.loss))
+
+    run(cell("searches", epochs=1, loss="tet", mixup=0.5), digits, Searches)
+    logits, y, loss = seen[0]
+    assert y.ndim == 2
+    assert torch.equal(loss(logits, y), tet(logits, y))
 
 
 def rates(made, digits):

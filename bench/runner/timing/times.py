@@ -62,17 +62,17 @@ class Measurement:
     hardware: str
     digests: dict[str, str]
     environment: dict[str, Any]
+    variant: str = ""
     gpu: Gpu | None = None
 
     @property
     def title(self) -> str:
         """A readable name."""
         cell = self.cell
-        words = variants.variant(cell, {}, cell.dataset.params)
-        method = variants.full_name(cell.method.name, variants.own_words(words))
+        method = variants.full_name(cell.method.name, variants.own_words(self.variant))
         who = {"spiking": "spiking", "reference": "without spikes"}.get(self.forward, method)
         what = f"inference, {who}" if self.kind == "inference" else method
-        return f"{variants.network(cell, words)} {what}"
+        return f"{variants.network(cell, self.variant)} {what}"
 
     def what(self) -> dict[str, Any]:
         """The parts of the cell that decide what is timed."""
@@ -181,6 +181,7 @@ def _measurement(
         on,
         code,
         environment,
+        planned.variant,
         gpu,
     )
 

@@ -12,11 +12,12 @@ A network's layers need not share a method, and can be mixed with any other modu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -58,10 +59,15 @@ def neuron(
     The method's random numbers follow torch's global generator. Raises BenchError for an unknown method or
     parameter, and if the method needs something that the layer lacks.
     """
+    _check_choice("neuron", neuron, get_args(NeuronKind))
+    _check_choice("reset", reset, get_args(Reset))
+    # A learned decay is sigmoid(w).
+    _check_numbers(threshold=threshold, decay=decay, highest=1.0, strictly=neuron == "plif")
     made = SpikingNeuron(
         neuron, threshold=threshold, decay=decay, reset=reset, detach_reset=detach_reset, timesteps=timesteps
     )
     made.surrogate = _built(method, made, _fed_by(norm, threshold), timesteps, plugins, params)
+    made.register_forward_pre_hook(_check_length)
     return made
 
 
@@ -82,9 +88,13 @@ def spike_grad(
     errors are those of `neuron`. Raises BenchError also for a method that changes more than the spike
     function, which snntorch's layers have no place for: use `neuron`.
     """
+    _check_choice("reset_mechanism", reset_mechanism, ("subtract", "zero", "none"))
+    _check_numbers(threshold=threshold, decay=beta, highest=1.0, name="beta")
     host = _Host(threshold, beta, "zero" if reset_mechanism == "zero" else "subtract")
+    made = _spike_function(method, host, _fed_by(norm, threshold), timesteps, plugins, params)
     # snntorch's layers call it twice a step: first on the last potential, for the reset.
-    return _spike_function(method, host, _fed_by(norm, threshold), timesteps, plugins, params, calls=2)
+    made.calls, made.expected = 2, {"beta": beta, "threshold": threshold}
+    return made
 
 
 def surrogate_function(
@@ -105,9 +115,14 @@ def surrogate_function(
     `tau=float("inf"), decay_input=False`. The neuron's backend must be torch, its default. The other
     arguments and the errors are those of `spike_grad`.
     """
+    if not tau >= 1:
+        raise BenchError(f"tau = {tau!r} cannot be: it must be 1 or more")
+    _check_numbers(threshold=v_threshold, decay=1 - 1 / tau, highest=1.0)
     host = _Host(v_threshold, 1 - 1 / tau, "subtract" if v_reset is None else "zero")
     fed = _fed_by(norm, v_threshold, gain=1 / tau if decay_input else 1.0)
-    return _spike_function(method, host, fed, timesteps, plugins, params, calls=1)
+    made = _spike_function(method, host, fed, timesteps, plugins, params)
+    made.expected = {"tau": tau, "v_threshold": v_threshold}
+    return made
 
 
 class MethodHooks:
@@ -134,14 +149,18 @@ class MethodHooks:
     """
 
     def __init__(self, network: nn.Module, *, epochs: int) -> None:
+        if epochs < 1:
+            raise BenchError(f"epochs = {epochs}: give the number of epochs of the training, from 1")
         self.network = network
         self.epochs = epochs
+        _check_layers(network)
         self.surrogates = [module for module in network.modules() if isinstance(module, Surrogate)]
         if not self.surrogates:
             raise BenchError(
                 "no layer of this network has a method of the benchmark: "
                 "make one with bench.neuron, bench.spike_grad or bench.surrogate_function"
             )
+        self._warned = False
         last = len(self.surrogates) - 1
         for index, surrogate in enumerate([] if isinstance(network, Network) else self.surrogates):
             site = surrogate.site
@@ -176,6 +195,11 @@ class MethodHooks:
 
         Raises BenchError if a method searches and one of them is missing.
         """
+        if not 0 <= epoch < self.epochs:
+            raise BenchError(
+                f"epoch {epoch} of a training of {self.epochs}: "
+                f"epochs are counted from 0 to {self.epochs - 1}"
+            )
         progress = epoch / max(1, self.epochs - 1)
         for surrogate in self.surrogates:
             surrogate.on_epoch(progress)
@@ -202,9 +226,20 @@ class MethodHooks:
             optimizer.zero_grad(set_to_none=True)
 
     def step(self) -> None:
-        """Update the methods' own parameters, where you update yours."""
+        """Update the methods' own parameters, where you update yours.
+
+        Warns, once, if a sequence ended before its last time step: the next one would begin in the middle.
+        """
         for optimizer in self.optimizers:
             optimizer.step()
+        cut = [f for f in self.network.modules() if isinstance(f, SpikeFunction) and f.step]
+        if cut and not self._warned:
+            self._warned = True
+            warn(
+                f"a sequence ended after {cut[0].step} of {cut[0].timesteps} time steps, and the next one "
+                "goes on from there: let `timesteps` be the length of every sequence, or call "
+                "MethodHooks.restart() before each"
+            )
 
     def restart(self) -> None:
         """Begin a new sequence: needed only after one that ended before its last time step."""
@@ -217,15 +252,18 @@ class SpikeFunction(nn.Module):
     """A method as the spike function of another library's layer: u - threshold [B, ...] to spikes [B, ...].
 
     Counts time steps by its calls, of which each step has `calls`, the last with a gradient, and starts anew
-    after the last step of a sequence. Made by `spike_grad` and `surrogate_function`.
+    after the last step of a sequence. Made by `spike_grad` and `surrogate_function`. expected: attributes
+    that its layer should have.
     """
 
-    def __init__(self, surrogate: Surrogate, host: _Host, timesteps: int, calls: int) -> None:
+    calls: int = 1
+
+    def __init__(self, surrogate: Surrogate, host: _Host, timesteps: int) -> None:
         super().__init__()
         self.surrogate = surrogate
         self.host = host
         self.timesteps = timesteps
-        self.calls = calls
+        self.expected: dict[str, float] = {}
         self._measures = overrides(type(surrogate), "penalty")
         self._call = 0
         self._noise: Tensor | None = None
@@ -253,6 +291,15 @@ class SpikeFunction(nn.Module):
             self.host.potentials.append(u)
         return s
 
+    @property
+    def step(self) -> int:
+        """The number of time steps of the sequence so far; 0 after the last."""
+        return self._call // self.calls
+
+    def extra_repr(self) -> str:
+        """For print(network)."""
+        return f"timesteps={self.timesteps}"
+
     def restart(self) -> None:
         """Begin with the first time step."""
         self._call = 0
@@ -271,6 +318,10 @@ class _Host:
     decay: float
     reset: str
     potentials: list[Tensor] = field(default_factory=list)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Potentials belong to the graph of one pass, which cannot be copied.
+        return vars(self) | {"potentials": []}
 
     @property
     def statistics(self) -> Statistics | None:
@@ -307,10 +358,61 @@ def _fed_by(norm: nn.Module | None, threshold: float, gain: float = 1.0) -> Norm
         return norm
     if any(getattr(norm, name, None) is None for name in ("weight", "bias")):
         raise BenchError(
-            f"norm = {type(norm).__name__} has no weight and bias: "
-            "give the batch normalisation before the layer, with affine=True"
+            f"norm = {norm!r} has no weight and bias: "
+            "give the batch normalisation module before the layer, with affine=True"
         )
     return _FedBy(norm, threshold, gain * getattr(norm, "scale", 1.0))
+
+
+def _check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise BenchError(f"{name} = {value!r} cannot be: it must be one of {', '.join(choices)}")
+
+
+def _check_numbers(
+    *, threshold: float, decay: float, highest: float, strictly: bool = False, name: str = "decay"
+) -> None:
+    if not (threshold > 0 and math.isfinite(threshold)):
+        raise BenchError(f"threshold = {threshold!r} cannot be: it must be a number above 0")
+    if not 0 <= decay <= highest or (strictly and decay in (0, highest)):
+        within = "between 0 and 1" if strictly else "from 0 to 1"
+        raise BenchError(f"{name} = {decay!r} cannot be: it must lie {within}")
+
+
+def _check_length(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    """Before each pass of a layer made by `neuron`."""
+    assert isinstance(layer, SpikingNeuron)
+    steps, expected = len(inputs[0]), layer.timesteps
+    if steps not in (1, expected):
+        raise BenchError(
+            f"currents of shape {tuple(inputs[0].shape)} have {steps} time steps, and their layer was made "
+            f"with timesteps = {expected}: currents are [T, B, ...]"
+        )
+
+
+def _check_layers(network: nn.Module) -> None:
+    """Raise BenchError if two layers share a method; warn of a layer that its method was not made for."""
+    places: dict[int, str] = {}
+    for name, module in network.named_modules(remove_duplicate=False):
+        if not isinstance(module, Surrogate):
+            continue
+        first = places.setdefault(id(module), name)
+        if first != name:
+            raise BenchError(
+                f"one method serves two layers of the network, {first} and {name}: "
+                "each layer needs a call of its own of bench.neuron, spike_grad or surrogate_function"
+            )
+    for name, module in network.named_modules():
+        for function in (child for child in module.children() if isinstance(child, SpikeFunction)):
+            for key, told in function.expected.items():
+                value = getattr(module, key, None)
+                if (
+                    value is None
+                    or torch.as_tensor(value).numel() != 1
+                    or math.isclose(float(value), told, rel_tol=1e-5)
+                ):
+                    continue
+                warn(f"the layer {name} has {key} = {float(value):g}, and its method was made for {told:g}")
 
 
 def _find(name: str, plugins: Sequence[Path | str]) -> Method:
@@ -329,13 +431,24 @@ def _built(
         raise BenchError(
             f"timesteps = {timesteps}: it must be the number of time steps of a sequence, from 1"
         )
+    if not isinstance(name, str):
+        raise BenchError(f"method = {name!r}: give the name of a method, as in `spikegrad list methods`")
     found = _find(name, plugins)
+    settled = found.settle(params, host.threshold)
     # Drawn for every method, so that all of them leave the same initial weights to the next layers.
     seed = int(torch.randint(SEEDS, ()))
     site = Site("your network/this layer", 0, host, norm, timesteps, 1, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return found.build(site, found.settle(params, host.threshold))
+        try:
+            return found.build(site, settled)
+        except BenchError as problem:
+            if norm is not None or "norm" not in str(problem):
+                raise
+            raise BenchError(
+                f"{name} reads the batch normalisation before its layer: give norm=MODULE, the one in your "
+                f"network, or choose a method that needs none ({problem})"
+            ) from None
 
 
 def _spike_function(
@@ -345,8 +458,6 @@ def _spike_function(
     timesteps: int,
     plugins: Sequence[Path | str],
     params: Mapping[str, float],
-    *,
-    calls: int,
 ) -> SpikeFunction:
     kind = _find(name, plugins).surrogate
     more = [hook for hook in ("threshold", "emit") if overrides(kind, hook)]
@@ -356,7 +467,7 @@ def _spike_function(
             f"{name} replaces more than the spike function of a layer (its {what}), "
             "for which other libraries have no place: use bench.neuron"
         )
-    return SpikeFunction(_built(name, host, norm, timesteps, plugins, params), host, timesteps, calls)
+    return SpikeFunction(_built(name, host, norm, timesteps, plugins, params), host, timesteps)
 
 
 def _context(

@@ -204,7 +204,7 @@ def _load(files: tuple[tuple[Code, bool, bool], ...]) -> Registry:
 def _lookup(kind: str, table: dict[str, Entry[Any]], name: str, broken: list[Broken]) -> Entry[Any]:
     if name in table:
         return table[name]
-    close = difflib.get_close_matches(name, table, n=1)
+    close = difflib.get_close_matches(name.lower(), table, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"`spikegrad list {kind}s` shows all {len(table)}"
     lost = f" (not imported: {', '.join(b.source for b in broken)})" if broken else ""
     raise BenchError(f"unknown {kind} {name!r}: {hint}{lost}")

@@ -311,6 +311,10 @@ class Surrogate(nn.Module):
         super().__init__()
         self.values: Values = values
 
+    def extra_repr(self) -> str:
+        """For print(network)."""
+        return ", ".join(f"{name}={value}" for name, value in self.values.items())
+
     def bind(self, site: Site) -> None:
         """Attach to a site; called once, when the network is built.
 
@@ -455,7 +459,8 @@ class Method:
                 has = f"it has {', '.join(self.params)}" if self.params else "it has none"
                 raise BenchError(f"method {self.name} has no parameter {name!r}: {has}")
             if why := self.params[name].refused(value):
-                raise BenchError(f"method {self.name}: {name} = {value:g} cannot be: {why}")
+                shown = f"{value:g}" if _number(value) else repr(value)
+                raise BenchError(f"method {self.name}: {name} = {shown} cannot be: {why}")
         return {**self.defaults(threshold), **given}
 
     def build(self, site: Site, values: Mapping[str, float | None]) -> Surrogate:

@@ -46,7 +46,10 @@ def test_advice_names_a_surrogate_its_arguments_and_what_others_lose(spikegrad, 
     assert done.stdout.startswith("Take arctan, with a full width at half maximum of 1 × the threshold: 1 at")
     for library in ("snntorch", "SpikingJelly", "norse"):
         assert re.search(rf"^  {library} +\S", done.stdout, re.MULTILINE)
-    assert "cifar10 on resnet19, T = 2, of 20 spiking layers" in done.stdout
+    assert (
+        "cifar10 on resnet19 (width 0.0625), T = 2, of 20 spiking layers: 9,000 samples, 2 epochs"
+        in done.stdout
+    )
     assert re.search(r"^rectangle +12\.8 ", done.stdout, re.MULTILINE)
 
 
@@ -73,11 +76,26 @@ def test_ones_own_results_advise_too(spikegrad, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("suites", "settings"), [((), 8), (("fair-small",), 3), (("scale-and-depth", "paper-short"), 5)]
+)
+def test_shipped_results_as_ones_own_give_the_shipped_advice(spikegrad, tmp_path, suites, settings):
+    given = ["--results", str(ROOT / "results"), *(word for name in suites for word in ("--suite", name))]
+    for more in ([], ["--recurrent"]):
+        done = spikegrad("advise", *given, *more, cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+    made = json.loads(spikegrad("advise", *given, "--json", cwd=tmp_path).stdout)
+    assert made["take"]["settings"] == settings
+    if not suites:
+        assert made == json.loads(spikegrad("advise", "--json", cwd=tmp_path).stdout)
+
+
+@pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--results", "nowhere"], "no suite in nowhere has a fixed shape at 3 widths or more"),
+        (["--results", "nowhere"], "nowhere is no results folder: it has no folder runs"),
+        (["--results", str(ROOT / "results"), "--suite", "quick"], "has a fixed shape at 3 widths or more"),
+        (["--threshold", "inf"], "Invalid value for '--threshold'"),
         (["--layers", "0"], "Invalid value for '--layers'"),
-        (["--results", "nowhere", "--suite", "quick"], "no suite in nowhere has"),
         (["--suite", "quick"], "--suite names suites of --results"),
     ],
 )

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.errors import BenchError, counted
-from bench.show.terminal import Json, ResultsFolder, console, print_json
+from bench.show.terminal import Json, console, print_json, say
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-Layers = Annotated[int, typer.Option("--layers", min=1, help="The number of spiking layers of your network.")]
-Steps = Annotated[int, typer.Option("--timesteps", min=1, help="The number of time steps.")]
+Layers = Annotated[
+    int | None, typer.Option("--layers", min=1, help="The number of spiking layers of your network.")
+]
+Steps = Annotated[int | None, typer.Option("--timesteps", min=1, help="The number of time steps.")]
 Recurrent = Annotated[bool, typer.Option("--recurrent", help="The network is recurrent.")]
 Threshold = Annotated[
-    float, typer.Option("--threshold", min=1e-6, help="The firing threshold of your neurons.")
+    float, typer.Option("--threshold", min=1e-6, max=1e6, help="The firing threshold of your neurons.")
+]
+Results = Annotated[
+    Path | None,
+    typer.Option("--results", help="Use the results in this folder, not the shipped measurements."),
 ]
 Suites = Annotated[
     list[str] | None,
@@ -26,12 +33,16 @@ Suites = Annotated[
 ]
 
 
+LAYERS, STEPS = 8, 4
+"""Of a network of which nothing is said."""
+
+
 def advise(
-    layers: Layers = 8,
-    timesteps: Steps = 4,
+    layers: Layers = None,
+    timesteps: Steps = None,
     recurrent: Recurrent = False,
     threshold: Threshold = 1.0,
-    results: ResultsFolder = None,
+    results: Results = None,
     suite: Suites = None,
     as_json: Json = False,
 ) -> None:
@@ -49,11 +60,14 @@ def advise(
         raise BenchError(
             f"the settings in {results} have no shape and width in common: name some suites with --suite"
         )
-    like = widths.nearest(found, layers, timesteps, recurrent=recurrent)
+    asked = (layers or LAYERS, timesteps or STEPS)
+    like = widths.nearest(found, *asked, recurrent=recurrent)
     if as_json:
         print_json(_as_json(ranked, like, found, threshold))
         return
-    _show(console(), ranked, like, found, threshold, f"{counted(layers, 'spiking layer')}, T = {timesteps}")
+    yours = f"{counted(asked[0], 'spiking layer')}, T = {asked[1]}"
+    yours += ", as you gave no number" * (layers is None or timesteps is None)
+    _show(console(), ranked, like, found, threshold, yours)
 
 
 def _shipped() -> pd.DataFrame:
@@ -69,6 +83,8 @@ def _own(results: Path, suites: list[str] | None) -> pd.DataFrame:
     from bench.records.store import Store, trial_store
     from bench.tables import widths
 
+    if not (results / "runs").is_dir():
+        raise BenchError(f"{results} is no results folder: it has no folder runs")
     names = suites or sorted(
         folder.name for folder in (results / "runs").glob("*") if not folder.name.endswith(TRIALS)
     )
@@ -125,6 +141,7 @@ def _as_json(ranked: pd.DataFrame, like: pd.DataFrame, found: pd.DataFrame, thre
 
 
 def _lines(table: pd.DataFrame) -> list[dict[str, Any]]:
+    table = table.round(4)
     lines: list[dict[str, Any]] = table.astype(object).where(table.notna(), None).to_dict("records")  # type: ignore[assignment]
     return lines
 
@@ -136,49 +153,46 @@ def _show(
     from bench.tables import widths
     from bench.tables.library_arguments import ARGUMENTS
 
-    def say(text: str) -> None:
-        out.print(text, markup=False, highlight=False)
-
-    first = ranked.iloc[0]
+    first, best = ranked.iloc[0], like.sort_values("val_accuracy").iloc[-1]
     method, width = str(first["method"]), float(first["width"])
+    alike, known = widths.within_noise(found)
+    matters = (
+        f" The width matters more than the shape: in {alike} of the {counted(known, 'setting')} with three "
+        "seeds or more, no shape at its best width can be told from the best one."
+    )
     settings = counted(found["setting"].nunique(), "setting")
-    say(
+    lines = [
         f"Take {method}, with a full width at half maximum of {width:g} × the threshold: "
-        f"{width * threshold:g} at a threshold of {threshold:g}."
-    )
-    say(
+        f"{width * threshold:g} at a threshold of {threshold:g}.",
         f"In {settings} it was {first['mean']:.1f} points of validation accuracy behind the best shape and "
-        f"width on average, and {first['worst']:.1f} at most.\n"
-    )
-    say(f"  spikegrad-bench  {method}, width = {width * threshold:.4g}")
-    for library in ARGUMENTS:
-        say(f"  {library:15}  {_argument(library, ranked, threshold)}")
-    say("  in any network   docs/your-own-loop.md\n")
-    most = like.iloc[0]
-    say(
-        f"Most like yours ({yours}) is {most['setting']}, "
-        f"of {counted(int(most['layers']), 'spiking layer')}. "
-        f"Points behind the best there, by width in thresholds ({most['measure']}, "
-        f"{counted(int(like['n'].max()), 'seed')}):\n"
-    )
+        f"width on average, and {first['worst']:.1f} at most.{matters * bool(known)}",
+        "",
+        f"  spikegrad-bench  {method}, width = {width * threshold:.4g}",
+        *(f"  {library:15}  {_argument(library, ranked, threshold)}" for library in ARGUMENTS),
+        "  in any network   docs/your-own-loop.md",
+        "",
+        f"Most like yours ({yours}) is {best['setting']}, "
+        f"of {counted(int(best['layers']), 'spiking layer')}: {best['train_samples']:,} samples, "
+        f"{counted(int(best['epochs']), 'epoch')}, {counted(int(like['n'].max()), 'seed')}, "
+        f"at best {best['accuracy']:.1f} %. Points behind that, by width in thresholds ({best['measure']}):",
+        "",
+    ]
+    say(out, "\n".join(lines))
     columns = sorted(like["width"].unique())
-    lines = []
+    rows = []
     for shape in like.sort_values("loss")["method"].unique():
-        own = {row["width"]: row for row in _lines(like) if row["method"] == shape}
-        lines.append([shape, *(_loss(own.get(each)) for each in columns)])
-    print_table(out, ["method", *(f"{each:.3g}" for each in columns)], lines, words=["method"])
+        own = {row["width"]: f"{row['loss']:.1f}" for row in _lines(like) if row["method"] == shape}
+        rows.append([shape, *(own.get(each, "") for each in columns)])
+    print_table(out, ["method", *(f"{each:.3g}" for each in columns)], rows, words=["method"])
     taken = widths.at(like, method, width)
-    if taken is not None and taken["loss_ci_high"] == taken["loss_ci_high"]:
-        ends = f"[{taken['loss_ci_low']:+.1f}, {taken['loss_ci_high']:+.1f}]"
+    if taken is not None and not math.isnan(taken["loss_ci_high"] or math.nan):
         say(
-            f"There, {method} at {width:g} is {taken['loss']:.1f} {ends} points behind "
-            "(95 %, paired by seed)."
+            out,
+            f"There, {method} at {taken['width']:.3g} is {taken['loss']:.1f} points behind, with an interval "
+            f"from {taken['loss_ci_low']:.1f} to {taken['loss_ci_high']:.1f} (95 %, paired by seed).",
         )
     say(
-        "The trainings were short and the networks small. If yours does not learn, look at its gradient "
-        "first: bench.probe, in docs/your-own-loop.md."
+        out,
+        "The trainings were short and the networks small: docs/choosing.md. If yours does not learn, look at "
+        "its gradient first, with bench.probe: docs/your-own-loop.md.",
     )
-
-
-def _loss(row: dict[str, Any] | None) -> str:
-    return "" if row is None else f"{row['loss']:.1f}"

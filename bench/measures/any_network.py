@@ -35,10 +35,10 @@ def probe(network: nn.Module, loss: Callable[[], Tensor]) -> pd.DataFrame:
 
         probe(net, lambda: criterion(net(x), y))
 
-    loss: runs the network on a batch and returns the loss, a number. Columns: layer (the name of its module),
-    t, spike_rate, available_fraction (the share of neurons and samples with h above 1 % of its maximum),
-    participation, gain (the mean of h), and gradient_norm, that of the loss with respect to the input of the
-    layer at this step. docs/gradients.md defines them.
+    loss: runs the network on a batch and returns the loss, a number. Columns: layer and kind (name and class
+    of its module), t, spike_rate, available_fraction (the share of neurons and samples with h above 1 % of
+    its maximum), participation, gain (the mean of h), and gradient_norm, that of the loss with respect to
+    the input of the layer at this step. docs/gradients.md defines them.
 
     Weights, their gradients and torch's random generators keep their state; what a layer keeps of a sequence
     does not, and running statistics of norms move, unless the network is in evaluation mode.
@@ -47,6 +47,8 @@ def probe(network: nn.Module, loss: Callable[[], Tensor]) -> pd.DataFrame:
     """
     import pandas as pd
 
+    if not callable(loss):
+        raise BenchError(f"the loss of a probe must be a function without arguments, not {loss!r}")
     layers = [
         _Layer(name, module, *place)
         for name, module in network.named_modules()
@@ -65,7 +67,7 @@ def probe(network: nn.Module, loss: Callable[[], Tensor]) -> pd.DataFrame:
         currents = [current for layer in layers for current in layer.currents]
         if not (isinstance(whole, Tensor) and whole.numel() == 1 and whole.requires_grad and currents):
             raise BenchError(
-                "the loss of a probe must be a number that depends on a spiking layer, "
+                "the loss of a probe must be a number whose gradient reaches a spiking layer, "
                 f"not {_described(whole)}"
             )
         # Not backward(): gradients of weights stay what they were.
@@ -76,7 +78,9 @@ def probe(network: nn.Module, loss: Callable[[], Tensor]) -> pd.DataFrame:
 
 
 def _described(whole: object) -> str:
-    return f"a tensor of shape {tuple(whole.shape)}" if isinstance(whole, Tensor) else type(whole).__name__
+    if not isinstance(whole, Tensor):
+        return type(whole).__name__
+    return f"a tensor of shape {tuple(whole.shape)}" + ", which is detached" * (not whole.requires_grad)
 
 
 def _place(module: nn.Module) -> tuple[nn.Module, str] | None:
@@ -132,8 +136,9 @@ class _Layer:
             else:
                 norms = [wide(step).norm() for step in gradient]
             steps += [call | {"gradient_norm": norm} for call, norm in zip(own, norms, strict=True)]
+        place = {"layer": self.name, "kind": type(self.module).__name__}
         for t, step in enumerate(steps):
-            yield {"layer": self.name, "t": t} | {name: float(value) for name, value in step.items()}
+            yield place | {"t": t} | {name: float(value) for name, value in step.items()}
 
     def _enter(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         current, *rest = inputs

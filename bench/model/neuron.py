@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -96,6 +96,15 @@ class SpikingNeuron(nn.Module):
         if kind == "plif":
             self.w = nn.Parameter(torch.tensor(-math.log(1 / decay - 1)))
         self.surrogate: Surrogate
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Statistics belong to the graph of one pass, which cannot be copied.
+        return vars(self) | {"statistics": None}
+
+    def extra_repr(self) -> str:
+        """For print(network)."""
+        decay = "learned" if self.kind == "plif" else f"{self._decay:g}"
+        return f"{self.kind}, threshold={self.threshold:g}, decay={decay}, reset={self.reset}"
 
     @property
     def decay(self) -> float | Tensor:

@@ -1,14 +1,16 @@
 """How much the width of a surrogate costs, by network: what `spikegrad advise` and docs/choosing.md say.
 
-A *setting* is a task in which fixed shapes were trained at several widths. Widths are in units of the
-threshold, so that they can be carried to other networks. The best row of a setting has the highest mean
-validation accuracy; test data chooses nothing. The loss of a row is the accuracy of the best minus its own.
+A *setting* is a task, with its data, network and recipe, in which fixed shapes were trained at several
+widths. Widths are in units of the threshold, so that they can be carried to other networks. The best row of a
+setting has the highest mean validation accuracy; test data chooses nothing. The loss of a row is the accuracy
+of the best minus its own.
 """
 
 from __future__ import annotations
 
+import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -25,6 +27,8 @@ COLUMNS = (
     "layers",
     "timesteps",
     "recurrent",
+    "train_samples",
+    "epochs",
     "measure",
     "method",
     "width",
@@ -37,6 +41,7 @@ COLUMNS = (
     "val_loss",
     "available_fraction",
 )
+RECURRENT = ("rsnn",)
 FEWEST = 3
 """The fewest widths of a shape in a setting that says something about widths."""
 ONE_RATE, BEST_RATE = "test accuracy", "validation accuracy at the best learning rate"
@@ -56,7 +61,7 @@ def widths(runs: Iterable[Record], trials: Iterable[Record] = ()) -> pd.DataFram
         for setting, of in _settings(records).items()
         for line in _lines(setting, measure, of)
     ]
-    return pd.DataFrame(made, columns=[*COLUMNS])
+    return pd.DataFrame(made, columns=[*COLUMNS]).round(4)
 
 
 def by_loss(found: pd.DataFrame) -> pd.DataFrame:
@@ -97,29 +102,57 @@ def at(rows: pd.DataFrame, method: str, width: float) -> pd.Series | None:
     return own.loc[away.idxmin()] if away.min() <= math.log2(1.5) else None
 
 
+def within_noise(found: pd.DataFrame) -> tuple[int, int]:
+    """In how many settings no shape, at its best width, can be told from the best one; and in how many.
+
+    By unadjusted intervals: adjusted ones tell fewer apart. Settings without intervals do not count.
+    """
+    chosen = found.loc[found.groupby(["setting", "method"])["val_accuracy"].idxmax()]
+    behind = chosen[chosen["val_loss"] > 0]
+    known = behind[behind["loss_ci_low"].notna()]
+    told = known[known["loss_ci_low"] > 0]
+    return known["setting"].nunique() - told["setting"].nunique(), known["setting"].nunique()
+
+
 Key = tuple[str, float]
 
 
 def _settings(records: Iterable[Record]) -> dict[tuple[Any, ...], dict[Key, list[Record]]]:
-    """By setting, and in it by shape and width, the records of runs that went well."""
-    found: dict[tuple[Any, ...], dict[Key, list[Record]]] = defaultdict(lambda: defaultdict(list))
+    """By setting, and in it by shape and width, the records of runs that went well.
+
+    A setting is (name, layers, timesteps, recurrent, train_samples, epochs); no two have one name.
+    """
+    found: dict[str, dict[Key, list[Record]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
-        cell = record["cell"]
-        width = cell["method"]["params"].get("width")
-        if record["status"] != OK or cell["method"]["name"] not in SHAPES or not width:
+        cell, params = record["cell"], record["cell"]["method"]["params"]
+        plain = params.get("width") and params.get("height") is None
+        if record["status"] == OK and cell["method"]["name"] in SHAPES and plain:
+            # The learning rate is left out: trials of one setting vary it.
+            recipe = {key: value for key, value in cell["recipe"].items() if key != "learning_rate"}
+            parts = [cell["dataset"], cell["backbone"], cell["timesteps"], recipe]
+            key = (cell["method"]["name"], params["width"] / cell["backbone"]["threshold"])
+            found[json.dumps(parts, sort_keys=True)][key].append(record)
+    made: dict[tuple[Any, ...], dict[Key, list[Record]]] = {}
+    names = Counter[str]()
+    for rows in found.values():
+        if max(sum(name == shape for name, _ in rows) for shape in SHAPES) < FEWEST:
             continue
-        if cell["method"]["params"].get("height") is not None:
-            continue
-        backbone = cell["backbone"]
-        detached = ", reset detached" if backbone["detach_reset"] else ""
-        name = f"{cell['dataset']['name']} on {backbone['name']}, T = {cell['timesteps']}{detached}"
-        setting = (name, record["metrics"]["spiking_layers"], cell["timesteps"], backbone["name"] == "rsnn")
-        found[setting][(cell["method"]["name"], width / backbone["threshold"])].append(record)
-    return {
-        setting: rows
-        for setting, rows in found.items()
-        if max(sum(name == shape for name, _ in rows) for shape in SHAPES) >= FEWEST
-    }
+        first = next(iter(rows.values()))[0]
+        name = _name(first["cell"])
+        names[name] += 1
+        number = f" ({names[name]})" * (names[name] > 1)
+        metrics, cell = first["metrics"], first["cell"]
+        size = (metrics["train_samples"], cell["recipe"]["epochs"])
+        recurrent = cell["backbone"]["name"] in RECURRENT
+        made[name + number, metrics["spiking_layers"], cell["timesteps"], recurrent, *size] = rows
+    return made
+
+
+def _name(cell: Mapping[str, Any]) -> str:
+    backbone = cell["backbone"]
+    width = f" (width {backbone['width']:g})" * (backbone["width"] != 1)
+    detached = ", reset detached" * backbone["detach_reset"]
+    return f"{cell['dataset']['name']} on {backbone['name']}{width}, T = {cell['timesteps']}{detached}"
 
 
 def _lines(

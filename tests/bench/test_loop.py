@@ -115,9 +115,7 @@ def test_a_method_is_the_same_in_a_loop_of_another_library(method):
     torch.manual_seed(1)
     own = bench.neuron(method, timesteps=T, norm=norm, threshold=1.0, decay=0.5, reset="subtract")
     torch.manual_seed(1)
-    theirs = bench.loop._spike_function(
-        method, bench.loop._Host(1.0, 0.5, "subtract"), norm, T, (), {}, calls=1
-    )
+    theirs = bench.loop._spike_function(method, bench.loop._Host(1.0, 0.5, "subtract"), norm, T, (), {})
     for seed in range(2):
         generator = torch.Generator().manual_seed(seed)
         currents = [torch.randn(T, 8, 6, generator=generator).requires_grad_() for _ in range(2)]
@@ -269,10 +267,41 @@ def test_a_sequence_that_ended_early_is_noticed_or_restarted():
         (lambda: neuron("rectangel"), "unknown method 'rectangel': did you mean 'rectangle'"),
         (lambda: neuron("rectangle", witdh=1.0), "no parameter 'witdh': it has width, height"),
         (lambda: neuron("rectangle", width=-1.0), "width = -1 cannot be: it must be above 0"),
+        (lambda: neuron("rectangle", width="a"), "width = 'a' cannot be: it must be a number"),
         (lambda: neuron("rectangle", timesteps=0), "timesteps = 0"),
+        (
+            lambda: neuron("rectangle", neuron="alif"),
+            "neuron = 'alif' cannot be: it must be one of lif",
+        ),
+        (lambda: neuron("rectangle", reset="none"), "reset = 'none' cannot be: it must be one of zero, subt"),
+        (
+            lambda: neuron("rectangle", threshold=0.0),
+            "threshold = 0.0 cannot be: it must be a number",
+        ),
+        (lambda: neuron("rectangle", threshold=math.nan), "threshold = nan cannot be"),
+        (lambda: neuron("rectangle", decay=2.0), "decay = 2.0 cannot be: it must lie from 0 to 1"),
+        (lambda: neuron("rectangle", neuron="plif", decay=1.0), "decay = 1.0 cannot be: it must lie between"),
+        (lambda: bench.spike_grad("rectangle", timesteps=T, beta=-1.0), "beta = -1.0 cannot be"),
+        (lambda: bench.spike_grad("rectangle", timesteps=T, reset_mechanism="x"), "reset_mechanism = 'x'"),
+        (lambda: bench.surrogate_function("rectangle", timesteps=T, tau=0.5), "tau = 0.5 cannot be"),
+        (lambda: bench.MethodHooks(own_network("rectangle"), epochs=0), "epochs = 0"),
+        (
+            lambda: hooks_of("rectangle").start_epoch(1),
+            "epoch 1 of a training of 1: epochs are",
+        ),
+        (lambda: neuron(None), "method = None: give the name of a method"),
+        (lambda: neuron("MPD-AGL"), "did you mean 'mpd-agl'"),
+        (
+            lambda: neuron("rectangle")(torch.rand(T + 1, 2, 3)),
+            r"\(4, 2, 3\) have 4 time steps.* = 3",
+        ),
         (lambda: neuron("rectangle", plugins=["nowhere.py"]), "nowhere.py does not exist"),
-        (lambda: neuron("mpd-agl"), "mpd-agl needs a tdBN"),
-        (lambda: neuron("mpd-agl", norm=nn.Linear(2, 2, bias=False)), "Linear has no weight and bias"),
+        (
+            lambda: neuron("mpd-agl"),
+            "reads the batch normalisation before its layer: give norm=",
+        ),
+        (lambda: neuron("mpd-agl", norm="tdbn"), "norm = 'tdbn' has no weight and bias"),
+        (lambda: neuron("mpd-agl", norm=nn.BatchNorm1d(2, affine=False)), "affine=True"),
         (lambda: neuron("lsg"), "set neuron = 'plif'"),
         (lambda: bench.spike_grad("ds-atgo", timesteps=T), r"its threshold.*use bench\.neuron"),
         (lambda: bench.surrogate_function("ann-relu", timesteps=T), r"its activation.*use bench\.neuron"),
@@ -326,3 +355,59 @@ def test_spike_functions_are_modules():
     assert isinstance(function, SpikeFunction)
     leaky = snntorch.Leaky(beta=0.5, spike_grad=function)
     assert any(name.endswith("log_a") for name, _ in leaky.named_parameters())
+
+
+@pytest.mark.parametrize("method", ["rectangle", "esg+im", "mpd-sgr", "asgl", "msg"])
+def test_a_network_can_be_copied_after_a_training_step(method):
+    network = own_network(method)
+    x, y = batch()
+    hooks = bench.MethodHooks(network, epochs=1)
+    (loss_of(network, x, y) + hooks.penalty()).backward()
+    twin = copy.deepcopy(network)
+    assert all(torch.equal(p, q) for p, q in zip(network.parameters(), twin.parameters(), strict=True))
+    # The copy's layers read the copy's norms.
+    sites = [m.site for m in twin.modules() if isinstance(m, Surrogate)]
+    assert [site.norm for site in sites] == [m for m in twin.modules() if isinstance(m, TdBN)]
+
+
+def test_a_spike_function_can_be_copied_after_a_training_step():
+    function = bench.spike_grad("esg+im", timesteps=T)
+    through_snntorch(function)
+    assert copy.deepcopy(function).host.potentials == []
+
+
+def test_layers_cannot_share_a_method():
+    function = bench.spike_grad("rectangle", timesteps=T)
+    network = nn.Sequential(*(snntorch.Leaky(beta=0.5, spike_grad=function) for _ in range(2)))
+    with pytest.raises(BenchError, match=r"serves two layers of the network, 0\..* and 1\..*each layer"):
+        bench.MethodHooks(network, epochs=1)
+
+
+def test_a_layer_that_its_method_was_not_made_for_is_warned_of(capsys):
+    leaky = snntorch.Leaky(beta=0.9, threshold=2.0, spike_grad=bench.spike_grad("rectangle", timesteps=T))
+    bench.MethodHooks(nn.Sequential(leaky), epochs=1)
+    told = capsys.readouterr().err
+    assert "the layer 0 has beta = 0.9, its method was made for 0.5" in told
+    assert "the layer 0 has threshold = 2, its method was made for 1" in told
+    function = bench.spike_grad("rectangle", timesteps=T, beta=0.9, threshold=2.0)
+    bench.MethodHooks(snntorch.Leaky(beta=0.9, threshold=2.0, spike_grad=function), epochs=1)
+    assert capsys.readouterr().err == ""
+
+
+def test_sequences_of_another_length_are_warned_of_once(capsys):
+    network = nn.Sequential(bench.surrogate_function("rectangle", timesteps=T))
+    hooks = bench.MethodHooks(network, epochs=1)
+    for _ in range(2):
+        network(torch.rand(4, 6))
+        hooks.step()
+    assert capsys.readouterr().err.count("a sequence ended after 1 of 3 time steps") == 1
+    hooks.restart()
+    for _ in range(T):
+        network(torch.rand(4, 6))
+    hooks.step()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_layer_says_what_it_is():
+    assert "lif, threshold=0.5, decay=0.2, reset=zero" in str(neuron("rectangle"))
+    assert "width=1.0" in str(neuron("rectangle"))

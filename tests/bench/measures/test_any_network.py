@@ -146,9 +146,10 @@ def test_a_layer_without_gradient_has_none():
         (
             Snn(),
             lambda: torch.zeros(3),
-            r"depends on a spiking layer, not a tensor of shape \(3,\)",
+            r"reaches a spiking layer, not a tensor of shape \(3,\), which is detached",
         ),
         (Snn(), lambda: 1.0, "not float"),
+        (Snn(), 3, "must be a function without arguments, not 3"),
     ],
 )
 def test_mistakes_are_sentences(network, loss, sentence):

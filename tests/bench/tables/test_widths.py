@@ -3,10 +3,21 @@
 import pandas as pd
 import pytest
 
-from bench.tables.widths import BEST_RATE, COLUMNS, ONE_RATE, at, by_loss, nearest, widths
+from bench.tables.widths import (
+    BEST_RATE,
+    COLUMNS,
+    ONE_RATE,
+    at,
+    by_loss,
+    nearest,
+    widths,
+    within_noise,
+)
 
 
-def record(method, width, seed, val, test=None, *, layers=3, t=2, backbone="convnet", rate=0.01, **changes):
+def record(
+    method, width, seed, val, test=None, *, layers=3, t=2, backbone="convnet", rate=0.01, epochs=2, **changes
+):
     return {
         "status": "ok",
         "cell": {
@@ -15,12 +26,18 @@ def record(method, width, seed, val, test=None, *, layers=3, t=2, backbone="conv
                 "params": {"width": width, "height": None} | changes.pop("params", {}),
             },
             "dataset": {"name": "digits"},
-            "backbone": {"name": backbone, "threshold": 0.5, "detach_reset": False},
+            "backbone": {"name": backbone, "width": 1.0, "threshold": 0.5, "detach_reset": False}
+            | changes.pop("options", {}),
             "timesteps": t,
-            "recipe": {"learning_rate": rate},
+            "recipe": {"learning_rate": rate, "epochs": epochs},
             "seed": seed,
         },
-        "metrics": {"val_accuracy": val, "test_accuracy": test, "spiking_layers": layers},
+        "metrics": {
+            "val_accuracy": val,
+            "test_accuracy": test,
+            "spiking_layers": layers,
+            "train_samples": 90,
+        },
     } | changes
 
 
@@ -73,6 +90,35 @@ def test_what_says_nothing_about_widths_is_left_out():
         *[record("arctan", width, 0, 99, 99, t=9) for width in (0.5, 1.0)],
     ]
     pd.testing.assert_frame_equal(widths([*three(), *others]), widths(three()))
+
+
+def test_other_networks_and_recipes_are_other_settings():
+    """And those with a single width say nothing: a long training of a large network is no reference."""
+    long = [record("triangle", 0.5, seed, 99, 99, options={"width": 2.0}) for seed in range(3)]
+    wide = three(options={"width": 0.5})
+    again = three(epochs=15)
+    found = widths([*three(), *long, *wide, *again])
+    assert found["setting"].unique().tolist() == [
+        "digits on convnet, T = 2",
+        "digits on convnet (width 0.5), T = 2",
+        "digits on convnet, T = 2 (2)",
+    ]
+    assert found["epochs"].unique().tolist() == [2, 15]
+    assert found["val_loss"].max() == 29.0
+
+
+def test_shapes_within_noise_are_counted():
+    other = [
+        record("arctan", width, seed, 75 + seed, 79 + (seed - 1) * spread)
+        for width, spread in ((0.25, 2), (0.5, 2), (1.0, 2))
+        for seed in range(3)
+    ]
+    assert within_noise(widths([*three(), *other])) == (1, 1)
+    worse = [
+        record("arctan", width, seed, 60 + seed, 60 + seed) for width in (0.25, 0.5, 1.0) for seed in range(3)
+    ]
+    assert within_noise(widths([*three(), *worse])) == (0, 1)
+    assert within_noise(widths([], three())) == (0, 0)
 
 
 def test_only_what_all_settings_have_is_ranked():

@@ -387,8 +387,8 @@ def test_a_layer_that_its_method_was_not_made_for_is_warned_of(capsys):
     leaky = snntorch.Leaky(beta=0.9, threshold=2.0, spike_grad=bench.spike_grad("rectangle", timesteps=T))
     bench.MethodHooks(nn.Sequential(leaky), epochs=1)
     told = capsys.readouterr().err
-    assert "the layer 0 has beta = 0.9, its method was made for 0.5" in told
-    assert "the layer 0 has threshold = 2, its method was made for 1" in told
+    assert "the layer 0 has beta = 0.9, and its method was made for 0.5" in told
+    assert "the layer 0 has threshold = 2, and its method was made for 1" in told
     function = bench.spike_grad("rectangle", timesteps=T, beta=0.9, threshold=2.0)
     bench.MethodHooks(snntorch.Leaky(beta=0.9, threshold=2.0, spike_grad=function), epochs=1)
     assert capsys.readouterr().err == ""

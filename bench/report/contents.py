@@ -13,8 +13,9 @@ from bench.errors import ranges
 from bench.measures import kept_derivatives
 from bench.records.store import OK, Store
 from bench.report import figure_rows, layer_maps, over_tasks
+from bench.report.findings import findings
 from bench.report.grid import Cell, Grid, grids, number
-from bench.report.provenance import Provenance, provenance
+from bench.report.provenance import Provenance, facts, provenance
 from bench.report.tasks import Key, Line, Task, by_key, page_tasks, seeds
 from bench.report.tuning import Tuning, tunings
 from bench.show.layer_grids import size_scale
@@ -45,6 +46,36 @@ HEADS = (
     "training step, ms",
     "vanishing slope",
 )
+DEFAULT_COLUMNS = (
+    *("rank", "method", "test accuracy %", "Δ to baseline", "p, adjusted", "kind"),
+    *("energy, µJ", "training step, ms"),
+)
+"""Those that the page shows before its reader has chosen; the verdict is the bold type."""
+HIGHER = frozenset(("test accuracy %", "Δ to baseline", "Δ to best", "interquartile mean %"))
+"""A first click sorts these from the highest down."""
+MEANINGS = {
+    "kind": {
+        "fixed": "the same derivative throughout a training",
+        "adaptive": "the surrogate, the threshold or the loss follows the network",
+        "control": "made to explain another method",
+        "library": "calls the function of a library",
+        "reference": "no spiking network with a surrogate: a bound to compare with, and not ranked",
+    },
+    "changes": {
+        "gradient": "only the gradient differs from plain training",
+        "forward": "the forward pass differs from plain training",
+        "loss": "the loss differs from plain training",
+        "network": "the network differs from plain training",
+    },
+    "fidelity": {
+        "official-code": "checked against the authors' code",
+        "library": "a library's own function, called as shipped",
+        "paper": "from the published formula, not checked against the authors' code",
+        "reconstructed": "part of the rule had to be inferred",
+        "own": "unpublished: there is no original to match",
+    },
+}
+"""What the declarations of a method mean."""
 WORDS = frozenset(("method", "kind", "changes", "fidelity", "indistinguishable from best"))
 
 
@@ -62,6 +93,8 @@ class Contents:
     """Everything that the page shows. data: ready for JSON; the rest is for the template."""
 
     suite: Suite
+    found: Sequence[str]
+    facts: str
     records: int
     statuses: Mapping[str, int]
     blocks: Sequence[Block]
@@ -92,6 +125,8 @@ def contents(suite: Suite, store: Store, results: Results) -> Contents:
     tuning = tunings(tables["tuning"], tables["tuned"]) if "tuning" in tables else []
     return Contents(
         suite=suite,
+        found=findings(tasks, of, results.baseline),
+        facts=facts(records),
         records=len(records),
         statuses={s: sum(r["status"] == s for r in records) for s in sorted({r["status"] for r in records})},
         blocks=_blocks(tasks, tables["accuracy"], lines, steps),
@@ -107,6 +142,7 @@ def contents(suite: Suite, store: Store, results: Results) -> Contents:
         provenance=provenance(records),
         data={
             "suite": suite.name,
+            "baseline": results.baseline,
             "tasks": [
                 {
                     "id": task.id,
@@ -115,6 +151,8 @@ def contents(suite: Suite, store: Store, results: Results) -> Contents:
                     "others": [entry.name for entry in task.entries if entry.other],
                     "compared": _compared(task, results.baseline),
                     "accuracy": figure_rows.accuracy(task),
+                    "differences": figure_rows.differences(task),
+                    "curves": figure_rows.curves(task, of, store),
                     "anytime": figure_rows.anytime(task, lines["anytime"]),
                     "cost": figure_rows.costs(task, of, steps, told),
                     "slope": figure_rows.slopes(task, lines["gradients"]),
@@ -123,7 +161,10 @@ def contents(suite: Suite, store: Store, results: Results) -> Contents:
                 }
                 for task in tasks
             ],
-            "tuning": [{"trials": t.trials, "scale": t.scale, "curves": t.curves} for t in tuning],
+            "cards": _cards(tasks, of),
+            "tuning": [
+                {"title": t.title, "trials": t.trials, "scale": t.scale, "curves": t.curves} for t in tuning
+            ],
             "seeds": {
                 f"{task.id}-{number}": seeds(lines["runs"].get(entry.key, ()))
                 for task in tasks
@@ -165,6 +206,36 @@ def _blocks(
             )
         found.append(Block(task, rows, [each is not None for each in block.bold]))
     return found
+
+
+def _cards(tasks: Sequence[Task], of: Mapping[Key, Row]) -> dict[str, dict[str, Any]]:
+    """What each row's method declares, from its records: headings and texts, and its parameters."""
+    return {
+        f"{task.id}-{place}": _card(of[entry.key].records[0], entry.line)
+        for task in tasks
+        for place, entry in enumerate(task.entries)
+        if entry.key in of
+    }
+
+
+def _card(record: Mapping[str, Any], declared: Mapping[str, Any]) -> dict[str, Any]:
+    method, source = record["method"], record.get("sources", {}).get("method") or {}
+    params = record["cell"]["method"]["params"]
+    file = f"{source['file']}{'' if source['shipped'] else ', a plugin'}" if source.get("file") else ""
+    return {
+        "lines": [
+            ["Paper", method.get("paper") or ""],
+            ["Note", method.get("note") or ""],
+            *([name.capitalize(), _with_meaning(name, str(declared[name]))] for name in MEANINGS),
+            ["Code", file],
+        ],
+        "params": ", ".join(f"{k} = {v:g}" for k, v in params.items() if v is not None),
+    }
+
+
+def _with_meaning(name: str, value: str) -> str:
+    meaning = MEANINGS[name].get(value)
+    return f"{value}: {meaning}" if meaning else value
 
 
 def _maps(

@@ -12,7 +12,7 @@ from typing import Any
 from bench.errors import BenchError
 from bench.files import write_atomic
 from bench.records.store import Store
-from bench.report.contents import HEADS, WORDS, Contents, contents
+from bench.report.contents import DEFAULT_COLUMNS, HEADS, HIGHER, WORDS, Contents, contents
 from bench.show.drawing_packages import need
 from bench.suite import Suite
 from bench.tables.results import Results
@@ -64,8 +64,15 @@ def html(shown: Contents) -> str:
         shown=shown,
         heads=HEADS,
         words=WORDS,
+        higher=HIGHER,
+        default_columns=DEFAULT_COLUMNS,
+        differences=[
+            block
+            for block, task in zip(shown.blocks, shown.data["tasks"], strict=True)
+            if task["differences"]
+        ],
         style=(FOLDER / "page.css").read_text(encoding="utf-8"),
-        data=_json({**shown.data, "figures": figures.all_figures()}),
+        data=_json({**shown.data, "figures": figures.all_figures(shown.suite.baseline)}),
         sweeps=any(entry.other for block in shown.blocks for entry in block.task.entries),
         hashes=" ".join(_hash(script) for script in scripts.values()),
         kinds=_values(shown, "kind"),

@@ -300,9 +300,9 @@
       heading.replaceChildren(title[0], make("small", ` ${where}`));
     }
     const token = {};
+    const label = `${title.join(", ")}. ${TOLD[specification](rows)}`;
+    spec.description = label;
     drawn.set(figure, { ...drawn.get(figure), rows, token, spec, title });
-    const told = TOLD[specification];
-    if (told) figure.querySelector(".chart").setAttribute("aria-label", `${title.join(", ")}. ${told(rows)}`);
     queue = queue.then(async () => {
       await new Promise((done) => setTimeout(done));
       if (drawn.get(figure).token !== token) return;
@@ -310,6 +310,9 @@
       const chart = figure.querySelector(".chart");
       const { view } = await vegaEmbed(chart, spec, { renderer: "svg", actions: false, ast: true });
       all("svg", chart).forEach((svg) => svg.setAttribute("aria-hidden", "true"));
+      // Vega has put its own here.
+      chart.setAttribute("role", "img");
+      chart.setAttribute("aria-label", label);
       drawn.set(figure, { ...drawn.get(figure), view });
     }).catch((problem) => console.error(problem));
   };

@@ -40,7 +40,7 @@ def facts(records: Sequence[Record]) -> str:
     versions = {str((place.get("packages") or {}).get("spikegrad-bench") or "") for place in places}
     protocols = {str(record.get("digests", {}).get("harness") or "") for record in records}
     said = [
-        _between(records),
+        between(records),
         *(f"spikegrad-bench {version}" for version in sorted(versions - {""})),
         *sorted(protocols - {""}),
         *sorted({_machine(record) for record in records}),
@@ -48,7 +48,7 @@ def facts(records: Sequence[Record]) -> str:
     return " · ".join(part for part in said if part)
 
 
-def _between(records: Sequence[Record]) -> str:
+def between(records: Sequence[Record]) -> str:
     """The days on which the first and the last training ended; "" if none says."""
     days = sorted(str(record.get("ended", ""))[:10] for record in records if record.get("ended"))
     return "" if not days else days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
@@ -58,10 +58,8 @@ def _trainings(records: Sequence[Record]) -> str:
     statuses = Counter(str(record["status"]) for record in records)
     ends = ", ".join(f"{number} {status}" for status, number in sorted(statuses.items()))
     hours = sum(record["seconds"] for record in records) / 3600
-    between = _between(records)
-    return (
-        f"{len(records)}: {ends}; {hours:.2f} hours of training, one after another{between and ', '}{between}"
-    )
+    days = between(records)
+    return f"{len(records)}: {ends}; {hours:.2f} hours of training, one after another{days and ', '}{days}"
 
 
 def _recipe(record: Record) -> str:

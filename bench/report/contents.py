@@ -30,7 +30,7 @@ MOST_CELLS = 400_000
 """The most cells of all heat maps together: with more, several epochs share a column."""
 MOST_COLUMNS, FEWEST_COLUMNS = 60, 8
 DIGITS = 3
-"""Digits after the point of a number in a heat map."""
+"""Digits after the point of a number in a heat map, and of a learning curve."""
 HEADS = (
     "rank",
     "method",
@@ -152,7 +152,7 @@ def contents(suite: Suite, store: Store, results: Results) -> Contents:
                     "compared": _compared(task, results.baseline),
                     "accuracy": figure_rows.accuracy(task),
                     "differences": figure_rows.differences(task),
-                    "curves": figure_rows.curves(task, of, store),
+                    "curves": _curves(figure_rows.curves(task, of, store)),
                     "anytime": figure_rows.anytime(task, lines["anytime"]),
                     "cost": figure_rows.costs(task, of, steps, told),
                     "slope": figure_rows.slopes(task, lines["gradients"]),
@@ -206,6 +206,14 @@ def _blocks(
             )
         found.append(Block(task, rows, [each is not None for each in block.bold]))
     return found
+
+
+def _curves(rows: Sequence[Line]) -> dict[str, list[list[float]]]:
+    """By method: mean, lowest and highest after each epoch. Rows with names would fill most of a page."""
+    found: dict[str, list[list[float]]] = defaultdict(list)
+    for row in rows:
+        found[row["method"]].append([round(row[name], DIGITS) for name in ("mean", "low", "high")])
+    return dict(found)
 
 
 def _cards(tasks: Sequence[Task], of: Mapping[Key, Row]) -> dict[str, dict[str, Any]]:

@@ -148,7 +148,7 @@
 
   // Files ----------------------------------------------------------------------------------------
 
-  const plain = (text) => text.replaceAll(/[^A-Za-z0-9.=_]+/g, "-").replaceAll(/^-+|-+$/g, "");
+  const plain = (text) => text.replaceAll(/ *= */g, "=").replaceAll(/[^A-Za-z0-9.=_]+/g, "-").replaceAll(/^-+|-+$/g, "");
 
   const save = (name, url) => {
     const link = make("a", "", { href: url, download: `${plain(data.suite)}-${name}` });
@@ -352,7 +352,8 @@
     const compared = (name, rows, figure = name, where = task.title) =>
       draw($(`figure-${figure}`), name, withRoles(rows, a, b), (spec) => named(spec, a, b), where);
     draw($("figure-accuracy"), "accuracy", task.accuracy, () => {}, task.title);
-    compared("curves", task.curves);
+    compared("curves", Object.entries(task.curves).flatMap(([method, ends]) =>
+      ends.map(([mean, low, high], i) => ({ method, epoch: i + 1, mean, low, high }))));
     compared("anytime", task.anytime.filter(({ method }) => [a, b].includes(method) || !task.others.includes(method)));
     const prices = Object.keys(task.cost);
     const price = prices.includes($("price").value) ? $("price").value : prices[0];

@@ -24,7 +24,7 @@ HOSTILE = (
     "${alert(4)}",
 )
 RATE = "recipe.learning_rate"
-TASK = "digits-resnet19-T-=-2-backbone.width=0.0625"
+TASK = "digits-resnet19-T=2-backbone.width=0.0625"
 VALIDATION = {"val_accuracy": 90.0, "best_epoch": 0}
 """The metrics of a trial."""
 
@@ -112,6 +112,8 @@ def test_a_phone_shows_the_first_columns(quick, open_page):
     page = open_page(quick, width=390).page
     heads = page.locator("#table-t0 thead th:visible").all_text_contents()
     assert heads == ["rank", "method", "test accuracy %", "Δ to baseline"]
+    accuracy = page.locator("#table-t0 tbody td:nth-child(3)").first.bounding_box()
+    assert accuracy["x"] + accuracy["width"] <= 390
 
 
 def test_heading_and_names_stay_while_a_table_scrolls(quick, open_page):

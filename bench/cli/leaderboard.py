@@ -245,8 +245,8 @@ def _all_reports(results: Path | None, as_json: bool) -> None:
     if as_json:
         print_json({"index": str(file), "files": {name: str(each) for name, each in files.items()}})
     else:
-        for each in (*files.values(), file):
-            say(console(), f"wrote {each}")
+        for written in (*files.values(), file):
+            say(console(), f"wrote {written}")
     _end(found)
 
 

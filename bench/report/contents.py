@@ -53,6 +53,7 @@ DEFAULT_COLUMNS = (
 """Those that the page shows before its reader has chosen; the verdict is the bold type."""
 HIGHER = frozenset(("test accuracy %", "Δ to baseline", "Δ to best", "interquartile mean %"))
 """A first click sorts these from the highest down."""
+Kept = Mapping[str, kept_derivatives.StoredCurve]
 MEANINGS = {
     "kind": {
         "fixed": "the same derivative throughout a training",
@@ -120,6 +121,7 @@ def contents(suite: Suite, store: Store, results: Results) -> Contents:
     steps = training_steps(tables["latency"])
     told = figure_rows.better(tables["pairs"])
     maps = _maps(tasks, of, store, left_out)
+    kept = kept_derivatives.read(store.results, store.suite, kept_derivatives.wanted(records))
     critical = over_tasks.critical(results)
     several = (tables["overall"][["n_tasks", "n_tasks_missing"]].sum(axis=1) > 1).any()
     tuning = tunings(tables["tuning"], tables["tuned"]) if "tuning" in tables else []
@@ -161,7 +163,7 @@ def contents(suite: Suite, store: Store, results: Results) -> Contents:
                 }
                 for task in tasks
             ],
-            "cards": _cards(tasks, of),
+            "cards": _cards(tasks, of, kept),
             "tuning": [
                 {"title": t.title, "trials": t.trials, "scale": t.scale, "curves": t.curves} for t in tuning
             ],
@@ -170,7 +172,7 @@ def contents(suite: Suite, store: Store, results: Results) -> Contents:
                 for task in tasks
                 for number, entry in enumerate(task.entries)
             },
-            "shapes": _shapes(store, records),
+            "shapes": _shapes(kept, records),
             "profiles": over_tasks.profiles(results),
             "critical": critical,
         },
@@ -216,27 +218,30 @@ def _curves(rows: Sequence[Line]) -> dict[str, list[list[float]]]:
     return dict(found)
 
 
-def _cards(tasks: Sequence[Task], of: Mapping[Key, Row]) -> dict[str, dict[str, Any]]:
-    """What each row's method declares, from its records: headings and texts, and its parameters."""
+def _cards(tasks: Sequence[Task], of: Mapping[Key, Row], kept: Kept) -> dict[str, dict[str, Any]]:
+    """What each row's method declares, from its records and its kept curve: headings and texts, and more."""
     return {
-        f"{task.id}-{place}": _card(of[entry.key].records[0], entry.line)
+        f"{task.id}-{place}": _card(of[entry.key].records[0], entry.line, kept)
         for task in tasks
         for place, entry in enumerate(task.entries)
         if entry.key in of
     }
 
 
-def _card(record: Mapping[str, Any], declared: Mapping[str, Any]) -> dict[str, Any]:
+def _card(record: Mapping[str, Any], declared: Mapping[str, Any], kept: Kept) -> dict[str, Any]:
+    curve = next((kept[name] for name in kept_derivatives.wanted([record]) if name in kept), None)
     method, source = record["method"], record.get("sources", {}).get("method") or {}
     params = record["cell"]["method"]["params"]
     file = f"{source['file']}{'' if source['shipped'] else ', a plugin'}" if source.get("file") else ""
     return {
         "lines": [
+            ["Formula", curve.formula if curve else ""],
             ["Paper", method.get("paper") or ""],
             ["Note", method.get("note") or ""],
             *([name.capitalize(), _with_meaning(name, str(declared[name]))] for name in MEANINGS),
             ["Code", file],
         ],
+        "link": curve.link if curve else "",
         "params": ", ".join(f"{k} = {v:g}" for k, v in params.items() if v is not None),
     }
 
@@ -296,9 +301,8 @@ def _compared(task: Task, baseline: str) -> list[str]:
     return [first.name, second.name]
 
 
-def _shapes(store: Store, records: Sequence[Any]) -> list[Line]:
+def _shapes(there: Kept, records: Sequence[Any]) -> list[Line]:
     wanted = kept_derivatives.wanted(records)
-    there = kept_derivatives.read(store.results, store.suite, wanted)
     kinds = {r["cell"]["method"]["name"]: r["method"]["kind"] for r in records}
     shapes = []
     for name, of in sorted(wanted.items(), key=lambda item: (item[1].method, str(item[1].params))):

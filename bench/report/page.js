@@ -94,17 +94,23 @@
     if (row.nextElementSibling?.classList.contains("detail")) return close(row.nextElementSibling);
     const detail = make("tr", "", { className: "detail" });
     const cell = make("td", "", { colSpan: row.cells.length });
-    cell.append(cardOf(row.dataset.method, button.dataset.row), tableOf(SEEDS, data.seeds[button.dataset.row]));
+    cell.append(cardOf(button.dataset.row), tableOf(SEEDS, data.seeds[button.dataset.row]));
     detail.append(cell);
     row.after(detail);
     button.setAttribute("aria-expanded", "true");
   };
 
-  const cardOf = (name, row) => {
-    const { lines, params } = data.cards[row] ?? { lines: [], params: "" };
+  const cardOf = (row) => {
+    const { lines, params, link } = data.cards[row];
     const list = make("dl", "", { className: "card" });
     for (const [head, text] of [...lines, ["Parameters", params]]) {
       if (text) list.append(make("dt", head), make("dd", text));
+    }
+    // A link can come from anyone's plugin: only to a page, never a script.
+    if (/^https?:\/\//i.test(link)) {
+      const place = make("dd");
+      place.append(make("a", link, { href: link, rel: "noopener noreferrer" }));
+      list.append(make("dt", "Link"), place);
     }
     return list;
   };

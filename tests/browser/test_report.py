@@ -2,7 +2,9 @@
 
 import csv
 import io
+import json
 import re
+import shutil
 
 import pytest
 import shown_runs
@@ -10,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from bench.records.store import Store
 from bench.report import page as report
-from bench.suite import Suite
+from bench.suite import Suite, load_suite
 from bench.tables.results import Results
 
 HOSTILE = (
@@ -460,3 +462,17 @@ def test_the_page_over_all_suites_leads_to_their_reports(index, chromium, width,
     page.wait_for_selector("html[data-drawn=yes]")
     assert page.locator("h1").inner_text() == "The suite quick"
     context.close()
+
+
+@pytest.mark.parametrize(("link", "shown"), [("https://example.org/a", 1), ("javascript:alert(1)", 0)])
+def test_a_card_has_the_formula_and_links_to_pages_alone(quick, open_page, tmp_path, link, shown):
+    results = tmp_path / "results"
+    shutil.copytree(quick.parents[1], results)
+    for file in (results / "derivatives" / "quick").glob("*.json"):
+        kept = json.loads(file.read_text()) | {"formula": "h(x) = <b>1</b>", "link": link}
+        file.write_text(json.dumps(kept))
+    store, suite = Store(results, "quick"), load_suite("quick")
+    page = open_page(report.write(suite, store, Results.read(store, suite))).page
+    page.locator("#table-t0").get_by_role("button", name="mpd-agl").click()
+    card = page.locator("tr.detail .card")
+    assert "h(x) = <b>1</b>" in card.inner_text() and card.locator("a").count() == shown

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bench import api
-from bench.cli import render
+from bench.cli import completion, render
 from bench.errors import BenchError
 from bench.records import reading
 from bench.show.terminal import Json, ResultsFolder, console, names_in, print_json, say
@@ -40,6 +40,14 @@ Table = Literal[
     "tuned",
     "tasks",
 ]
+OneOrAll = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[SUITE]",
+        help="A shipped suite, or a path to a TOML file.",
+        autocompletion=completion.suites,
+    ),
+]
 FORMS = Literal["table", "csv", "markdown", "latex"]
 Methods = Annotated[
     str | None, typer.Option("--methods", help="Show only these, separated by commas; verdicts stay.")
@@ -48,9 +56,7 @@ Datasets = Annotated[str | None, typer.Option("--datasets", help="Show only thes
 
 
 def leaderboard(
-    suite: Annotated[
-        str | None, typer.Argument(metavar="[SUITE]", help="A shipped suite, or a path to a TOML file.")
-    ] = None,
+    suite: OneOrAll = None,
     results: ResultsFolder = None,
     which: Annotated[Table, typer.Option("--table", help="Which one to show.")] = "accuracy",
     form: Annotated[
@@ -191,9 +197,7 @@ def _show(suite: str, found: Results, which: Table, choice: Choice) -> None:
 
 
 def report(
-    suite: Annotated[
-        str | None, typer.Argument(metavar="[SUITE]", help="A shipped suite, or a path to a TOML file.")
-    ] = None,
+    suite: OneOrAll = None,
     results: ResultsFolder = None,
     baseline: Annotated[
         str | None,

@@ -68,6 +68,22 @@ def test_the_report_of_the_shipped_suite(spikegrad, results, tmp_path):
     assert json.loads(shown.stdout) == {"suite": "quick", "file": str(file)}
 
 
+def test_one_page_over_all_suites(spikegrad, results, tmp_path):
+    ended = spikegrad("report", "--all", "--results", results, "--json", cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    said = json.loads(ended.stdout)
+    assert list(said["files"]) == ["quick"]
+    page = Path(said["index"]).read_text(encoding="utf-8")
+    assert 'href="quick.html"' in page and "Better than the baseline rectangle" in page
+    for wrong, why in (
+        (("quick", "--all"), "leave out quick, or --all"),
+        ((), "name a SUITE, or give --all"),
+        (("--all", "--baseline", "arctan"), "--baseline arctan is for one suite"),
+    ):
+        ended = spikegrad("report", *wrong, "--results", results, cwd=tmp_path)
+        assert ended.returncode and why in ended.stderr, ended.stderr
+
+
 @pytest.mark.parametrize("command", ["leaderboard", "report"])
 def test_tables_and_report_need_no_torch(without_torch, results, command):
     ended = without_torch("-m", "bench", command, "quick", "--results", results)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bench import api
-from bench.cli import render
-from bench.cli.run import SuiteName
+from bench.cli import completion, render
 from bench.errors import BenchError
 from bench.records import reading
 from bench.show.terminal import Json, ResultsFolder, console, names_in, print_json, say
@@ -41,6 +40,14 @@ Table = Literal[
     "tuned",
     "tasks",
 ]
+OneOrAll = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[SUITE]",
+        help="A shipped suite, or a path to a TOML file.",
+        autocompletion=completion.suites,
+    ),
+]
 FORMS = Literal["table", "csv", "markdown", "latex"]
 Methods = Annotated[
     str | None, typer.Option("--methods", help="Show only these, separated by commas; verdicts stay.")
@@ -49,9 +56,7 @@ Datasets = Annotated[str | None, typer.Option("--datasets", help="Show only thes
 
 
 def leaderboard(
-    suite: Annotated[
-        str | None, typer.Argument(metavar="[SUITE]", help="A shipped suite, or a path to a TOML file.")
-    ] = None,
+    suite: OneOrAll = None,
     results: ResultsFolder = None,
     which: Annotated[Table, typer.Option("--table", help="Which one to show.")] = "accuracy",
     form: Annotated[
@@ -192,20 +197,35 @@ def _show(suite: str, found: Results, which: Table, choice: Choice) -> None:
 
 
 def report(
-    suite: SuiteName,
+    suite: OneOrAll = None,
     results: ResultsFolder = None,
     baseline: Annotated[
         str | None,
         typer.Option("--baseline", help="Compare with METHOD, or METHOD:VARIANT, instead of the suite's."),
     ] = None,
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="Reports of all suites in the results folder, and index.html over them."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Write one HTML page of a suite, from its records alone: leaderboard, figures, failures.
+    """Write one HTML page of a suite, from its records alone: what was found, leaderboard, figures.
 
     Ends with 1 where a record is left out, as one that was edited.
     """
     from bench.report import page
 
+    if every == (suite is not None):
+        raise BenchError(
+            f"--all is for every suite in the results folder: leave out {suite}, or --all"
+            if every
+            else "name a SUITE, or give --all for a report of every suite in the results folder"
+        )
+    if suite is None:
+        if baseline is not None:
+            raise BenchError(f"--baseline {baseline} is for one suite: name it, and leave out --all")
+        _all_reports(results, as_json)
+        return
     store, chosen = api.stored(suite, results)
     found = api.read_results(store, chosen, save=False, tell=False)
     file = page.write(chosen, store, found if baseline is None else found.against(baseline))
@@ -215,6 +235,23 @@ def report(
         say(console(), f"wrote {file}")
     reading.tell(store.left_out)
     _end([store])
+
+
+def _all_reports(results: Path | None, as_json: bool) -> None:
+    from bench.records import kept_suites
+    from bench.report import index, page
+
+    found = api.everything(results)
+    files = {}
+    for store, each in found.items():
+        files[store.suite] = page.write(kept_suites.find(store.suite, store.results)[0], store, each)
+    file = index.write(next(iter(found)).results, found.items())
+    if as_json:
+        print_json({"index": str(file), "files": {name: str(each) for name, each in files.items()}})
+    else:
+        for written in (*files.values(), file):
+            say(console(), f"wrote {written}")
+    _end(found)
 
 
 def _end(stores: Iterable[Store]) -> None:

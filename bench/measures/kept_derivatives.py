@@ -45,6 +45,7 @@ class StoredCurve(BaseModel):
     x: membrane potential minus threshold.
     h: None at points where it is not finite.
     problem: why there is no curve, or that it differs between evaluations; otherwise "".
+    formula, link: the method's rule as text, and its source; "" in files of earlier versions.
     """
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False, populate_by_name=True)
@@ -56,6 +57,8 @@ class StoredCurve(BaseModel):
     x: list[float]
     h: list[float | None]
     problem: str
+    formula: str = ""
+    link: str = ""
 
 
 def wanted(records: Iterable[Mapping[str, Any]]) -> dict[str, Of]:
@@ -97,7 +100,9 @@ def draw(question: tuple[Of, tuple[Path, ...]]) -> StoredCurve | None:
     x = torch.linspace(-REACH, REACH, POINTS, dtype=torch.float64)
     h, problem = curve(entry.item, x, of.params)
     rounded = [None if value is None else round(value, DIGITS) for value in h]
-    return stored_curve(of, problem, [round(value, DIGITS) for value in x.tolist()] if h else [], rounded)
+    drawn = stored_curve(of, problem, [round(value, DIGITS) for value in x.tolist()] if h else [], rounded)
+    said = {"formula": printable(entry.item.formula), "link": printable(entry.item.link)}
+    return drawn.model_copy(update=said)
 
 
 def stored_curve(of: Of, problem: str, x: list[float], h: list[float | None]) -> StoredCurve:

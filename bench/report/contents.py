@@ -13,8 +13,9 @@ from bench.errors import ranges
 from bench.measures import kept_derivatives
 from bench.records.store import OK, Store
 from bench.report import figure_rows, layer_maps, over_tasks
+from bench.report.findings import findings
 from bench.report.grid import Cell, Grid, grids, number
-from bench.report.provenance import Provenance, provenance
+from bench.report.provenance import Provenance, facts, provenance
 from bench.report.tasks import Key, Line, Task, by_key, page_tasks, seeds
 from bench.report.tuning import Tuning, tunings
 from bench.show.layer_grids import size_scale
@@ -29,7 +30,7 @@ MOST_CELLS = 400_000
 """The most cells of all heat maps together: with more, several epochs share a column."""
 MOST_COLUMNS, FEWEST_COLUMNS = 60, 8
 DIGITS = 3
-"""Digits after the point of a number in a heat map."""
+"""Digits after the point of a number in a heat map, and of a learning curve."""
 HEADS = (
     "rank",
     "method",
@@ -45,6 +46,37 @@ HEADS = (
     "training step, ms",
     "vanishing slope",
 )
+DEFAULT_COLUMNS = (
+    *("rank", "method", "test accuracy %", "Δ to baseline", "p, adjusted", "kind"),
+    *("energy, µJ", "training step, ms"),
+)
+"""Those that the page shows before its reader has chosen; the verdict is the bold type."""
+HIGHER = frozenset(("test accuracy %", "Δ to baseline", "Δ to best", "interquartile mean %"))
+"""A first click sorts these from the highest down."""
+Kept = Mapping[str, kept_derivatives.StoredCurve]
+MEANINGS = {
+    "kind": {
+        "fixed": "the same derivative throughout a training",
+        "adaptive": "the surrogate, the threshold or the loss follows the network",
+        "control": "made to explain another method",
+        "library": "calls the function of a library",
+        "reference": "no spiking network with a surrogate: a bound to compare with, and not ranked",
+    },
+    "changes": {
+        "gradient": "only the gradient differs from plain training",
+        "forward": "the forward pass differs from plain training",
+        "loss": "the loss differs from plain training",
+        "network": "the network differs from plain training",
+    },
+    "fidelity": {
+        "official-code": "checked against the authors' code",
+        "library": "a library's own function, called as shipped",
+        "paper": "from the published formula, not checked against the authors' code",
+        "reconstructed": "part of the rule had to be inferred",
+        "own": "unpublished: there is no original to match",
+    },
+}
+"""What the declarations of a method mean."""
 WORDS = frozenset(("method", "kind", "changes", "fidelity", "indistinguishable from best"))
 
 
@@ -62,6 +94,8 @@ class Contents:
     """Everything that the page shows. data: ready for JSON; the rest is for the template."""
 
     suite: Suite
+    found: Sequence[str]
+    facts: str
     records: int
     statuses: Mapping[str, int]
     blocks: Sequence[Block]
@@ -87,11 +121,14 @@ def contents(suite: Suite, store: Store, results: Results) -> Contents:
     steps = training_steps(tables["latency"])
     told = figure_rows.better(tables["pairs"])
     maps = _maps(tasks, of, store, left_out)
+    kept = kept_derivatives.read(store.results, store.suite, kept_derivatives.wanted(records))
     critical = over_tasks.critical(results)
     several = (tables["overall"][["n_tasks", "n_tasks_missing"]].sum(axis=1) > 1).any()
     tuning = tunings(tables["tuning"], tables["tuned"]) if "tuning" in tables else []
     return Contents(
         suite=suite,
+        found=findings(tasks, of, results.baseline),
+        facts=facts(records),
         records=len(records),
         statuses={s: sum(r["status"] == s for r in records) for s in sorted({r["status"] for r in records})},
         blocks=_blocks(tasks, tables["accuracy"], lines, steps),
@@ -107,6 +144,7 @@ def contents(suite: Suite, store: Store, results: Results) -> Contents:
         provenance=provenance(records),
         data={
             "suite": suite.name,
+            "baseline": results.baseline,
             "tasks": [
                 {
                     "id": task.id,
@@ -115,6 +153,8 @@ def contents(suite: Suite, store: Store, results: Results) -> Contents:
                     "others": [entry.name for entry in task.entries if entry.other],
                     "compared": _compared(task, results.baseline),
                     "accuracy": figure_rows.accuracy(task),
+                    "differences": figure_rows.differences(task),
+                    "curves": _curves(figure_rows.curves(task, of, store)),
                     "anytime": figure_rows.anytime(task, lines["anytime"]),
                     "cost": figure_rows.costs(task, of, steps, told),
                     "slope": figure_rows.slopes(task, lines["gradients"]),
@@ -123,13 +163,16 @@ def contents(suite: Suite, store: Store, results: Results) -> Contents:
                 }
                 for task in tasks
             ],
-            "tuning": [{"trials": t.trials, "scale": t.scale, "curves": t.curves} for t in tuning],
+            "cards": _cards(tasks, of, kept),
+            "tuning": [
+                {"title": t.title, "trials": t.trials, "scale": t.scale, "curves": t.curves} for t in tuning
+            ],
             "seeds": {
                 f"{task.id}-{number}": seeds(lines["runs"].get(entry.key, ()))
                 for task in tasks
                 for number, entry in enumerate(task.entries)
             },
-            "shapes": _shapes(store, records),
+            "shapes": _shapes(kept, records),
             "profiles": over_tasks.profiles(results),
             "critical": critical,
         },
@@ -165,6 +208,47 @@ def _blocks(
             )
         found.append(Block(task, rows, [each is not None for each in block.bold]))
     return found
+
+
+def _curves(rows: Sequence[Line]) -> dict[str, list[list[float]]]:
+    """By method: mean, lowest and highest after each epoch. Rows with names would fill most of a page."""
+    found: dict[str, list[list[float]]] = defaultdict(list)
+    for row in rows:
+        found[row["method"]].append([round(row[name], DIGITS) for name in ("mean", "low", "high")])
+    return dict(found)
+
+
+def _cards(tasks: Sequence[Task], of: Mapping[Key, Row], kept: Kept) -> dict[str, dict[str, Any]]:
+    """What each row's method declares, from its records and its kept curve: headings and texts, and more."""
+    return {
+        f"{task.id}-{place}": _card(of[entry.key].records[0], entry.line, kept)
+        for task in tasks
+        for place, entry in enumerate(task.entries)
+        if entry.key in of
+    }
+
+
+def _card(record: Mapping[str, Any], declared: Mapping[str, Any], kept: Kept) -> dict[str, Any]:
+    curve = next((kept[name] for name in kept_derivatives.wanted([record]) if name in kept), None)
+    method, source = record["method"], record.get("sources", {}).get("method") or {}
+    params = record["cell"]["method"]["params"]
+    file = f"{source['file']}{'' if source['shipped'] else ', a plugin'}" if source.get("file") else ""
+    return {
+        "lines": [
+            ["Formula", curve.formula if curve else ""],
+            ["Paper", method.get("paper") or ""],
+            ["Note", method.get("note") or ""],
+            *([name.capitalize(), _with_meaning(name, str(declared[name]))] for name in MEANINGS),
+            ["Code", file],
+        ],
+        "link": curve.link if curve else "",
+        "params": ", ".join(f"{k} = {v:g}" for k, v in params.items() if v is not None),
+    }
+
+
+def _with_meaning(name: str, value: str) -> str:
+    meaning = MEANINGS[name].get(value)
+    return f"{value}: {meaning}" if meaning else value
 
 
 def _maps(
@@ -217,9 +301,8 @@ def _compared(task: Task, baseline: str) -> list[str]:
     return [first.name, second.name]
 
 
-def _shapes(store: Store, records: Sequence[Any]) -> list[Line]:
+def _shapes(there: Kept, records: Sequence[Any]) -> list[Line]:
     wanted = kept_derivatives.wanted(records)
-    there = kept_derivatives.read(store.results, store.suite, wanted)
     kinds = {r["cell"]["method"]["name"]: r["method"]["kind"] for r in records}
     shapes = []
     for name, of in sorted(wanted.items(), key=lambda item: (item[1].method, str(item[1].params))):

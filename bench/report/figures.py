@@ -37,6 +37,7 @@ STEP = 20
 MOST_TICKS = 10
 ROW_OF = {
     "accuracy": "method",
+    "differences": "method",
     "slope": "method",
     "critical": "method",
     "available": "layer",
@@ -48,10 +49,12 @@ DOTS = alt.OverlayMarkDef(size=30, filled=True)
 DASHED: dict[str, Any] = {"color": "#8d8d8d", "strokeDash": [4, 3]}
 
 
-def all_figures() -> dict[str, dict[str, Any]]:
-    """Vega-Lite of each figure, by name."""
+def all_figures(baseline: str) -> dict[str, dict[str, Any]]:
+    """Vega-Lite of each figure, by name. baseline: the method that the figure of differences names."""
     drawn: dict[str, Any] = {
         "accuracy": accuracy(),
+        "differences": differences(baseline),
+        "curves": learning(),
         "anytime": anytime(),
         "cost": cost(),
         "available": heat_map("available", [0, 1], ".2f"),
@@ -110,6 +113,34 @@ def curves(methods: Sequence[str], last: int) -> Layered:
     tips = _tips("method", "epoch", mean=".2f", low=".2f", high=".2f")
     lines = base.mark_line(strokeWidth=1.8, point=DOTS)
     return alt.layer(band, lines.encode(y=_number_y("mean", title), tooltip=tips, **_by_method(methods)))
+
+
+def learning() -> Layered:
+    """As `curves`, for the page: the compared methods with their bands, the others in grey.
+
+    Rows: method, role, epoch, mean, low, high.
+    """
+    x = alt.X(
+        "epoch:Q", title="epoch", scale=alt.Scale(zero=False, nice=False, padding=6), axis=_whole_axis()
+    )
+    y = _number_y("mean", "validation accuracy, %")
+    base = _chart().transform_filter("datum.role !== 'others'")
+    band = base.mark_area(opacity=0.15).encode(
+        x=x,
+        y=_number_y("low", "validation accuracy, %"),
+        y2="high:Q",
+        detail="method:N",
+        color=_roles()["color"],
+    )
+    lines = _chart().mark_line(strokeWidth=2)
+    lines = lines.encode(
+        x=x,
+        y=y,
+        detail="method:N",
+        **_roles(),
+        tooltip=_tips("method", "epoch", mean=".2f", low=".2f", high=".2f"),
+    )
+    return alt.layer(band, lines).properties(height=260)
 
 
 def layers(column: str, title: str, methods: Sequence[str], last: int) -> Layered:
@@ -384,6 +415,11 @@ def _whole(column: str, title: str, last: int) -> alt.X:
     return alt.X(f"{column}:Q", title=title, axis=alt.Axis(values=ticks, format="d"), scale=scale)
 
 
+def _whole_axis() -> alt.Axis:
+    """Ticks at whole numbers, of which the page does not know how many there are."""
+    return alt.Axis(format="d", tickMinStep=1)
+
+
 def _roles() -> dict[str, Any]:
     """Colour, dash and opacity by role; the role "others" stays in the background."""
     scale: dict[str, Any] = {"domain": [*ROLES]}
@@ -421,6 +457,8 @@ def _configured(chart: Any) -> dict[str, Any]:
             titleFontSize=12,
             titleFontWeight="normal",
         )
+        .configure_axisQuantitative(labelOverlap=True, labelSeparation=8)
+        .configure_axisXQuantitative(tickCount=alt.ExprRef("max(3, floor(width / 70))"))
         .configure_legend(labelFontSize=12, symbolOpacity=1, symbolBaseFillColor="#8d8d8d")
     )
     spec: dict[str, Any] = drawn.to_dict()

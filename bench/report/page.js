@@ -26,7 +26,8 @@
     const heading = button.closest("th");
     const table = heading.closest("table");
     const column = heading.cellIndex;
-    const down = heading.getAttribute("aria-sort") === "ascending";
+    const before = heading.getAttribute("aria-sort");
+    const down = before ? before === "ascending" : button.dataset.first === "descending";
     for (const other of all("th[aria-sort]", table)) other.removeAttribute("aria-sort");
     heading.setAttribute("aria-sort", down ? "descending" : "ascending");
     all("tr.detail", table).forEach(close);
@@ -45,6 +46,47 @@
     detail.remove();
   };
 
+  // The state of the page ----------------------------------------------------------------------------
+
+  // Kept in the address, so that a link shows what its sender saw. What is as at first is left out.
+  const asked = new URLSearchParams(location.search);
+  const atFirst = {};
+  const columns = all("[data-column]");
+  const STATE = {
+    ...Object.fromEntries(all("[data-filter]").map((each) => [each.dataset.filter, {
+      get: () => each.value, set: (value) => { each.value = value; },
+    }])),
+    columns: {
+      get: () => columns.filter((each) => each.checked).map((each) => each.value).join(";"),
+      set: (value) => { for (const each of columns) each.checked = value.split(";").includes(each.value); },
+    },
+    ...Object.fromEntries(["task", "a", "b", "price"].map((id) => [id, {
+      get: () => $(id).value,
+      set: (value) => { if ([...$(id).options].some((each) => each.value === value)) $(id).value = value; },
+    }])),
+  };
+  const restore = (...names) => {
+    for (const name of names) {
+      atFirst[name] = STATE[name].get();
+      if (asked.has(name)) STATE[name].set(asked.get(name));
+    }
+  };
+  const keepState = () => {
+    const search = new URLSearchParams();
+    for (const [name, { get }] of Object.entries(STATE)) {
+      if (name in atFirst && get() !== atFirst[name]) search.set(name, get());
+    }
+    const text = String(search);
+    history.replaceState(null, "", `${location.pathname}${text && "?"}${text}${location.hash}`);
+  };
+
+  const showColumns = () => {
+    for (const each of columns) {
+      for (const table of all(".board")) table.classList.toggle(`hide-${each.dataset.column}`, !each.checked);
+    }
+    keepState();
+  };
+
   const SEEDS = ["seed", "status", "test %", "last %", "validation %", "best epoch", "id", "reason"];
 
   const toggleSeeds = (button) => {
@@ -52,10 +94,25 @@
     if (row.nextElementSibling?.classList.contains("detail")) return close(row.nextElementSibling);
     const detail = make("tr", "", { className: "detail" });
     const cell = make("td", "", { colSpan: row.cells.length });
-    cell.append(tableOf(SEEDS, data.seeds[button.dataset.row]));
+    cell.append(cardOf(button.dataset.row), tableOf(SEEDS, data.seeds[button.dataset.row]));
     detail.append(cell);
     row.after(detail);
     button.setAttribute("aria-expanded", "true");
+  };
+
+  const cardOf = (row) => {
+    const { lines, params, link } = data.cards[row];
+    const list = make("dl", "", { className: "card" });
+    for (const [head, text] of [...lines, ["Parameters", params]]) {
+      if (text) list.append(make("dt", head), make("dd", text));
+    }
+    // A link can come from anyone's plugin: only to a page, never a script.
+    if (/^https?:\/\//i.test(link)) {
+      const place = make("dd");
+      place.append(make("a", link, { href: link, rel: "noopener noreferrer" }));
+      list.append(make("dt", "Link"), place);
+    }
+    return list;
   };
 
   const tableOf = (heads, lines) => {
@@ -76,6 +133,7 @@
     const wanted = Object.fromEntries(all("[data-filter]").map((each) => [each.dataset.filter, each.value]));
     const name = wanted.method.toLowerCase();
     let shown = 0, rows = 0;
+    keepState();
     for (const task of all(".task")) {
       all("tr.detail", task).forEach(close);
       let left = 0;
@@ -96,8 +154,10 @@
 
   // Files ----------------------------------------------------------------------------------------
 
+  const plain = (text) => text.replaceAll(/ *= */g, "=").replaceAll(/[^A-Za-z0-9.=_]+/g, "-").replaceAll(/^-+|-+$/g, "");
+
   const save = (name, url) => {
-    const link = make("a", "", { href: url, download: `${data.suite}-${name}` });
+    const link = make("a", "", { href: url, download: `${plain(data.suite)}-${name}` });
     document.body.append(link);
     link.click();
     link.remove();
@@ -140,18 +200,25 @@
 
   const toolsOf = (figure, name) => {
     const place = figure.querySelector(".tools");
+    const file = () => [name.replace(/-t\d+$/, ""), drawn.get(figure).title.slice(1).join(" ")].map(plain).filter(Boolean).join("-");
+    // Drawn again, with the title inside: on the page it is the heading of the figure.
     const picture = async (form) => {
-      const { view } = drawn.get(figure);
-      view.background("white");
+      const { spec, title: [text, ...below] } = drawn.get(figure);
+      const host = make("div", "", { className: "offstage" });
+      host.style.width = `${Math.max(420, figure.querySelector(".chart").clientWidth)}px`;
+      document.body.append(host);
+      const shown = { ...spec, background: "white", title: { text, subtitle: below, anchor: "start", frame: "group" } };
+      const { view } = await vegaEmbed(host, shown, { renderer: "svg", actions: false, ast: true });
       const url = await view.toImageURL(form, 2);
-      view.background("transparent");
-      save(`${name}.${form}`, url);
+      view.finalize();
+      host.remove();
+      save(`${file()}.${form}`, url);
     };
     if (figure.querySelector(".chart")) {
       tool(place, "SVG", name, () => picture("svg"));
       tool(place, "PNG", name, () => picture("png"));
     }
-    tool(place, "CSV", name, () => saveText(`${name}.csv`, csvOfRows(drawn.get(figure).rows), "text/csv"));
+    tool(place, "CSV", name, () => saveText(`${file()}.csv`, csvOfRows(drawn.get(figure).rows), "text/csv"));
     const numbers = tool(place, "Numbers", name, () => {
       const there = figure.querySelector(".numbers");
       numbers.setAttribute("aria-expanded", String(!there));
@@ -165,9 +232,57 @@
     numbers.setAttribute("aria-expanded", "false");
   };
 
+  // A legend has only what is there; with one entry, or none, it tells nothing.
+  const legendOf = (spec, specification, rows) => {
+    const there = specification === "cost" ? rows.filter((row) => row.kind !== "reference") : rows;
+    for (const { encoding } of spec.layer ?? []) {
+      for (const channel of ["color", "shape", "strokeDash"].map((name) => encoding[name])) {
+        if (!Array.isArray(channel?.scale?.domain) || channel.type !== "nominal") continue;
+        const { domain, range } = channel.scale;
+        const kept = domain.map((value, i) => [value, range?.[i]])
+          .filter(([value]) => there.some((row) => row[channel.field] === value));
+        channel.scale.domain = kept.map(([value]) => value);
+        if (range) channel.scale.range = kept.map(([, shown]) => shown);
+        if (kept.length < 2 && channel.field !== "role") channel.legend = null;
+      }
+    }
+  };
+
+  // What a figure says, for those who do not see it.
+  const MOST_TOLD = 12;
+  const short = (value) => value === null || value === undefined ? "unknown" : String(Number(Number(value).toPrecision(4)));
+  const many = (rows, say) => rows.slice(0, MOST_TOLD).map(say).join("; ")
+    + (rows.length > MOST_TOLD ? `; and ${rows.length - MOST_TOLD} more` : "") + ".";
+  const between = ({ low, high }) => low === null || high === null ? "" : `, ${short(low)} to ${short(high)}`;
+  const span = (rows, column) => {
+    const known = rows.map((row) => row[column]).filter((value) => value !== null);
+    return known.length ? `From ${short(Math.min(...known))} to ${short(Math.max(...known))}.` : "Nothing is known.";
+  };
+  const ends = (x, y) => (rows) => many(
+    [...new Set(rows.filter((row) => ["A", "B", undefined].includes(row.role)).map((row) => row.method))], (method) => {
+      const own = rows.filter((row) => row.method === method);
+      return `${method}: ${short(own[0][y])} at ${short(own[0][x])}, ${short(own.at(-1)[y])} at ${short(own.at(-1)[x])}`;
+    });
+  const TOLD = {
+    accuracy: (rows) => many(rows, (row) => `${row.method} ${short(row.mean)} %${between(row)}`),
+    differences: (rows) => many(rows, (row) => `${row.method} ${short(row.delta)} points${between(row)}`),
+    slope: (rows) => many(rows, (row) => `${row.method} ${short(row.mean)}`),
+    cost: (rows) => many(rows, (row) => `${row.method} ${short(row.accuracy)} % at ${short(row.x)}${row.front === "yes" ? ", on the front" : ""}`),
+    critical: (rows) => many(rows.filter((row) => row.group === null), (row) => `${row.method} ${short(row.rank)}`),
+    anytime: ends("t", "accuracy"),
+    curves: ends("epoch", "mean"),
+    swept: ends("value", "accuracy"),
+    profile: ends("accuracy", "share"),
+    "best-of": ends("k", "best"),
+    available: (rows) => span(rows, "available"),
+    sizes: (rows) => span(rows, "size"),
+    trials: (rows) => span(rows, "accuracy"),
+    shape: (rows) => span(rows, "h"),
+  };
+
   // One after another, each after the page has had a turn: a page with many figures is usable at once.
   let queue = Promise.resolve();
-  const draw = (figure, specification, rows, change = () => {}) => {
+  const draw = (figure, specification, rows, change = () => {}, where = "") => {
     figure.hidden = !rows.length;
     figure.querySelector(".numbers")?.remove();
     if (!rows.length) return;
@@ -183,8 +298,17 @@
     spec.layer = spec.layer?.filter(({ encoding }) =>
       [encoding.x, encoding.y].every((channel) => !channel?.field || known(channel.field)));
     if (!spec.layer) delete spec.layer;
+    legendOf(spec, specification, rows);
+    const heading = figure.querySelector("h3, h4");
+    const title = [heading?.dataset.title ?? heading?.textContent ?? "", ...(where ? [where] : [])];
+    if (heading && where) {
+      heading.dataset.title = title[0];
+      heading.replaceChildren(title[0], make("small", ` ${where}`));
+    }
     const token = {};
-    drawn.set(figure, { ...drawn.get(figure), rows, token });
+    const label = `${title.join(", ")}. ${TOLD[specification](rows)}`;
+    spec.description = label;
+    drawn.set(figure, { ...drawn.get(figure), rows, token, spec, title });
     queue = queue.then(async () => {
       await new Promise((done) => setTimeout(done));
       if (drawn.get(figure).token !== token) return;
@@ -192,7 +316,10 @@
       const chart = figure.querySelector(".chart");
       const { view } = await vegaEmbed(chart, spec, { renderer: "svg", actions: false, ast: true });
       all("svg", chart).forEach((svg) => svg.setAttribute("aria-hidden", "true"));
-      drawn.set(figure, { rows, token, view });
+      // Vega has put its own here.
+      chart.setAttribute("role", "img");
+      chart.setAttribute("aria-label", label);
+      drawn.set(figure, { ...drawn.get(figure), view });
     }).catch((problem) => console.error(problem));
   };
 
@@ -228,13 +355,19 @@
   const show = () => {
     const task = data.tasks.find((each) => each.id === $("task").value);
     const [a, b] = [$("a").value, $("b").value];
-    const compared = (name, rows, figure = name) =>
-      draw($(`figure-${figure}`), name, withRoles(rows, a, b), (spec) => named(spec, a, b));
-    draw($("figure-accuracy"), "accuracy", task.accuracy);
+    const compared = (name, rows, figure = name, where = task.title) =>
+      draw($(`figure-${figure}`), name, withRoles(rows, a, b), (spec) => named(spec, a, b), where);
+    draw($("figure-accuracy"), "accuracy", task.accuracy, () => {}, task.title);
+    compared("curves", Object.entries(task.curves).flatMap(([method, ends]) =>
+      ends.map(([mean, low, high], i) => ({ method, epoch: i + 1, mean, low, high }))));
     compared("anytime", task.anytime.filter(({ method }) => [a, b].includes(method) || !task.others.includes(method)));
     const prices = Object.keys(task.cost);
     const price = prices.includes($("price").value) ? $("price").value : prices[0];
     choices($("price"), prices, price);
+    if (!("price" in atFirst) && prices.length) {
+      restore("price");
+      if ($("price").value !== price) return show();
+    }
     draw($("figure-cost"), "cost", task.cost[price] ?? [], (spec) => {
       const spiking = task.cost[price].filter((row) => row.kind !== "reference");
       if (spiking.length === task.cost[price].length) {
@@ -248,27 +381,29 @@
         layer.encoding.x.scale.type = type;
         if (type === "log") delete layer.encoding.x.scale.zero;
       }
-    });
+    }, task.title);
     const line = (name) => task.swept.find((row) => row.entry === name)?.method ?? name;
     draw($("figure-swept"), "swept", withRoles(task.swept, line(a), line(b)), (spec) => {
       named(spec, a, b);
       for (const layer of spec.layer) layer.encoding.x.title = task.swept[0].parameter;
-    });
+    }, task.title);
     const maps = task.maps.methods ?? {};
     for (const [side, method] of [["a", a], ["b", b]]) {
       const map = Object.hasOwn(maps, method) ? maps[method] : null;
       for (const [figure, specification, column] of [["available", "available", "available"], ["sizes", "sizes", "size"]]) {
         const place = $(`figure-${figure}-${side}`);
-        place.querySelector("h3").textContent = `${side.toUpperCase()}: ${method}, ${MAPS[column]}`;
+        const heading = place.querySelector("h3");
+        heading.dataset.title = heading.textContent = `${side.toUpperCase()}: ${method}, ${MAPS[column]}`;
         draw(place, specification, mapRows(map, column), (spec) => {
           if (column !== "size") return;
           for (const layer of spec.layer) if (layer.encoding.color) layer.encoding.color.scale.domain = task.maps.scale;
-        });
+        }, task.title);
       }
     }
-    draw($("figure-slope"), "slope", task.slope);
-    data.tuning.forEach(({ curves }, i) => compared("best-of", curves, `best-of-${i}`));
-    if ($("figure-profile")) compared("profile", data.profiles);
+    draw($("figure-slope"), "slope", task.slope, () => {}, task.title);
+    data.tuning.forEach(({ curves, title }, i) => compared("best-of", curves, `best-of-${i}`, title));
+    if ($("figure-profile")) compared("profile", data.profiles, "profile", "");
+    keepState();
     if ($("figure-critical")) draw($("figure-critical"), "critical", data.critical?.rows ?? []);
   };
 
@@ -281,6 +416,7 @@
     for (const [i, id] of ["a", "b"].entries()) {
       choices($(id), methods, methods.includes($(id).value) ? $(id).value : compared[i]);
     }
+    if (!("a" in atFirst)) restore("a", "b");
     show();
   };
 
@@ -295,9 +431,15 @@
     return panel;
   };
 
-  const showTrials = () => data.tuning.forEach(({ trials, scale }, i) => {
+  const showDifferences = () => {
+    for (const { id, differences, title } of data.tasks) {
+      if (differences.length) draw($(`figure-differences-${id}`), "differences", differences, () => {}, title);
+    }
+  };
+
+  const showTrials = () => data.tuning.forEach(({ trials, scale, title }, i) => {
     const whole = $(`figure-trials-${i}`);
-    drawn.set(whole, { rows: trials });
+    drawn.set(whole, { rows: trials, title: ["trials", title] });
     for (const method of new Set(trials.map((row) => row.method))) {
       const rows = trials.filter((row) => row.method === method);
       draw(panelIn(whole.querySelector(".trials"), method, `Trials of ${method}`), "trials", rows, (spec) => {
@@ -335,10 +477,16 @@
   });
   document.addEventListener("submit", (event) => event.preventDefault());
   for (const each of all("[data-filter]")) each.addEventListener("input", filter);
+  for (const each of columns) each.addEventListener("change", showColumns);
+  // On a phone, the first columns; the others are a choice away.
+  if (matchMedia("(max-width: 40rem)").matches) for (const each of columns.slice(2)) each.checked = false;
+  restore("columns", "task", ...all("[data-filter]").map((each) => each.dataset.filter));
   $("task").addEventListener("change", chooseTask);
   for (const id of ["a", "b", "price"]) $(id).addEventListener("change", show);
   for (const figure of all("[data-figure]")) toolsOf(figure, figure.dataset.figure);
+  showColumns();
   filter();
+  showDifferences();
   chooseTask();
   showTrials();
   showShapes();

@@ -7,15 +7,18 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
 from bench.files import write_atomic
 from bench.records.store import Store
-from bench.report.contents import HEADS, WORDS, Contents, contents
+from bench.report.contents import DEFAULT_COLUMNS, HEADS, HIGHER, WORDS, Contents, contents
 from bench.show.drawing_packages import need
 from bench.suite import Suite
 from bench.tables.results import Results
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 FOLDER = Path(__file__).parent
 
@@ -46,34 +49,48 @@ def write(suite: Suite, store: Store, results: Results) -> Path:
 def html(shown: Contents) -> str:
     """The page as HTML. Every name and error in it is escaped text, never code or markup."""
     # Imported here: a machine that writes no reports need not have these packages.
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     from bench.report import figures
     from bench.report.bundle import vega
 
-    # Escape every value that the template inserts.
-    environment = Environment(
+    scripts = {"vega": vega(), "script": (FOLDER / "page.js").read_text(encoding="utf-8")}
+    page: str = (
+        environment()
+        .get_template("page.html.jinja")
+        .render(
+            shown=shown,
+            heads=HEADS,
+            words=WORDS,
+            higher=HIGHER,
+            default_columns=DEFAULT_COLUMNS,
+            differences=[
+                block
+                for block, task in zip(shown.blocks, shown.data["tasks"], strict=True)
+                if task["differences"]
+            ],
+            style=(FOLDER / "page.css").read_text(encoding="utf-8"),
+            data=_json({**shown.data, "figures": figures.all_figures(shown.suite.baseline)}),
+            sweeps=any(entry.other for block in shown.blocks for entry in block.task.entries),
+            hashes=" ".join(_hash(script) for script in scripts.values()),
+            kinds=_values(shown, "kind"),
+            fidelities=_values(shown, "fidelity"),
+            datasets=list(dict.fromkeys(block.task.dataset for block in shown.blocks)),
+            **scripts,
+        )
+    )
+    return page
+
+
+def environment() -> Environment:
+    """The templates of this folder. Every value that they insert is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    scripts = {"vega": vega(), "script": (FOLDER / "page.js").read_text(encoding="utf-8")}
-    page: str = environment.get_template("page.html.jinja").render(
-        shown=shown,
-        heads=HEADS,
-        words=WORDS,
-        style=(FOLDER / "page.css").read_text(encoding="utf-8"),
-        data=_json({**shown.data, "figures": figures.all_figures()}),
-        sweeps=any(entry.other for block in shown.blocks for entry in block.task.entries),
-        hashes=" ".join(_hash(script) for script in scripts.values()),
-        kinds=_values(shown, "kind"),
-        fidelities=_values(shown, "fidelity"),
-        datasets=list(dict.fromkeys(block.task.dataset for block in shown.blocks)),
-        **scripts,
-    )
-    return page
 
 
 def _json(data: Any) -> str:

@@ -34,13 +34,32 @@ def provenance(records: Sequence[Record]) -> Provenance:
     return [(heading, lines) for heading, lines in said if lines]
 
 
+def facts(records: Sequence[Record]) -> str:
+    """Date, version, protocol and machine, in one line; several of a kind are all named."""
+    places = [record["environment"] for record in records]
+    versions = {str((place.get("packages") or {}).get("spikegrad-bench") or "") for place in places}
+    protocols = {str(record.get("digests", {}).get("harness") or "") for record in records}
+    said = [
+        between(records),
+        *(f"spikegrad-bench {version}" for version in sorted(versions - {""})),
+        *sorted(protocols - {""}),
+        *sorted({_machine(record) for record in records}),
+    ]
+    return " · ".join(part for part in said if part)
+
+
+def between(records: Sequence[Record]) -> str:
+    """The days on which the first and the last training ended; "" if none says."""
+    days = sorted(str(record.get("ended", ""))[:10] for record in records if record.get("ended"))
+    return "" if not days else days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
+
+
 def _trainings(records: Sequence[Record]) -> str:
     statuses = Counter(str(record["status"]) for record in records)
     ends = ", ".join(f"{number} {status}" for status, number in sorted(statuses.items()))
     hours = sum(record["seconds"] for record in records) / 3600
-    days = sorted(str(record.get("ended", ""))[:10] for record in records if record.get("ended"))
-    between = "" if not days else f", {days[0]}" if days[0] == days[-1] else f", {days[0]} to {days[-1]}"
-    return f"{len(records)}: {ends}; {hours:.2f} hours of training, one after another{between}"
+    days = between(records)
+    return f"{len(records)}: {ends}; {hours:.2f} hours of training, one after another{days and ', '}{days}"
 
 
 def _recipe(record: Record) -> str:

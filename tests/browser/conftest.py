@@ -77,3 +77,13 @@ def quick(tmp_path_factory):
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (0, "")
     return results / "reports" / "quick.html"
+
+
+@pytest.fixture(scope="session")
+def index(quick):
+    """The page over all suites of the folder of `quick`."""
+    folder = quick.parents[1]
+    command = [sys.executable, "-m", "bench", "report", "--all", "--results", str(folder)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return quick.parent / "index.html"

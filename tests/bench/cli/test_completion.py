@@ -74,6 +74,8 @@ def completed(line, cwd, environment, shell="bash"):
 @pytest.mark.parametrize(
     ("line", "found"),
     [
+        ("spikegrad report qui", ["quick"]),
+        ("spikegrad leaderboard qui", ["quick"]),
         ("spikegrad lead", ["leaderboard"]),
         ("spikegrad run qu", ["quick"]),
         ("spikegrad tune fair", ["fair-small"]),

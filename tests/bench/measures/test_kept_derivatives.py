@@ -35,6 +35,18 @@ def test_a_curve_is_the_method_s_own_at_its_parameters(tmp_path):
     assert max(drawn(tmp_path, wide)[wide.id].h) == pytest.approx(0.5)
 
 
+def test_the_rule_and_its_source_are_kept_beside_a_curve(tmp_path):
+    wanted = of("triangle")
+    curve = drawn(tmp_path, wanted)[wanted.id]
+    item = FOUND.methods["triangle"].item
+    assert (curve.formula, curve.link) == (item.formula, item.link) and curve.formula and curve.link
+    # Files of earlier versions say neither, and are read.
+    file = tmp_path / "derivatives" / "tiny" / f"{wanted.id}.json"
+    old = {k: v for k, v in json.loads(file.read_text()).items() if k not in ("formula", "link")}
+    file.write_text(json.dumps(old))
+    assert kept_derivatives.read(tmp_path, "tiny", [wanted.id])[wanted.id].formula == ""
+
+
 def test_what_cannot_be_called_has_no_curve_and_says_why(tmp_path):
     wanted = of("snntorch/LSO")
     curve = drawn(tmp_path, wanted)[wanted.id]
@@ -79,4 +91,6 @@ def test_what_is_damaged_or_another_s_is_not_there(tmp_path, content):
 def test_files_hold_plain_json(tmp_path):
     drawn(tmp_path, of("rectangle"))
     (file,) = (tmp_path / "derivatives" / "tiny").iterdir()
-    assert set(json.loads(file.read_text())) == {"schema", "method", "params", "digest", "x", "h", "problem"}
+    assert set(json.loads(file.read_text())) == {
+        *("schema", "method", "params", "digest", "x", "h", "problem", "formula", "link"),
+    }

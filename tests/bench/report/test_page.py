@@ -129,6 +129,10 @@ def test_it_has_the_rows_the_seeds_the_failure_and_what_was_left_out(suite, tmp_
     assert set(task["maps"]["methods"]) == {"mpd-agl", "rectangle"}
     assert task["maps"]["methods"]["mpd-agl"]["runs"] == 3
     assert task["compared"] == ["mpd-agl", "rectangle"] and task["others"] == []
+    card = dict(found.data["cards"]["t0-0"]["lines"])
+    assert card["Kind"].startswith("adaptive: the surrogate") and card["Fidelity"].startswith("paper: from")
+    assert set(task["curves"]) == {"mpd-agl", "rectangle"} and len(task["curves"]["mpd-agl"][0]) == 3
+    assert "cannot be told from the" in said
 
 
 def test_no_name_or_error_is_html(suite, tmp_path):

@@ -1,0 +1,63 @@
+"""One page over the suites of a results folder: a line for each, with a link to its report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+from bench.errors import BenchError
+from bench.files import write_atomic
+from bench.records.store import Store
+from bench.report.findings import findings
+from bench.report.page import FOLDER, environment, file_of
+from bench.report.provenance import between
+from bench.report.tasks import page_tasks
+from bench.tables.results import Results
+
+FILE = "index.html"
+
+
+class Line(NamedTuple):
+    """A suite on the page. link: its report's file, beside the page; "" if there is none."""
+
+    suite: str
+    link: str
+    found: str
+    tasks: int
+    trainings: int
+    days: str
+
+
+def write(results: Path, found: Iterable[tuple[Store, Results]]) -> Path:
+    """Write the page of these suites, and return the file. results: the folder that they are in.
+
+    Raises BenchError if the file cannot be written.
+    """
+    file = results / "reports" / FILE
+    lines = [_line(store, each) for store, each in found]
+    text = (
+        environment()
+        .get_template("index.html.jinja")
+        .render(lines=lines, style=(FOLDER / "page.css").read_text(encoding="utf-8"))
+    )
+    try:
+        write_atomic(file, text.encode("utf-8", "backslashreplace"))
+    except OSError as problem:
+        raise BenchError(f"{file} cannot be written: {problem.strerror or problem}") from None
+    return file
+
+
+def _line(store: Store, results: Results) -> Line:
+    tasks = page_tasks(results.table("accuracy"))
+    said = findings(tasks, {row.key: row for row in results.rows}, results.baseline)
+    report = file_of(store)
+    return Line(
+        store.suite,
+        quote(report.name) if report.is_file() else "",
+        " ".join(said),
+        len(tasks),
+        len(results.records),
+        between(results.records),
+    )

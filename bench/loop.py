@@ -32,6 +32,8 @@ from bench.surrogate import Method, Norm, SearchContext, Site, Statistics, Surro
 SEARCH_BUDGET = 200
 """The most batches that a method's `search` can take before one epoch; also at most a tenth of the epoch."""
 SEEDS = 2**40
+BEYOND_THE_SPIKE = ("transform", "threshold", "carry", "emit")
+"""Hooks that layers of other libraries have no place for."""
 
 
 def neuron(
@@ -460,7 +462,7 @@ def _spike_function(
     params: Mapping[str, float],
 ) -> SpikeFunction:
     kind = _find(name, plugins).surrogate
-    more = [hook for hook in ("threshold", "emit") if overrides(kind, hook)]
+    more = [hook for hook in BEYOND_THE_SPIKE if overrides(kind, hook)]
     if more or kind.activation is not None:
         what = " and ".join(more) or "activation"
         raise BenchError(

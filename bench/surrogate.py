@@ -6,7 +6,10 @@ surrogate derivative h(x) replaces it. A fixed method is one function h(x, **par
 
 At each time step the neuron calls, in this order:
 
-    threshold(u, t)  ->  params(u, t)  ->  spike(u - threshold, t, params, noise)  ->  (reset)  ->  emit(s, t)
+    transform(u, t)  ->  threshold(u, t)  ->  params(u, t)  ->  spike(u - threshold, t, params, noise)
+    ->  (reset)  ->  carry(v, t)  ->  emit(s, t)
+
+After `transform`, u is what it returned; the reset is that of the potential itself.
 
 Hooks that concern one layer are methods of the instance. Hooks that concern the whole network (`optimizers`,
 `search`) are class methods that receive the instances of all layers, so that a method stays one class in one
@@ -190,7 +193,8 @@ class Site:
 class Statistics:
     """What a method's `penalty` can use of one forward pass of its layer; differentiable.
 
-    mean, variance: those of the membrane potential before reset, over batch and neurons; shape [T].
+    mean, variance: those of the potential that is compared with the threshold, over batch and neurons; shape
+        [T].
     """
 
     mean: Tensor
@@ -322,15 +326,22 @@ class Surrogate(nn.Module):
         """
         self.site = site
 
+    def transform(self, u: Tensor, t: int) -> Tensor:
+        """What is compared with the threshold at step t; u: [B, ...] after integration, before reset.
+
+        Not called unless overridden. The reset is that of u itself.
+        """
+        return u
+
     def threshold(self, u: Tensor, t: int) -> float | Tensor:
-        """The threshold at step t; u: [B, ...] after integration, before reset."""
+        """The threshold at step t; u: [B, ...], what is compared with it."""
         return self.site.neuron.threshold
 
     def params(self, u: Tensor, t: int) -> Values:
         """The parameters of the shape at step t, in units of the potential if they have one.
 
         Not called in evaluation without gradients, when nothing needs them, unless the method overrides
-        `spike` or `emit`.
+        `spike`, `carry` or `emit`.
         """
         return self.values
 
@@ -342,6 +353,13 @@ class Surrogate(nn.Module):
         """The declared h(x), compared with what autograd delivers; None if none is declared."""
         shape = getattr(type(self), "shape", None)
         return None if shape is None else shape(x, **params)
+
+    def carry(self, v: Tensor, t: int) -> Tensor:
+        """What goes on from step t to step t + 1; v: [B, ...], the potential after reset.
+
+        Not called unless overridden. In a recurrent layer, the spikes go on too, whatever this returns.
+        """
+        return v
 
     def emit(self, s: Tensor, t: int) -> Tensor:
         """The input of the next layer."""

@@ -62,7 +62,10 @@ class Probe(nn.Module):
         return out
 
     def params(self, like: Tensor) -> Values:
-        """The parameters at t = 0 for potentials as tdBN makes them: mean 0 and standard deviation v_th."""
+        """The parameters at t = 0 for potentials as tdBN makes them: mean 0 and standard deviation v_th.
+
+        What a method makes of the potentials before it compares them is left out.
+        """
         levels = torch.linspace(0, 1, 1002, dtype=torch.float64, device=like.device)[1:-1]
         u = torch.special.ndtri(levels) * self.neuron.threshold
         u = u.to(like)[:, None].expand(-1, CHANNELS)

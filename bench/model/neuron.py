@@ -4,6 +4,9 @@
     s[t] = 1(u[t] >= v_th)            spike
     v[t] = u[t] * (1 - s[t])          hard reset to zero, or u[t] - v_th * s[t]: soft reset
 
+A method can change what is compared with the threshold, and what goes on to the next step: the hooks
+`transform` and `carry` of `bench.surrogate`. The reset is always that of u.
+
 As in the published code of MPD-AGL (Jiang et al., IJCAI 2025). LIF has a constant decay tau. PLIF learns one
 per layer, tau = sigmoid(w), starting at the same tau. In Fang et al., ICCV 2021, who introduced PLIF,
 sigmoid(w) is 1/tau_m, the weight of the input, and the decay is 1 - sigmoid(w). The gradient flows through
@@ -32,7 +35,10 @@ PLAIN = (Surrogate.spike, FixedSurrogate.spike)
 
 
 class Step(NamedTuple):
-    """One time step. out: input of the next layer; v: the potential after reset; u: before it."""
+    """One time step.
+
+    out: input of the next layer; v: what goes on to the next step; u: what was compared with the threshold.
+    """
 
     out: Tensor
     v: Tensor
@@ -42,7 +48,7 @@ class Step(NamedTuple):
 class Moment(NamedTuple):
     """What an observer of a layer receives at time step t; tensors are [B, ...].
 
-    u: the potential before reset, or the current if an activation replaces the neuron.
+    u: the potential that is compared with the threshold, or the current if an activation replaces the neuron.
     threshold, params, noise: the inputs of the spike function.
     s: the spike, or the output of the activation.
     out: input of the next layer.
@@ -113,10 +119,12 @@ class SpikingNeuron(nn.Module):
 
     def step(self, current: Tensor, v: Tensor | None, t: int, noise: Tensor | None = None) -> Step:
         """Advance by one step; v is None at the first step."""
+        kind = type(self.surrogate)
         u = current if v is None else self.decay * v + current
-        threshold = self.surrogate.threshold(u, t)
-        params = {} if self._fires_alone() else self.surrogate.params(u, t)
-        s = self.surrogate.spike(u - threshold, t, params, noise)
+        compared = u if kind.transform is Surrogate.transform else self.surrogate.transform(u, t)
+        threshold = self.surrogate.threshold(compared, t)
+        params = {} if self._fires_alone() else self.surrogate.params(compared, t)
+        s = self.surrogate.spike(compared - threshold, t, params, noise)
         r = s.detach() if self.detach_reset else s
         if self.reset == "zero":
             v = u * (1 - r)
@@ -124,10 +132,12 @@ class SpikingNeuron(nn.Module):
             # A method can learn its threshold: detaching the reset detaches the threshold too.
             drop = threshold * r
             v = u - (drop.detach() if self.detach_reset else drop)
+        if kind.carry is not Surrogate.carry:
+            v = self.surrogate.carry(v, t)
         out = self.surrogate.emit(s, t)
         if self.observer is not None:
-            self.observer(Moment(t, u, threshold, params, noise, s, out))
-        return Step(out, v, u)
+            self.observer(Moment(t, compared, threshold, params, noise, s, out))
+        return Step(out, v, compared)
 
     def forward(self, current: Tensor) -> Tensor:
         """Input currents [T, B, ...], or [1, B, ...] if the same at every step, to spikes [T, B, ...]."""
@@ -143,14 +153,15 @@ class SpikingNeuron(nn.Module):
     def _fires_alone(self) -> bool:
         """Whether the output depends on the threshold alone, and no observer needs the other values.
 
-        True in evaluation without gradients, unless a method overrides `spike` or `emit`, which can depend on
-        what `params` computed.
+        True in evaluation without gradients, unless a method overrides `spike`, `carry` or `emit`, which can
+        depend on what `params` computed.
         """
         if self.training or torch.is_grad_enabled() or self.observer is not None:
             return False
         # On the instance: its method may have been replaced there.
         spike = getattr(self.surrogate.spike, "__func__", None)
-        return spike in PLAIN and not overrides(type(self.surrogate), "emit")
+        kind = type(self.surrogate)
+        return spike in PLAIN and not any(overrides(kind, hook) for hook in ("carry", "emit"))
 
     def unroll(self, current: Tensor, noise: Tensor | None) -> Tensor:
         """The T steps. noise [T, B, ...] is an argument, so that this function can be compiled as a whole."""

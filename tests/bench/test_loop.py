@@ -13,7 +13,7 @@ from torch.nn import functional
 import bench
 from bench import registry, shapes
 from bench.errors import BenchError
-from bench.loop import SpikeFunction
+from bench.loop import BEYOND_THE_SPIKE, SpikeFunction
 from bench.model.backbone import build_network
 from bench.model.layers import NeuronOptions, OverTime, SpikeBlock, TdBN
 from bench.runner import train
@@ -30,7 +30,7 @@ USABLE = [
 FOR_LIBRARIES = [
     name
     for name in USABLE
-    if not any(overrides(FOUND.method(name).item.surrogate, hook) for hook in ("threshold", "emit"))
+    if not any(overrides(FOUND.method(name).item.surrogate, hook) for hook in BEYOND_THE_SPIKE)
     and FOUND.method(name).item.surrogate.activation is None
     and "deterministic" not in FOUND.method(name).item.breaks
     and name != "lsg"  # needs a decay that is learned
@@ -304,6 +304,7 @@ def test_a_sequence_that_ended_early_is_noticed_or_restarted():
         (lambda: neuron("mpd-agl", norm=nn.BatchNorm1d(2, affine=False)), "affine=True"),
         (lambda: neuron("lsg"), "set neuron = 'plif'"),
         (lambda: bench.spike_grad("ds-atgo", timesteps=T), r"its threshold.*use bench\.neuron"),
+        (lambda: bench.spike_grad("sltt", timesteps=T), r"its carry.*use bench\.neuron"),
         (lambda: bench.surrogate_function("ann-relu", timesteps=T), r"its activation.*use bench\.neuron"),
         (lambda: bench.MethodHooks(nn.Linear(2, 2), epochs=1), "no layer of this network has a method"),
         (lambda: hooks_of("dspike").start_epoch(0), "Dspike searches.*batches=loader"),

@@ -252,13 +252,13 @@ def test_a_gradient_that_is_wrong_only_sometimes(when):
     assert "the gradient is 0.5 at x = " in found["loop"]
 
 
-@pytest.mark.parametrize("hook", ["emit", "threshold"])
+@pytest.mark.parametrize("hook", ["emit", "threshold", "carry", "transform"])
 def test_a_forward_pass_that_changes_undeclared(hook):
     class Doubling(Base):
         pass
 
-    if hook == "emit":
-        Doubling.emit = lambda self, s, t: 2 * s
+    if hook != "threshold":
+        setattr(Doubling, hook, lambda self, given, t: 2 * given)
     else:
         Doubling.threshold = lambda self, u, t: 1.5 * self.site.neuron.threshold
     declare()(Doubling)

@@ -123,7 +123,9 @@ def test_compiled_training_equals_eager_training(name, mode, events, channels_la
 
 
 @pytest.mark.parametrize("mode", ["neuron", "step"])
-@pytest.mark.parametrize("name", ["rectangle", "asgl", "ds-atgo", "trsg", "mpd-agl:frozen", "dspike", "lsg"])
+@pytest.mark.parametrize(
+    "name", ["rectangle", "asgl", "ds-atgo", "trsg", "mpd-agl:frozen", "dspike", "lsg", "sltt:scaled"]
+)
 def test_what_is_traced_equals_eager_training(name, mode, traced_only):
     eager = network(name)
     compiled = copy.deepcopy(eager)

@@ -22,6 +22,7 @@ from bench.show.terminal import say, table_width
 from bench.show.terminal_table import print_table
 from bench.suite import shipped_suites
 from bench.tables import failures
+from bench.variants import full_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,16 +111,16 @@ def outcome(plan: Plan, results: Results, files: Sequence[Path] = ()) -> RunOutc
 def _unfinished(records: Sequence[Any]) -> list[str]:
     """Which runs failed, and why."""
     return [
-        f"{ending.status}: {ending.method} on {ending.dataset}, "
+        f"{ending.status}: {full_name(ending.method, ending.variant)} on {ending.dataset}, "
         f"seed {ranges(seeds)}: {ending.error or 'no reason was left'}"
         for ending, seeds in failures.failures(records)
     ]
 
 
 def _kept(planned: Planned) -> str:
-    cell = planned.cell
+    cell, method = planned.cell, full_name(planned.cell.method.name, planned.variant)
     return (
-        f"stale: {cell.method.name} on {cell.dataset.name}, seed {cell.seed}: training it again was stopped, "
+        f"stale: {method} on {cell.dataset.name}, seed {cell.seed}: training it again was stopped, "
         "so that the record of its older code is kept"
     )
 
@@ -277,24 +278,26 @@ def plan_as_json(plan: Plan, *, retry: bool = False) -> dict[str, Any]:
 
 def show_plan(plan: Plan, console: Console, *, retry: bool = False) -> None:
     """Print a line per configuration, with its seeds by state. retry: as in `plan_as_json`."""
-    drawn = Table(box=None, pad_edge=False)
-    for column in ("dataset", "backbone", "T", "method", "variant", "seeds", "state"):
-        drawn.add_column(column, no_wrap=column == "method", overflow="fold")
+    lines = [["dataset", "backbone", "T", "method", "variant", "seeds", "state"]]
     configurations: dict[str, list[Any]] = {}
     for planned in plan.cells:
         configurations.setdefault(planned.configuration, []).append(planned)
     for group in configurations.values():
         cell = group[0].cell
         states = Counter(planned.state for planned in group)
-        drawn.add_row(
-            *(
-                escape(text)
-                for text in (cell.dataset.name, cell.backbone.name, str(cell.timesteps), cell.method.name)
-            ),
-            escape(group[0].variant),
-            ranges(planned.cell.seed for planned in group),
-            ", ".join(f"{states[state]} {state}" for state in STATES if states[state]),
+        lines.append(
+            [
+                *(cell.dataset.name, cell.backbone.name, str(cell.timesteps), cell.method.name),
+                group[0].variant,
+                ranges(planned.cell.seed for planned in group),
+                ", ".join(f"{states[state]} {state}" for state in STATES if states[state]),
+            ]
         )
+    drawn = Table(box=None, pad_edge=False)
+    for head, width in zip(lines[0], _widths([*zip(*lines, strict=True)], console.width), strict=True):
+        drawn.add_column(head, no_wrap=head == "method", overflow="fold", width=width)
+    for line in lines[1:]:
+        drawn.add_row(*map(escape, line))
     console.print(drawn)
     console.print(
         f"\n{len(plan.cells)} cells, {len(plan.pending)} to run: {_time_left(plan)}", highlight=False
@@ -310,6 +313,18 @@ def show_plan(plan: Plan, console: Console, *, retry: bool = False) -> None:
         console.print(f"stale: {why}; run repeats what was", markup=False, highlight=False)
     for apart in (*_untuned(plan), *plan.why_apart()):
         console.print(apart, markup=False, highlight=False)
+
+
+def _widths(columns: Sequence[Sequence[str]], room: int) -> list[int | None]:
+    """Widths at which texts are wrapped at blanks alone; None where even the longest words do not fit."""
+    widths = [max(map(len, column)) for column in columns]
+    words = [max(len(word) for text in column for word in text.split()) for column in columns]
+    excess = table_width(columns) - room
+    for place in sorted(range(len(columns)), key=lambda i: words[i] - widths[i]):
+        cut = max(0, min(excess, widths[place] - words[place]))
+        widths[place] -= cut
+        excess -= cut
+    return [*widths] if excess <= 0 else [None] * len(columns)
 
 
 def _time_left(plan: Plan) -> str:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from bench.errors import counted
 from bench.records.store import OK
 from bench.tables.columns import printed_cell
+from bench.variants import full_name
 
 Record = Mapping[str, Any]
 
@@ -37,13 +38,15 @@ class Unmeasured(NamedTuple):
 
     what: str
     method: str
+    variant: str
     dataset: str
     why: str
     runs: int
 
     def __str__(self) -> str:
-        """`mpd-agl on digits, 2 runs: out of memory`: whose, and why."""
-        return f"{self.method} on {self.dataset}, {counted(self.runs, 'run')}: {self.why}"
+        """`mpd-agl (width=0.5) on digits, 2 runs: out of memory`: whose, and why."""
+        whose = full_name(self.method, self.variant)
+        return f"{whose} on {self.dataset}, {counted(self.runs, 'run')}: {self.why}"
 
 
 def failures(records: Iterable[Record]) -> list[Failure]:
@@ -60,10 +63,11 @@ def failures(records: Iterable[Record]) -> list[Failure]:
 
 
 def unmeasured(records: Iterable[Record]) -> list[Unmeasured]:
-    """One entry per part, method, dataset and reason, sorted."""
-    runs: Counter[tuple[str, str, str, str]] = Counter()
+    """One entry per part, method, variant, dataset and reason, sorted."""
+    runs: Counter[tuple[str, str, str, str, str]] = Counter()
     for record in records:
         for what, why in record.get("unmeasured", {}).items():
             cell = record["cell"]
-            runs[what, cell["method"]["name"], cell["dataset"]["name"], " ".join(str(why).split())] += 1
+            whose = (cell["method"]["name"], record["variant"], cell["dataset"]["name"])
+            runs[what, *whose, " ".join(str(why).split())] += 1
     return [Unmeasured(*what, number) for what, number in sorted(runs.items())]

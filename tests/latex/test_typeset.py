@@ -12,19 +12,25 @@ import pytest
 
 from bench import api
 from bench.paths import shipped_leaderboard
-from bench.tables.results import Results
-from bench.tables.text import formats, render_tables
+from bench.suite import shipped_suites
+from bench.tables.results import OF_TUNING, Results
+from bench.tables.text import by_task, formats, render_tables
 from bench.tables.text.captions import ABOUT
-from bench.tables.text.choice import Choice
-from bench.tables.text.latex import LONG
+from bench.tables.text.choice import EVERYTHING, Choice
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "bench"))
 
-from written_records import FAIR, GOOD, POOR, runs  # noqa: E402
+from written_records import FAIR, GOOD, POOR, runs, variation  # noqa: E402
 
 SUITE = "quick"
+TUNED = "fair-small"
+SUITES = [s.name for s in shipped_suites() if (ROOT / "results" / "runs" / s.name).is_dir()]
 WHICH = ("accuracy", *render_tables.SHOWN)
+UNFIT = re.compile(
+    r"Overfull \\[hv]box.*|.*Float too large.*|.*Warning: (?:Reference|There were undefined).*|.*multiply.*"
+)
+"""What a log says of text that does not fit, or refers to nothing."""
 PROGRAMS = {"pdflatex": "texlive-latex-recommended", "pdftotext": "poppler-utils"}
 HOSTILE = [
     r"a_b%c$d{e}~^\#&",
@@ -39,6 +45,7 @@ HOSTILE = [
     "ΑΩ σς Δ ± × é ñ ß ł ī đ ﬁ ¿? ``'' -- --- \\end{tabular} \\\\ % \u202e",
     "²₃ “a” «b» … – — ` ´ ~ ^ |",
 ]
+RECIPE = {"optimizer": "adamw", "schedule": "one-cycle", "weight_decay": 0.0, "augment": "standard"}
 PAPER_TASK = ("cifar10", "resnet19", 2)
 
 
@@ -58,7 +65,7 @@ def typeset(tmp_path):
 
     def make(latex, options=""):
         # Only what the comment says that is needed.
-        packages = re.findall(r"^% Needs (\\usepackage\{[a-z,]+\})$", latex, re.M)
+        packages = sorted({*re.findall(r"^% Needs (\\usepackage\{[a-z,]+\})$", latex, re.M)})
         body = [rf"\documentclass[{options}]{{article}}", *packages, r"\begin{document}", latex]
         (tmp_path / "page.tex").write_text("\n".join([*body, r"\end{document}"]), encoding="ascii")
         command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "-no-shell-escape", "page.tex"]
@@ -83,24 +90,46 @@ def results(tmp_path_factory):
     """A copy of the shipped records."""
     folder = tmp_path_factory.mktemp("results")
     for what in ("runs", "latency"):
-        shutil.copytree(ROOT / "results" / what / SUITE, folder / what / SUITE)
+        shutil.copytree(ROOT / "results" / what, folder / what)
     return folder
 
 
+def suite_of(which):
+    return TUNED if which in OF_TUNING else SUITE
+
+
 def shipped(which):
-    return pd.read_csv(shipped_leaderboard(SUITE) / f"{which}.csv")
+    return pd.read_csv(shipped_leaderboard(suite_of(which)) / f"{which}.csv")
 
 
-def pasted(which, results):
-    found = api.read_results(*api.stored(SUITE, results))
-    return api.paste(found, SUITE, "latex", which, results=results)
+def pasted(which, results, suite=None, columns=None):
+    suite = suite or suite_of(which)
+    found = api.read_results(*api.stored(suite, results), save=False)
+    return api.paste(found, suite, "latex", which, results=results, choice=Choice(columns=columns))
+
+
+@pytest.mark.parametrize(
+    ("options", "columns"),
+    [("", None), ("twocolumn", None), ("twocolumn", "single"), ("twocolumn", "double")],
+)
+@pytest.mark.parametrize("suite", SUITES)
+def test_all_tables_of_a_suite_fit_documents_of_one_and_of_two_columns(
+    typeset, results, suite, options, columns
+):
+    found = api.read_results(*api.stored(suite, results), save=False)
+    every = [which for which in (*WHICH, by_task.NAME) if which not in OF_TUNING or found.trials]
+    made = [pasted(which, results, suite, columns) for which in every]
+    page, log = typeset("\n\\clearpage\n".join(made), options)
+    assert not UNFIT.findall(log)
+    assert r"\tiny" not in "".join(made) and "resizebox" not in "".join(made)
+    assert all(method in page for method in {*found.table("accuracy")["method"]})
 
 
 @pytest.mark.parametrize("which", [name for name in WHICH if name != "published"])
 @pytest.mark.parametrize("options", ["", "twocolumn"])
 def test_a_shipped_table_fits_the_line_and_its_numbers_are_on_the_page(typeset, results, which, options):
     page, log = typeset(pasted(which, results), options)
-    assert "Overfull" not in log and "Warning: Reference" not in log
+    assert not UNFIT.findall(log)
     assert " ".join(ABOUT[which].split()[:3]) in " ".join(page.split())
     table = shipped(which)
     for method in set(table["method"]):
@@ -119,7 +148,8 @@ def test_a_shipped_table_fits_the_line_and_its_numbers_are_on_the_page(typeset, 
             )
     if which == "latency":
         for memory in table["peak_memory_mb"]:
-            assert f"{memory:.2f}" in page
+            # Each task has as many digits as its largest number needs.
+            assert any(f"{memory:.{digits}f}" in page for digits in (2, 3))
 
 
 @pytest.mark.parametrize("columns", ["single", "double"])
@@ -152,19 +182,31 @@ def hostile(names, task=("digits", "convnet", 4)):
     return records
 
 
-def paste(which, records, suite="mine"):
+def paste(which, records, suite="mine", choice=EVERYTHING, trials=()):
     command = ["spikegrad", "leaderboard", f"a b\n{HOSTILE[0]}.toml"]
-    return formats.to_paste("latex", which, Results(records), suite=suite, command=command)
+    results = Results(records, trials=trials)
+    return formats.to_paste("latex", which, results, suite=suite, command=command, choice=choice)
 
 
-@pytest.mark.parametrize("which", WHICH)
-def test_hostile_names_compile_and_the_numbers_are_there(typeset, which):
-    records = hostile(HOSTILE, PAPER_TASK)
-    page, log = typeset(paste(which, records, suite=HOSTILE[0]))
-    # A word that cannot be broken may stand out a little, over no other column.
-    assert all(float(points) < 4 for points in re.findall(r"Overfull \\hbox \((.*?)pt", log))
+@pytest.mark.parametrize("options", ["", "twocolumn"])
+@pytest.mark.parametrize("which", [*WHICH, by_task.NAME])
+def test_hostile_names_compile_and_the_numbers_are_there(typeset, which, options):
+    records, trials = hostile(HOSTILE, PAPER_TASK), []
+    if which in OF_TUNING:
+        records, over = [], ("recipe.learning_rate", "width")
+        for name in HOSTILE:
+            records += variation(name, FAIR, by="", task=PAPER_TASK)
+            records += variation(name, GOOD, by="tuned", over=over, task=PAPER_TASK, width=0.5)
+            trials += variation(
+                name, FAIR[:2], by="tuning", over=over, first=1000, task=PAPER_TASK, width=0.5
+            )
+        for record in records:
+            record["cell"]["recipe"] |= RECIPE
+    page, log = typeset(paste(which, records, suite=HOSTILE[0], trials=trials), options)
+    assert not UNFIT.findall(log)
     expected = {
         "accuracy": ["98.32 ± 0.48", "97.46 ± 0.38", "91.66 ± 1.44"],
+        "pairs": ["0.86", "<0.001", "6.66"],
         "overall": ["98.30", "97.43"],
         "gradients": ["0.25", "1.25×10-9", "-0.5"],
         "cost": ["0.5 ± 0", "123,456 ± 0"],
@@ -172,6 +214,9 @@ def test_hostile_names_compile_and_the_numbers_are_there(typeset, which):
         "latency": ["AMD EPYC, 1 thread"],
         "runs": ["98.60", "failed", "oom"],
         "published": ["92.68", "98.32 ± 0.48", "+5.64", "unknown", "secondary"],
+        "tuning": ["97.50", "width", "0.5", "yes"],
+        "tuned": ["97.50", "98.32", "width", "0.5"],
+        "tasks": ["98.32 ± 0.48", "97.46 ± 0.38", "91.66 ± 1.44"],
     }
     flat = " ".join(page.split())
     for number in expected[which]:
@@ -180,12 +225,26 @@ def test_hostile_names_compile_and_the_numbers_are_there(typeset, which):
         assert "[U+" in flat and "script" in flat
 
 
+@pytest.mark.parametrize("columns", ["single", "double"])
+@pytest.mark.parametrize("which", ["accuracy", by_task.NAME])
+def test_a_choice_of_hostile_names_with_fewer_digits(typeset, which, columns):
+    choice = Choice(methods=[HOSTILE[0], HOSTILE[2], HOSTILE[-2]], digits=1, columns=columns)
+    page, log = typeset(paste(which, hostile(HOSTILE), HOSTILE[0], choice), "twocolumn")
+    assert not UNFIT.findall(log)
+    flat = " ".join(page.split())
+    assert "97.5 ± 0.4" in flat and "97.46" not in flat and "98.3 ±" not in flat
+    assert "mpd|agl" in flat and "[red]" not in flat
+    if which == "accuracy":
+        assert re.search(r" 0\.\d{3} ", flat) and "p: of the same family" in flat
+
+
+@pytest.mark.parametrize("options", ["", "twocolumn"])
 @pytest.mark.parametrize("which", ["accuracy", "runs", "anytime"])
-def test_many_rows_go_over_several_pages_and_stay_on_the_line(typeset, which):
-    names = [f"family/{i:03}-of-many" for i in range(LONG * 3)]
+def test_many_rows_go_over_several_pages_and_stay_on_the_line(typeset, which, options):
+    names = [f"family/{i:03}-of-many" for i in range(100)]
     latex = paste(which, hostile(names))
-    page, log = typeset(latex)
-    assert r"\begin{longtable}" in latex and "Overfull" not in log
+    page, log = typeset(latex, options)
+    assert "longtable" not in latex and not UNFIT.findall(log)
     assert page.count("\f") >= 2
-    assert "continued on the next page" in page
+    assert "Table 1, continued." in page
     assert all(name in page for name in names)

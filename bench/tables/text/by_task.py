@@ -27,21 +27,17 @@ from bench.tables.all_pairs import FEWEST
 from bench.tables.columns import KEY
 from bench.tables.results import Results
 from bench.tables.rows import OTHERS, SWEPT, Row
+from bench.tables.text import latex_layout as layout
 from bench.tables.text import readable
 from bench.tables.text.captions import CHOSEN, grouped, recipe_of, seeds_of
-from bench.tables.text.choice import Choice, Float
-from bench.tables.text.latex import SIZES, comments_of, note_below, slug
-from bench.tables.text.latex_text import escape, number
+from bench.tables.text.choice import Choice
+from bench.tables.text.latex import comments_of, slug
+from bench.tables.text.latex_text import number
 from bench.variants import DEFAULT, RECIPE, TUNED, full_name, is_option
 
 NAME = "tasks"
 BEST, FIRST = "*", "†"
 """Signs behind a number on the terminal, which has neither bold nor underlined cells in a pipe."""
-ROOM: Mapping[Float, float] = {"single": 229, "double": 469}
-"""The width of a float in a two-column article, in points."""
-SMALLEST = SIZES[r"\scriptsize"]
-GAP = 8.0
-"""Points between two columns."""
 WIDE = 16
 """A line of a heading with more characters is broken, if it can be."""
 
@@ -271,55 +267,20 @@ def _marked(cell: Cell | None) -> str:
 
 
 def _latex(suite: str, made: ByTask, choice: Choice, made_by: str) -> str:
-    if not made.methods:
-        return "".join(f"{line}\n" for line in comments_of(made_by, ["booktabs"], empty=True))
-    width = sum(_width(made, place) for place in range(len(made.columns))) + _names(made)
-    columns = choice.columns or ("single" if width <= ROOM["single"] else "double")
-    kind = "table" if columns == "single" else "table*"
-    says = escape(caption(suite, made, "Bold", "underlined"))
-    lines = [
-        *comments_of(made_by, ["booktabs"], empty=False),
-        rf"\begin{{{kind}}}[t]",
-        r"\centering",
-        rf"\caption{{{says}}}\label{{tab:{slug(suite, NAME)}}}",
-        r"\setlength{\tabcolsep}{4pt}",
-    ]
-    for places in _parts(made, ROOM[columns]):
-        lines += [r"\par\medskip", *_fitted(_tabular(made, places))]
-    return "\n".join([*lines, *note_below(escape(note(made))), rf"\end{{{kind}}}", ""])
+    lines = list[str]()
+    if made.methods:
+        grid, says = _grid(made), caption(suite, made, "Bold", "underlined")
+        lines = layout.floats(grid, says, f"tab:{slug(suite, NAME)}", note(made), choice.columns)
+    return "\n".join([*comments_of(made_by, lines), *layout.flushed(lines), ""])
 
 
-def _fitted(tabular: Sequence[str]) -> list[str]:
-    r"""The table in the largest font in which it fits the line, chosen by LaTeX, since documents differ."""
-    # Without \resizebox, which needs a package and makes fonts of odd sizes.
-    sizes = [r"\footnotesize", r"\scriptsize", r"\tiny", r"\setlength{\tabcolsep}{2pt}"]
-    smaller = [rf"\ifdim\wd0>\linewidth{size}\sbox0{{\methodsbytask}}\fi" for size in sizes]
-    return [
-        r"\def\methodsbytask{%",
-        *tabular[:-1],
-        f"{tabular[-1]}}}%",
-        r"{\small\sbox0{\methodsbytask}%",
-        *(f"{line}%" for line in smaller),
-        r"\usebox0}",
-    ]
-
-
-def _tabular(made: ByTask, places: Sequence[int]) -> list[str]:
-    heads = " & ".join(["method", *(_stacked(made.columns[place].heads) for place in places)])
-    lines = [
-        rf"\begin{{tabular}}{{@{{}}l{'r' * len(places)}@{{}}}}",
-        r"\toprule",
-        rf"{heads} \\",
-        r"\midrule",
-    ]
-    for i, name in enumerate(made.methods):
-        if i and name not in made.ranked and made.methods[i - 1] in made.ranked:
-            lines.append(r"\midrule")
-        every = made.line(name)
-        cells = " & ".join([escape(name), *(_cell(every[place]) for place in places)])
-        # LaTeX would read a leading [ or * as an argument of the \\ before it.
-        lines.append(f"{'{}' * cells.startswith(('[', '*'))}{cells} " + r"\\")
-    return [*lines, r"\bottomrule", r"\end{tabular}"]
+def _grid(made: ByTask) -> layout.Grid:
+    columns = [layout.Column(["method"], made.methods, key=True)]
+    for place, column in enumerate(made.columns):
+        cells = [made.cells.get((name, place)) for name in made.methods]
+        texts = ["–" if cell is None else cell.text for cell in cells]
+        columns.append(layout.Column(_broken(column.heads), texts, [*map(_cell, cells)]))
+    return layout.Grid(columns, [name not in made.ranked for name in made.methods])
 
 
 def _cell(cell: Cell | None) -> str:
@@ -330,11 +291,6 @@ def _cell(cell: Cell | None) -> str:
     return " ".join([rf"\textbf{{{first}}}" if cell.best else first, *rest])
 
 
-def _stacked(heads: Sequence[str]) -> str:
-    stacked = r" \\ ".join(map(escape, _broken(heads)))
-    return rf"\begin{{tabular}}[b]{{@{{}}r@{{}}}}{stacked}\end{{tabular}}"
-
-
 def _broken(heads: Sequence[str]) -> list[str]:
     """The lines of a heading; a wide one is broken behind a comma or an equals sign."""
     # "T = 2" is not broken: a blank that textwrap does not know stands in it.
@@ -343,27 +299,3 @@ def _broken(heads: Sequence[str]) -> list[str]:
     return [
         line for head, of in zip(heads, broken, strict=True) for line in (of if len(head) > WIDE else [head])
     ]
-
-
-def _width(made: ByTask, place: int) -> float:
-    """The width of a column in the smallest font, in points, with the gap before it."""
-    texts = [cell.text for name in made.methods if (cell := made.cells.get((name, place)))]
-    return max(map(len, [*texts, *_broken(made.columns[place].heads)])) * SMALLEST + GAP
-
-
-def _names(made: ByTask) -> float:
-    return max(map(len, ["method", *made.methods])) * SMALLEST
-
-
-def _parts(made: ByTask, room: float) -> Iterator[list[int]]:
-    """The columns of each part of the table: as many as fit next to the names, one below the other."""
-    part, left = list[int](), room - _names(made)
-    for place in range(len(made.columns)):
-        width = _width(made, place)
-        if part and width > left:
-            yield part
-            part, left = [], room - _names(made)
-        part.append(place)
-        left -= width
-    if part:
-        yield part

@@ -5,15 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from bench.errors import BenchError
+from bench.tables.text.latex_layout import Float
 from bench.tables.text.readable import DIGITS, Block
 from bench.variants import names
 
-Float = Literal["single", "double"]
 MOST_DIGITS = 4
 
 
@@ -88,5 +88,6 @@ def _known(option: str, asked: Iterable[str], there: set[str], shown: set[str], 
 def _called(rows: pd.DataFrame, method: str = "method", variant: str = "variant") -> list[set[str]]:
     """The names of each row: METHOD, and METHOD:VARIANT."""
     # The rows of a block have longer names in the column "method".
-    own: Iterable[Any] = rows["alone"] if method == "method" and "alone" in rows else rows[method]
+    alone = method.replace("method", "alone")
+    own: Iterable[Any] = rows[alone if alone in rows else method]
     return [{str(m), *names(str(m), str(v))} for m, v in zip(own, rows[variant], strict=True)]

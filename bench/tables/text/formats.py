@@ -47,7 +47,7 @@ def to_paste(
     if form == "markdown":
         return readable.markdown_of(_blocks(which, table, readable.HEADINGS, choice), caption, note)
     found = _blocks(which, table, readable.PAPER_HEADINGS, choice)
-    return latex.fragment(which, suite, found, caption, note, made_by, choice.columns == "double")
+    return latex.fragment(which, suite, found, caption, note, made_by, choice.columns)
 
 
 def _blocks(which: str, table: pd.DataFrame, heads: dict[str, str], choice: Choice) -> Iterable[Block]:

@@ -1,7 +1,7 @@
-"""Tables as LaTeX, ready to paste: booktabs, one table per task, over several pages if necessary.
+"""Tables as LaTeX, ready to paste: booktabs, one table per task, over several floats if necessary.
 
 A caption takes a line or two; what else a reader needs is a note below the table.
-`bench.tables.text.latex_text` escapes the text; this module does the layout.
+`bench.tables.text.latex_text` escapes the text; `bench.tables.text.latex_layout` fits it on the page.
 """
 
 from __future__ import annotations
@@ -10,23 +10,27 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from math import ceil
 
 from bench.tables.columns import TASK
-from bench.tables.text.latex_text import escape, number
+from bench.tables.text.latex_layout import Column, Float, Grid, floats, flushed
+from bench.tables.text.latex_text import number
 from bench.tables.text.readable import WORDS, Block
 
-LONG = 35
-"""Lines that one page holds; a longer table spans several pages."""
-WIDE = 32
-"""A text column wider than this, in characters, is wrapped."""
-SHARES = (0.0, 0.4, 0.3)
-"""The share of the line width of a wrapped column, by the number of wrapped columns: none, one, or more."""
-SHARE_IF_LONG = 0.25
-LINE = 345
-"""The smallest line width, in points."""
-SIZES = {r"\small": 4.8, r"\footnotesize": 4.3, r"\scriptsize": 3.8, r"\tiny": 0.0}
-"""Font sizes, and the width of a character of each, in points."""
+KEYS = ("method", "other_method", "seed", "t", "learning_rate", "parameter", "value")
+"""Columns that say what a row is about: as many of them as are needed to tell the rows apart."""
+JOINED = {
+    *(
+        "n",
+        "p",
+        "p_adjusted",
+        "published_sd",
+        "n_seeds",
+        "inference_ms_p50_batch100",
+        "layer_backward_ms_p50",
+    ),
+    *("layer_step_ms_p50", "val_accuracy_median", "val_accuracy_worst", "tuned_accuracy_mean"),
+}
+"""Columns that cannot be understood without the one before them; ends of intervals are others."""
 
 
 def fragment(
@@ -36,22 +40,18 @@ def fragment(
     caption: Callable[[Block], str],
     note: Callable[[Block], str],
     made_by: str,
-    double: bool = False,
+    width: Float | None = None,
 ) -> str:
     """Every block of the table `which` as LaTeX, to paste or to include in a document.
 
     made_by: the command that made it, for the comment at the top, which also names the packages needed.
-    double: over both columns of a page, unless it goes over several pages.
+    width: of the floats; None for what each block takes.
     """
     blocks = [*found]
-    long = any(_is_long(block) for block in blocks)
-    needs = ["array", "booktabs", "graphicx", *(["longtable"] if long else [])]
-    tables = [
-        _table(block, escape(caption(block)), label, escape(note(block)), double)
-        for block, label in zip(blocks, labels(which, suite, blocks), strict=True)
-    ]
-    comments = comments_of(made_by, needs, long, empty=not blocks)
-    return "".join([*(f"{line}\n" for line in comments), "\n".join(tables)])
+    lines = list[str]()
+    for block, label in zip(blocks, labels(which, suite, blocks), strict=True):
+        lines += [*([""] if lines else []), *floats(_grid(block), caption(block), label, note(block), width)]
+    return "\n".join([*comments_of(made_by, lines), *flushed(lines), ""])
 
 
 def labels(which: str, suite: str, blocks: Sequence[Block]) -> list[str]:
@@ -77,156 +77,39 @@ def slug(*parts: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", "-".join(parts).lower().encode("ascii", "ignore").decode()).strip("-")
 
 
-def comments_of(made_by: str, needs: Sequence[str], long: bool = False, *, empty: bool) -> Iterator[str]:
-    """The lines at the top: the command, and what the document needs."""
+def comments_of(made_by: str, lines: Sequence[str]) -> Iterator[str]:
+    """The comments above these lines: the command, and the packages that the document needs."""
     yield f"% Made by: {' '.join(made_by.encode('ascii', 'backslashreplace').decode().split())}"
-    if empty:
+    if not lines:
         yield "% The table has no rows."
         return
-    yield rf"% Needs \usepackage{{{','.join(needs)}}}"
-    if long:
-        yield "% longtable works in one column only."
+    wrapped = any(r"\arraybackslash" in line for line in lines)
+    yield rf"% Needs \usepackage{{{'array,' * wrapped}booktabs}}"
 
 
-def _is_long(block: Block) -> bool:
-    folded = [column for column in block.heads if _is_wrapped(block, column)]
-    letters = SHARES[min(len(folded), 2)] * LINE / SIZES[r"\small"]
-    lines = (max([1, *(ceil(len(line[c]) / letters) for c in folded)]) for line in block.lines)
-    return sum(lines) > LONG
+def _grid(block: Block) -> Grid:
+    keys = _keys(block)
+    columns = [_column(block, name, name in keys) for name in block.heads]
+    return Grid(columns, block.apart or [False] * len(block.lines))
 
 
-def _table(block: Block, caption: str, label: str, note: str, double: bool) -> str:
-    """One block; `caption`, `label` and `note` are LaTeX."""
-    heads = " & ".join(_head(block, column) for column in block.heads) + r" \\"
-    columns = "@{}" + "".join(_alignment(block, column) for column in block.heads) + "@{}"
-    top = rf"\caption{{{caption}}}\label{{{label}}}"
-    if _is_long(block):
-        return "\n".join([*_long(block, top, columns, heads, note), ""])
-    return "\n".join([*_floating(block, top, columns, heads, note, "table" + "*" * double), ""])
+def _keys(block: Block) -> list[str]:
+    there, keys = [name for name in KEYS if name in block.heads], list[str]()
+    while there and len({tuple(line[key] for key in keys) for line in block.lines}) < len(block.lines):
+        keys.append(there.pop(0))
+    return keys or there[:1]
 
 
-def note_below(note: str) -> list[str]:
-    """The lines of a note below a table; note: LaTeX."""
-    if not note:
-        return []
-    return [
-        r"\par\smallskip",
-        rf"\begin{{minipage}}{{\linewidth}}\footnotesize\raggedright {note}\end{{minipage}}",
-    ]
+def _column(block: Block, name: str, key: bool) -> Column:
+    texts = [line[name] for line in block.lines]
+    cells = None if name in WORDS else [_number(block, row, name) for row in range(len(texts))]
+    joined = name in JOINED or name.endswith(("_ci_low", "_ci_high"))
+    # A heading is not much wider than the cells below it.
+    heads = textwrap.wrap(block.heads[name], max(10, *map(len, texts)), break_long_words=False)
+    return Column(heads, texts, cells, key, joined)
 
 
-def _floating(block: Block, top: str, columns: str, heads: str, note: str, kind: str) -> list[str]:
-    return [
-        rf"\begin{{{kind}}}[t]",
-        r"\centering",
-        top,
-        r"\par\medskip",
-        r"\small",
-        r"\setlength{\tabcolsep}{4pt}",
-        # Shrunk only if it is wider than the line.
-        r"\sbox0{%",
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        heads,
-        r"\midrule",
-        *_lines(block),
-        r"\bottomrule",
-        r"\end{tabular}}%",
-        r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi",
-        *note_below(note),
-        rf"\end{{{kind}}}",
-    ]
-
-
-def _long(block: Block, top: str, columns: str, heads: str, note: str) -> list[str]:
-    return [
-        r"\begingroup",
-        _size(block),
-        r"\setlength{\tabcolsep}{2pt}",
-        rf"\begin{{longtable}}{{{columns}}}",
-        rf"{top}\\",
-        r"\toprule",
-        heads,
-        r"\midrule",
-        r"\endfirsthead",
-        r"\toprule",
-        heads,
-        r"\midrule",
-        r"\endhead",
-        rf"\midrule \multicolumn{{{len(block.heads)}}}{{r@{{}}}}{{continued on the next page}} \\",
-        r"\endfoot",
-        r"\bottomrule",
-        r"\endlastfoot",
-        *_lines(block),
-        r"\end{longtable}",
-        *([rf"\noindent{{\footnotesize\raggedright {note}\par}}"] if note else []),
-        r"\endgroup",
-    ]
-
-
-def _lines(block: Block) -> Iterator[str]:
-    folded = any(_is_wrapped(block, column) for column in block.heads)
-    for i in range(len(block.lines)):
-        if i and folded:
-            yield r"\addlinespace"
-        if i and block.apart and block.apart[i] and not block.apart[i - 1]:
-            yield r"\midrule"
-        cells = " & ".join(_cell(block, i, column) for column in block.heads)
-        # LaTeX would read a leading [ or * as an argument of the \\ before it.
-        yield f"{'{}' * cells.startswith(('[', '*'))}{cells} " + r"\\"
-
-
-def _cell(block: Block, i: int, column: str) -> str:
-    text = block.lines[i][column]
-    if column in WORDS:
-        return escape(text)
-    first, *rest = number(text).split(" ", 1)
-    return (
-        " ".join([rf"\textbf{{{first}}}", *rest]) if block.bold and block.bold[i] == column else number(text)
-    )
-
-
-def _alignment(block: Block, column: str) -> str:
-    if _is_wrapped(block, column):
-        return rf">{{\raggedright\arraybackslash}}p{{{_share(block)}\linewidth}}"
-    return "l" if column in WORDS else "r"
-
-
-def _share(block: Block) -> float:
-    """The share of the line width of each wrapped column."""
-    folded = sum(_is_wrapped(block, column) for column in block.heads)
-    return SHARE_IF_LONG if _is_long(block) else SHARES[min(folded, 2)]
-
-
-def _is_wrapped(block: Block, column: str) -> bool:
-    return column in WORDS and _width(block, column) > WIDE
-
-
-def _width(block: Block, column: str) -> int:
-    """The width of the longest cell, in characters."""
-    return max(len(line[column]) for line in block.lines)
-
-
-def _head(block: Block, column: str) -> str:
-    """A heading, wrapped if it is much wider than the cells below it."""
-    lines = _head_lines(block, column)
-    if len(lines) < 2:
-        return escape(block.heads[column])
-    side, stacked = "l" if column in WORDS else "r", r" \\ ".join(map(escape, lines))
-    return rf"\begin{{tabular}}[b]{{@{{}}{side}@{{}}}}{stacked}\end{{tabular}}"
-
-
-def _head_lines(block: Block, column: str) -> list[str]:
-    return textwrap.wrap(block.heads[column], max(10, _width(block, column)), break_long_words=False)
-
-
-def _size(block: Block) -> str:
-    """The largest font size in which the columns are likely to fit."""
-    wrapped = sum(_is_wrapped(block, column) for column in block.heads)
-    characters = sum(
-        max(_width(block, column), *map(len, _head_lines(block, column)))
-        for column in block.heads
-        if not _is_wrapped(block, column)
-    )
-    room = LINE * (1 - SHARE_IF_LONG * wrapped) - 4 * len(block.heads)
-    return next(size for size, points in SIZES.items() if characters * points <= room or not points)
+def _number(block: Block, row: int, name: str) -> str:
+    first, *rest = (text := number(block.lines[row][name])).split(" ", 1)
+    bold = bool(block.bold) and block.bold[row] == name
+    return " ".join([rf"\textbf{{{first}}}", *rest]) if bold else text

@@ -66,14 +66,29 @@ LONGEST = 24
 """A word of more characters can be broken."""
 PART = 8
 """The most characters between two possible breaks; a single longer [U+...] code stays whole."""
+SIGNS = "-=./:,;_|+)"
+"""A long word is rather broken behind one of these."""
+BREAKS = {True: r"\penalty50 ", False: r"\penalty90 "}
+"""A possible break, behind such a sign or elsewhere: worse than a blank, and better than an overfull line."""
 
 
-def escape(text: str) -> str:
+def escape(text: str, longest: int = LONGEST) -> str:
     """The text for LaTeX's text mode; white space becomes single blanks.
 
-    The result is ASCII with balanced braces, and needs no package. Long words can be broken.
+    The result is ASCII with balanced braces, and needs no package. Words of more characters than `longest`
+    can be broken.
     """
-    return " ".join(_word(word) for word in text.split())
+    return " ".join(_word(word, longest) for word in text.split())
+
+
+def printed(text: str) -> str:
+    """The characters that stand on the page: those of `escape(text)`, with codes spelled out."""
+    return " ".join("".join(map(_printed, unicodedata.normalize("NFC", word))) for word in text.split())
+
+
+def _printed(character: str) -> str:
+    code = _character(character)
+    return code if code.startswith("[U+") else character
 
 
 def number(text: str) -> str:
@@ -87,26 +102,26 @@ def _power(found: re.Match[str]) -> str:
     return rf"{digit}$\times 10^{{{sign.replace('+', '')}{exponent}}}$"
 
 
-def _word(word: str) -> str:
-    units = [_character(character) for character in unicodedata.normalize("NFC", word)]
+def _word(word: str, longest: int) -> str:
+    characters = unicodedata.normalize("NFC", word)
+    units = [_character(character) for character in characters]
     widths = [len(unit) if unit.startswith("[U+") else 1 for unit in units]
-    # LaTeX would join two of these in a row into another character.
-    parts = [re.sub(r"([-,'])(?=\1)", r"\1{}", part) for part in _parts(units, widths)]
-    return r"\allowbreak ".join(parts)
-
-
-def _parts(units: Sequence[str], widths: Sequence[int]) -> list[str]:
-    """The parts that a word can be broken into: the word itself, if it is short."""
-    if sum(widths) <= LONGEST:
-        return ["".join(units)]
-    parts, room = list[str](), 0
-    for unit, width in zip(units, widths, strict=True):
-        if width > room:
-            parts.append("")
-            room = PART
-        parts[-1] += unit
+    if sum(widths) <= longest:
+        return _unjoined(units)
+    found, first, room = "", 0, PART
+    for i, width in enumerate(widths):
+        behind = i > 0 and characters[i - 1] in SIGNS and characters[i] not in SIGNS
+        # A sign stays with the letters before it.
+        if i > first and (behind or width > room + (characters[i] in SIGNS)):
+            found += _unjoined(units[first:i]) + BREAKS[behind]
+            first, room = i, PART
         room -= width
-    return parts
+    return found + _unjoined(units[first:])
+
+
+def _unjoined(units: Sequence[str]) -> str:
+    # LaTeX would join two of these in a row into another character.
+    return re.sub(r"([-,'])(?=\1)", r"\1{}", "".join(units))
 
 
 def _character(character: str) -> str:

@@ -94,8 +94,9 @@ def tasks(table: pd.DataFrame, *within: str) -> Iterator[tuple[str, pd.DataFrame
     """Title and rows of each task of any table, split further by the values of the columns `within`.
 
     Words that the variants of all rows share appear once, in the title. The column `method` adds a row's own
-    words to the method's name; `alone` is the name without them. Rows without a variant, of methods that
-    were not run, are grouped with the first network of their task.
+    words to the method's name; `alone` is the name without them. So do `other_method` and `other_alone` in a
+    table of pairs. Rows without a variant, of methods that were not run, are grouped with the first network
+    of their task.
     """
     options = _options(table)
     for place, rows in table.groupby([*TASK, options, *within]):
@@ -103,12 +104,19 @@ def tasks(table: pd.DataFrame, *within: str) -> Iterator[tuple[str, pd.DataFrame
         parts = [words(variant) for variant in rows["variant"]]
         run = [of for of, variant in zip(parts, rows["variant"], strict=True) if variant] or [[]]
         shared = [word for word in run[0] if all(word in other for other in run)]
-        own = [" ".join(word for word in of if word not in shared) for of in parts]
-        names = zip(rows["method"], own, strict=True)
-        named = rows.assign(
-            method=[f"{method} ({of})" if of else method for method, of in names], alone=rows["method"]
-        )
+        named = rows.assign(method=_named(rows["method"], parts, shared), alone=rows["method"])
+        if "other_method" in rows:
+            others = [words(variant) for variant in rows["other_variant"]]
+            named = named.assign(
+                other_method=_named(rows["other_method"], others, shared), other_alone=rows["other_method"]
+            )
         yield " · ".join([dataset, backbone, f"T = {timesteps}", *shared, *rest]), named
+
+
+def _named(methods: Iterable[str], parts: Iterable[Iterable[str]], shared: Sequence[str]) -> list[str]:
+    """The names of methods, each with the words of its variant that not all rows share."""
+    own = (" ".join(word for word in of if word not in shared) for of in parts)
+    return [f"{method} ({of})" if of else method for method, of in zip(methods, own, strict=True)]
 
 
 def _options(table: pd.DataFrame) -> pd.Series[Any]:
@@ -206,7 +214,7 @@ def _readable(line: Mapping[Any, Any], digits: int) -> dict[str, str]:
         "n": n,
         "delta": _delta(line, DELTAS, digits),
         "to_best": _delta(line, TO_BEST, digits),
-        "p": _p(line["p_adjusted"]),
+        "p": p_text(line["p_adjusted"]),
         "best": printed_cell(VERDICTS[0], line[VERDICTS[0]]),
     }
 
@@ -236,6 +244,11 @@ def accuracy_text(line: Mapping[Any, Any], digits: int = DIGITS) -> str:
     return f"{_points(line['test_accuracy_mean'], digits)}{half}"
 
 
+def p_text(value: Any) -> str:
+    """`0.034`; `<0.001`."""
+    return "–" if pd.isna(value) else "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def behind(line: Mapping[Any, Any]) -> str:
     """`3, 1 failed`: the number of runs in a mean, and of those that are not."""
     n, *others = (line[count] for count in (*COUNTS, EXTRA))
@@ -249,11 +262,6 @@ def _delta(line: Mapping[Any, Any], names: Sequence[str], digits: int) -> str:
     if pd.isna(ends[0]):
         return _points(delta, digits, "+")
     return f"{_points(delta, digits, '+')} [{', '.join(_points(end, digits, '+') for end in ends)}]"
-
-
-def _p(value: Any) -> str:
-    """`0.034`; `<0.001`."""
-    return "–" if pd.isna(value) else "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _points(value: float, digits: int, sign: str = "") -> str:

@@ -12,17 +12,16 @@ from rich.console import Console
 
 from bench.show.terminal import say
 from bench.show.terminal_table import print_table
-from bench.tables.columns import DECIMALS, GAIN, printed_cell
+from bench.tables.columns import DECIMALS, GAIN, P_VALUES, printed_cell
 from bench.tables.statistics import half_interval
 from bench.tables.text.choice import EVERYTHING, Choice
-from bench.tables.text.readable import WORDS, Block, tasks
+from bench.tables.text.readable import WORDS, Block, p_text, tasks
 from bench.variants import full_name
 
 SHOWN: Mapping[str, Mapping[str, str]] = {
     "pairs": {
         "method": "method",
         "other_method": "less",
-        "other_variant": "its variant",
         "difference": "difference",
         "ci_low": "from",
         "ci_high": "to",
@@ -193,6 +192,8 @@ def _parts(which: str, table: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]
 def _column(name: str, rows: pd.DataFrame) -> list[str]:
     """A readable column; a mean that has a spread shows half its 95 % t-interval over `n_seeds` runs."""
     values = rows[name].tolist()
+    if name in P_VALUES:
+        return [p_text(value) for value in values]
     if SPREADS.get(name) not in rows:
         digits = 2 if name in DECIMALS else _digits(values)
         return [_short(name, value, digits) for value in values]

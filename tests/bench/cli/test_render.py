@@ -6,6 +6,7 @@ import shutil
 import pytest
 import shown_runs
 from rich.console import Console
+from written_records import runs
 
 from bench import api
 from bench.cli import render
@@ -104,3 +105,27 @@ def test_so_are_those_of_another_torch(beside_shipped):
 @pytest.mark.parametrize(("here", "accuracy"), [({}, 80.0), ({"cpu": "Another"}, 75.0)])
 def test_nothing_is_said_of_the_place_where_it_explains_nothing(beside_shipped, here, accuracy):
     assert "elsewhere" not in beside_shipped({}, here, accuracy)
+
+
+@pytest.mark.usefixtures("_no_gpu")
+def test_a_plan_wraps_a_long_variant_at_blanks(tiny, make_plan):
+    methods = [{"name": "rectangle", "params": {"height": 0.25, "width": 0.5}}]
+    backbones = [{"name": "convnet", "width": 0.25, "neuron": "plif", "threshold": 0.75}]
+    plan = make_plan(tiny(methods=methods, backbones=backbones, datasets=["digits-events"], seeds=[0, 1, 2]))
+    (variant,) = {planned.variant for planned in plan.cells}
+    console = Console(file=io.StringIO(), width=80)
+    render.show_plan(plan, console)
+    text = console.file.getvalue()
+    assert variant not in text and {*variant.split()} <= {*text.split()}
+    # Where even the words do not fit, nothing is cut.
+    narrow = Console(file=io.StringIO(), width=40)
+    render.show_plan(plan, narrow)
+    assert "rectangle" in narrow.file.getvalue()
+
+
+def test_notes_on_failed_runs_name_the_variant():
+    records = runs("rectangle", ["failed"], "width=0.5") + runs("arctan", ["oom"])
+    assert render._unfinished(records) == [
+        "failed: rectangle (width=0.5) on digits, seed 0: it was failed",
+        "oom: arctan on digits, seed 0: it was oom",
+    ]

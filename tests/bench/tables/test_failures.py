@@ -27,3 +27,13 @@ def test_what_was_not_measured_is_counted_by_reason():
         ("cost", "another", 1),
         ("cost", "no room", 2),
     ]
+
+
+def test_what_was_not_measured_is_told_apart_by_variant():
+    records = runs("rectangle", [98.0]) + runs("rectangle", [98.0, 97.0], "width=0.5")
+    for record in records:
+        record["unmeasured"] = {"cost": "no room"}
+    assert [*map(str, unmeasured(records))] == [
+        "rectangle on digits, 1 run: no room",
+        "rectangle (width=0.5) on digits, 2 runs: no room",
+    ]

@@ -83,8 +83,8 @@ def test_the_caption_is_short_and_the_note_has_the_rest():
     (caption,) = re.findall(r"\\caption\{(.*)\}\\label\{tab:mine-tasks\}", latex)
     assert len(caption) < 230
     assert "simultaneous 95" in latex.split(r"\begin{minipage}")[1] and "resizebox" not in latex
-    assert r"\usepackage{booktabs}" in latex and r"\begin{table}[t]" in latex
-    assert r"\begin{table*}[t]" in text("latex", choice=Choice(columns="double"))
+    assert r"\usepackage{booktabs}" in latex and r"\begin{table}[tp]" in latex
+    assert r"\begin{table*}[tp]" in text("latex", choice=Choice(columns="double"))
 
 
 def test_a_failed_seed_is_told():

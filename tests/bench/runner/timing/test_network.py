@@ -106,6 +106,7 @@ def linear(before):
     network = torch.nn.Linear(4, 3)
     network.surrogates = [Surrogate()]
     network.sites = [SimpleNamespace(neuron=SimpleNamespace(statistics=None))]
+    network.surrogates[0].site = network.sites[0]
     forward = network.forward
 
     def whole(x):
@@ -152,6 +153,7 @@ def test_one_network_is_gone_before_the_next_is_made(tiny):
         network = linear(lambda: None)
         # As a real one does: nothing but a collection frees it.
         network.surrogates[0].site = SimpleNamespace(neuron=network)
+        network.statistics = None
         made.append(weakref.ref(network))
         return network
 

@@ -45,7 +45,8 @@ class StoredCurve(BaseModel):
     x: membrane potential minus threshold.
     h: None at points where it is not finite.
     problem: why there is no curve, or that it differs between evaluations; otherwise "".
-    formula, link: the method's rule as text, and its source; "" in files of earlier versions.
+    formula, latex, link: the method's rule as text and as LaTeX, and its source; "" in files of earlier
+        versions.
     """
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False, populate_by_name=True)
@@ -58,6 +59,7 @@ class StoredCurve(BaseModel):
     h: list[float | None]
     problem: str
     formula: str = ""
+    latex: str = ""
     link: str = ""
 
 
@@ -101,8 +103,8 @@ def draw(question: tuple[Of, tuple[Path, ...]]) -> StoredCurve | None:
     h, problem = curve(entry.item, x, of.params)
     rounded = [None if value is None else round(value, DIGITS) for value in h]
     drawn = stored_curve(of, problem, [round(value, DIGITS) for value in x.tolist()] if h else [], rounded)
-    said = {"formula": printable(entry.item.formula), "link": printable(entry.item.link)}
-    return drawn.model_copy(update=said)
+    said = {"formula": entry.item.formula, "latex": entry.item.latex, "link": entry.item.link}
+    return drawn.model_copy(update={name: printable(text) for name, text in said.items()})
 
 
 def stored_curve(of: Of, problem: str, x: list[float], h: list[float | None]) -> StoredCurve:

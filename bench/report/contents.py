@@ -14,6 +14,7 @@ from bench.measures import kept_derivatives
 from bench.records.store import OK, Store
 from bench.report import figure_rows, layer_maps, over_tasks
 from bench.report.findings import findings
+from bench.report.formula import mathml
 from bench.report.grid import Cell, Grid, grids, number
 from bench.report.provenance import Provenance, facts, provenance
 from bench.report.tasks import Key, Line, Task, by_key, page_tasks, seeds
@@ -235,12 +236,14 @@ def _card(record: Mapping[str, Any], declared: Mapping[str, Any], kept: Kept) ->
     file = f"{source['file']}{'' if source['shipped'] else ', a plugin'}" if source.get("file") else ""
     return {
         "lines": [
+            # First: its text gives place to `math`, if there is any.
             ["Formula", curve.formula if curve else ""],
             ["Paper", method.get("paper") or ""],
             ["Note", method.get("note") or ""],
             *([name.capitalize(), _with_meaning(name, str(declared[name]))] for name in MEANINGS),
             ["Code", file],
         ],
+        "math": mathml(curve.latex) if curve else None,
         "link": curve.link if curve else "",
         "params": ", ".join(f"{k} = {v:g}" for k, v in params.items() if v is not None),
     }

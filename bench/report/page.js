@@ -100,12 +100,21 @@
     button.setAttribute("aria-expanded", "true");
   };
 
+  // Elements and attributes were chosen when the page was made.
+  const mathOf = ([name, attributes, children]) => {
+    const node = document.createElementNS("http://www.w3.org/1998/Math/MathML", name);
+    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+    node.append(...children.map((child) => (typeof child === "string" ? child : mathOf(child))));
+    return node;
+  };
+
   const cardOf = (row) => {
-    const { lines, params, link } = data.cards[row];
+    const { lines, params, link, math } = data.cards[row];
     const list = make("dl", "", { className: "card" });
     for (const [head, text] of [...lines, ["Parameters", params]]) {
       if (text) list.append(make("dt", head), make("dd", text));
     }
+    if (math) list.querySelector("dd")?.replaceChildren(mathOf(math));
     // A link can come from anyone's plugin: only to a page, never a script.
     if (/^https?:\/\//i.test(link)) {
       const place = make("dd");

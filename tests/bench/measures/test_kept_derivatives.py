@@ -42,7 +42,7 @@ def test_the_rule_and_its_source_are_kept_beside_a_curve(tmp_path):
     assert (curve.formula, curve.link) == (item.formula, item.link) and curve.formula and curve.link
     # Files of earlier versions say neither, and are read.
     file = tmp_path / "derivatives" / "tiny" / f"{wanted.id}.json"
-    old = {k: v for k, v in json.loads(file.read_text()).items() if k not in ("formula", "link")}
+    old = {k: v for k, v in json.loads(file.read_text()).items() if k not in ("formula", "latex", "link")}
     file.write_text(json.dumps(old))
     assert kept_derivatives.read(tmp_path, "tiny", [wanted.id])[wanted.id].formula == ""
 
@@ -92,5 +92,5 @@ def test_files_hold_plain_json(tmp_path):
     drawn(tmp_path, of("rectangle"))
     (file,) = (tmp_path / "derivatives" / "tiny").iterdir()
     assert set(json.loads(file.read_text())) == {
-        *("schema", "method", "params", "digest", "x", "h", "problem", "formula", "link"),
+        *("schema", "method", "params", "digest", "x", "h", "problem", "formula", "latex", "link"),
     }

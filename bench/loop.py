@@ -13,6 +13,7 @@ A network's layers need not share a method, and can be mixed with any other modu
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from itertools import chain
@@ -95,7 +96,8 @@ def spike_grad(
     host = _Host(threshold, beta, "zero" if reset_mechanism == "zero" else "subtract")
     made = _spike_function(method, host, _fed_by(norm, threshold), timesteps, plugins, params)
     # snntorch's layers call it twice a step: first on the last potential, for the reset.
-    made.calls, made.expected = 2, {"beta": beta, "threshold": threshold}
+    made.calls = 2
+    made.expected = {"beta": beta, "threshold": threshold, "reset_mechanism": reset_mechanism}
     return made
 
 
@@ -117,13 +119,13 @@ def surrogate_function(
     `tau=float("inf"), decay_input=False`. The neuron's backend must be torch, its default. The other
     arguments and the errors are those of `spike_grad`.
     """
-    if not tau >= 1:
+    if isinstance(tau, bool) or not isinstance(tau, float | int) or not tau >= 1:
         raise BenchError(f"tau = {tau!r} cannot be: it must be 1 or more")
     _check_numbers(threshold=v_threshold, decay=1 - 1 / tau, highest=1.0)
     host = _Host(v_threshold, 1 - 1 / tau, "subtract" if v_reset is None else "zero")
     fed = _fed_by(norm, v_threshold, gain=1 / tau if decay_input else 1.0)
     made = _spike_function(method, host, fed, timesteps, plugins, params)
-    made.expected = {"tau": tau, "v_threshold": v_threshold}
+    made.expected = {"tau": tau, "decay_input": decay_input, "v_threshold": v_threshold, "v_reset": v_reset}
     return made
 
 
@@ -151,8 +153,8 @@ class MethodHooks:
     """
 
     def __init__(self, network: nn.Module, *, epochs: int) -> None:
-        if epochs < 1:
-            raise BenchError(f"epochs = {epochs}: give the number of epochs of the training, from 1")
+        if not isinstance(epochs, int) or epochs < 1:
+            raise BenchError(f"epochs = {epochs!r}: give the number of epochs of the training, from 1")
         self.network = network
         self.epochs = epochs
         _check_layers(network)
@@ -170,12 +172,14 @@ class MethodHooks:
         kinds = dict.fromkeys(type(surrogate) for surrogate in self.surrogates)
         self._by_kind = {kind: [s for s in self.surrogates if type(s) is kind] for kind in kinds}
         self.optimizers = [each for kind in kinds for each in kind.optimizers(self._by_kind[kind])]
-        searching = [kind.__name__ for kind in kinds if overrides(kind, "search")]
-        if searching and not any(isinstance(module, SpikeBlock) for module in network.modules()):
+        # dspike and dgs look for the weights before a layer there.
+        searching = [kind for kind in kinds if overrides(kind, "search")]
+        blind = [kind for kind in searching if hasattr(sys.modules[kind.__module__], "SpikeBlock")]
+        if blind and not any(isinstance(module, SpikeBlock) for module in network.modules()):
             warn(
-                f"{searching[0]} searches before each epoch, and this network has no "
-                "bench.model.layers.SpikeBlock (synapse, norm, neuron): a search that asks for the weights "
-                "before a layer, as those of dspike and dgs do, changes nothing"
+                f"the search of {blind[0].__name__} looks for the weights before a layer in a "
+                "bench.model.layers.SpikeBlock (synapse, norm, neuron), and this network has none: "
+                "it changes nothing"
             )
 
     def parameters(self) -> list[nn.Parameter]:
@@ -213,9 +217,15 @@ class MethodHooks:
                     f"{kind.__name__} searches in the training data before each epoch: "
                     "give start_epoch(epoch, batches=loader, loss=criterion)"
                 )
-            context = _context(self.network, batches, loss, progress)
-            self.restart()
-            kind.search(layers, context)
+            steps = len(batches) if isinstance(batches, Sized) else 0
+            context = search_context(self.network, lambda: batches, steps, loss, progress)
+            # Each pass of a search begins a sequence.
+            fresh = self.network.register_forward_pre_hook(lambda *_: self._forget())
+            try:
+                kind.search(layers, context)
+            finally:
+                fresh.remove()
+            self._forget()
         self.restart()
 
     def penalty(self) -> Tensor | float:
@@ -234,14 +244,23 @@ class MethodHooks:
         """
         for optimizer in self.optimizers:
             optimizer.step()
-        cut = [f for f in self.network.modules() if isinstance(f, SpikeFunction) and f.step]
+        cut = [f for f in self.network.modules() if isinstance(f, SpikeFunction) and f.open]
         if cut and not self._warned:
             self._warned = True
             warn(
-                f"a sequence ended after {cut[0].step} of {cut[0].timesteps} time steps, and the next one "
+                f"a sequence ended before its {cut[0].timesteps} time steps, and the next one "
                 "goes on from there: let `timesteps` be the length of every sequence, or call "
                 "MethodHooks.restart() before each"
             )
+
+    def _forget(self) -> None:
+        """Begin a new sequence, also in the layers of other libraries that have a method."""
+        self.restart()
+        for module in self.network.modules():
+            if any(isinstance(child, SpikeFunction) for child in module.children()):
+                reset = getattr(module, "reset_mem", None) or getattr(module, "reset", None)
+                if callable(reset):
+                    reset()
 
     def restart(self) -> None:
         """Begin a new sequence: needed only after one that ended before its last time step."""
@@ -254,28 +273,32 @@ class SpikeFunction(nn.Module):
     """A method as the spike function of another library's layer: u - threshold [B, ...] to spikes [B, ...].
 
     Counts time steps by its calls, of which each step has `calls`, the last with a gradient, and starts anew
-    after the last step of a sequence. Made by `spike_grad` and `surrogate_function`. expected: attributes
-    that its layer should have.
+    after the last step of a sequence. Made by `spike_grad` and `surrogate_function`. decides: whether the
+    method itself decides what is emitted, which need not be 1(x >= 0). expected: attributes that its layer
+    should have.
     """
 
     calls: int = 1
+    decides: bool = False
 
     def __init__(self, surrogate: Surrogate, host: _Host, timesteps: int) -> None:
         super().__init__()
         self.surrogate = surrogate
         self.host = host
         self.timesteps = timesteps
-        self.expected: dict[str, float] = {}
+        self.expected: dict[str, Any] = {}
         self._measures = overrides(type(surrogate), "penalty")
         self._call = 0
         self._noise: Tensor | None = None
+        self._emitted: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Raises BenchError if the shape of x changes within a sequence."""
         call, self._call = self._call, (self._call + 1) % (self.calls * self.timesteps)
-        if (call + 1) % self.calls:
-            return (x >= 0).to(x.dtype)
         t = call // self.calls
+        if (call + 1) % self.calls:
+            # For the reset: what was emitted, where that is not 1(x >= 0).
+            return (x >= 0).to(x.dtype) if t == 0 or self._emitted is None else self._emitted
         if t == 0:
             self._shape = x.shape
             self._noise = self.surrogate.noise(torch.Size((self.timesteps, *x.shape)), x)
@@ -291,12 +314,13 @@ class SpikeFunction(nn.Module):
         s = self.surrogate.spike(x, t, params, None if self._noise is None else self._noise[t])
         if self._measures and self.training:
             self.host.potentials.append(u)
+        self._emitted = s.detach() if self.decides else None
         return s
 
     @property
-    def step(self) -> int:
-        """The number of time steps of the sequence so far; 0 after the last."""
-        return self._call // self.calls
+    def open(self) -> bool:
+        """Whether a sequence has begun and not ended."""
+        return self._call != 0
 
     def extra_repr(self) -> str:
         """For print(network)."""
@@ -374,6 +398,9 @@ def _check_choice(name: str, value: object, choices: Sequence[str]) -> None:
 def _check_numbers(
     *, threshold: float, decay: float, highest: float, strictly: bool = False, name: str = "decay"
 ) -> None:
+    for key, value in (("threshold", threshold), (name, decay)):
+        if isinstance(value, bool) or not isinstance(value, float | int):
+            raise BenchError(f"{key} = {value!r} cannot be: it must be a number")
     if not (threshold > 0 and math.isfinite(threshold)):
         raise BenchError(f"threshold = {threshold!r} cannot be: it must be a number above 0")
     if not 0 <= decay <= highest or (strictly and decay in (0, highest)):
@@ -406,15 +433,29 @@ def _check_layers(network: nn.Module) -> None:
             )
     for name, module in network.named_modules():
         for function in (child for child in module.children() if isinstance(child, SpikeFunction)):
-            for key, told in function.expected.items():
-                value = getattr(module, key, None)
-                if (
-                    value is None
-                    or torch.as_tensor(value).numel() != 1
-                    or math.isclose(float(value), told, rel_tol=1e-5)
-                ):
-                    continue
-                warn(f"the layer {name} has {key} = {float(value):g}, and its method was made for {told:g}")
+            _check_layer(name, module, function)
+
+
+def _check_layer(name: str, layer: nn.Module, function: SpikeFunction) -> None:
+    kind = type(layer).__name__
+    if kind == "LeakyParallel":
+        raise BenchError(
+            f"the layer {name} is snntorch's {kind}, which calls its spike function once for all time steps: "
+            "use bench.neuron"
+        )
+    if function.decides and not getattr(layer, "reset_delay", True):
+        raise BenchError(
+            f"the layer {name} resets without a delay, by potentials that do not show what its method "
+            "emitted: use bench.neuron"
+        )
+    for key, told in function.expected.items():
+        value = getattr(layer, key, math.inf if key == "tau" else told)
+        if isinstance(value, Tensor):
+            # Of a learned one, too: what it is now, in the digits that it was given in.
+            value = round(float(value.detach()), 6) if value.numel() == 1 else told
+        numbers = isinstance(value, float | int) and isinstance(told, float | int)
+        if value != told and not (numbers and math.isclose(value, told, rel_tol=1e-5)):
+            warn(f"the layer {name} has {key} = {value}, and its method was made for {told}")
 
 
 def _find(name: str, plugins: Sequence[Path | str]) -> Method:
@@ -429,9 +470,9 @@ def _built(
     plugins: Sequence[Path | str],
     params: Mapping[str, float],
 ) -> Surrogate:
-    if timesteps < 1:
+    if not isinstance(timesteps, int) or timesteps < 1:
         raise BenchError(
-            f"timesteps = {timesteps}: it must be the number of time steps of a sequence, from 1"
+            f"timesteps = {timesteps!r}: it must be the number of time steps of a sequence, from 1"
         )
     if not isinstance(name, str):
         raise BenchError(f"method = {name!r}: give the name of a method, as in `spikegrad list methods`")
@@ -461,7 +502,8 @@ def _spike_function(
     plugins: Sequence[Path | str],
     params: Mapping[str, float],
 ) -> SpikeFunction:
-    kind = _find(name, plugins).surrogate
+    found = _find(name, plugins)
+    kind = found.surrogate
     more = [hook for hook in BEYOND_THE_SPIKE if overrides(kind, hook)]
     if more or kind.activation is not None:
         what = " and ".join(more) or "activation"
@@ -469,20 +511,23 @@ def _spike_function(
             f"{name} replaces more than the spike function of a layer (its {what}), "
             "for which other libraries have no place: use bench.neuron"
         )
-    return SpikeFunction(_built(name, host, norm, timesteps, plugins, params), host, timesteps)
+    made = SpikeFunction(_built(name, host, norm, timesteps, plugins, params), host, timesteps)
+    made.decides = found.changes == "forward"
+    return made
 
 
-def _context(
+def search_context(
     network: nn.Module,
-    batches: Iterable[tuple[Any, Any]],
+    batches: Callable[[], Iterable[tuple[Any, Any]]],
+    steps: int,
     loss: Callable[[Any, Any], Tensor],
     progress: float,
 ) -> SearchContext:
-    steps = len(batches) if isinstance(batches, Sized) else 0
+    """What a method's `search` gets before an epoch of this many steps."""
     budget = min(SEARCH_BUDGET, max(1, steps // 10))
 
     def some() -> Iterator[tuple[Any, Any]]:
-        for _, batch in zip(range(budget), batches, strict=False):
+        for _, batch in zip(range(budget), batches(), strict=False):
             yield batch
 
     return SearchContext(network.train(), some, loss, progress, budget)

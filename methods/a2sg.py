@@ -222,6 +222,8 @@ def _passed(
         for layer in layers:
             vars(layer).pop("spike", None)
         for name, value in context.network.named_buffers():
-            value.copy_(buffers[name])
+            # Other libraries keep potentials in buffers, which take another shape.
+            if value.shape == buffers[name].shape:
+                value.copy_(buffers[name])
     wide = torch.promote_types(x.dtype, torch.float32)
     return [[(x.to(wide), next(found).to(wide)) for x, _ in own] for own in seen]

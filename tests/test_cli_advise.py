@@ -94,6 +94,7 @@ def test_shipped_results_as_ones_own_give_the_shipped_advice(spikegrad, tmp_path
     [
         (["--results", "nowhere"], "nowhere is no results folder: it has no folder runs"),
         (["--results", str(ROOT / "results"), "--suite", "quick"], "has a fixed shape at 3 widths or more"),
+        (["--results", str(ROOT / "results"), "--suite", "nosuch"], "--suite nosuch: there is no such suite"),
         (["--threshold", "inf"], "Invalid value for '--threshold'"),
         (["--layers", "0"], "Invalid value for '--layers'"),
         (["--suite", "quick"], "--suite names suites of --results"),

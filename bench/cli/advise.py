@@ -65,8 +65,13 @@ def advise(
     if as_json:
         print_json(_as_json(ranked, like, found, threshold))
         return
-    yours = f"{counted(asked[0], 'spiking layer')}, T = {asked[1]}"
-    yours += ", as you gave no number" * (layers is None or timesteps is None)
+    yours = ", ".join(
+        words + ", as you gave none" * (given is None)
+        for words, given in (
+            (counted(asked[0], "spiking layer"), layers),
+            (f"T = {asked[1]}", timesteps),
+        )
+    )
     _show(console(), ranked, like, found, threshold, yours)
 
 
@@ -88,6 +93,8 @@ def _own(results: Path, suites: list[str] | None) -> pd.DataFrame:
     names = suites or sorted(
         folder.name for folder in (results / "runs").glob("*") if not folder.name.endswith(TRIALS)
     )
+    if unknown := [name for name in names if not (results / "runs" / name).is_dir()]:
+        raise BenchError(f"--suite {unknown[0]}: there is no such suite in {results / 'runs'}")
     stores = [Store(results, name) for name in names]
     found = widths.widths(
         [record for store in stores for record in store.records()],
@@ -181,7 +188,7 @@ def _show(
     columns = sorted(like["width"].unique())
     rows = []
     for shape in like.sort_values("loss")["method"].unique():
-        own = {row["width"]: f"{row['loss']:.1f}" for row in _lines(like) if row["method"] == shape}
+        own = {row["width"]: f"{row['loss'] + 0.0:.1f}" for row in _lines(like) if row["method"] == shape}
         rows.append([shape, *(own.get(each, "") for each in columns)])
     print_table(out, ["method", *(f"{each:.3g}" for each in columns)], rows, words=["method"])
     taken = widths.at(like, method, width)

@@ -49,13 +49,15 @@ def _best(tested: Sequence[Task], apart: Sequence[Task], name: Callable[[Entry],
     said = [f"{_on(open_ones, number)} no method can be told from the best."] if open_ones else []
     if len(apart) == 1:
         (task,) = apart
+        # With failed seeds a row is called nothing good; it is what the others are below all the same.
         leading = [name(entry) for entry in _said(task, "yes")]
         below = [name(entry) for entry in _said(task, "no")]
         where = f"On {task.title}, " if number > 1 else ""
         verb = "is" if len(below) == 1 else "are"
-        return [*said, f"{where}{_names(below)} {verb} below the best; {_names(leading)} {_lead(leading)}."]
-    among = Counter(name(entry) for task in apart for entry in _said(task, "yes"))
-    below_of = Counter(name(entry) for task in apart for entry in _said(task, "no"))
+        led = f"; {_names(leading)} {_lead(leading)}" if leading else ", which has failed seeds"
+        return [*said, f"{where}{_names(below)} {verb} below the best{led}."]
+    among = _tasks_of((name(entry) for entry in _said(task, "yes")) for task in apart)
+    below_of = _tasks_of((name(entry) for entry in _said(task, "no")) for task in apart)
 
     def count(some: int) -> str:
         return f"all {some}" if some == len(apart) else f"{some} of the {len(apart)}"
@@ -63,6 +65,8 @@ def _best(tested: Sequence[Task], apart: Sequence[Task], name: Callable[[Entry],
     leading, best = _most(among)
     below, worst = _most(below_of)
     lead = f"{_names(leading)} cannot be told from the best in {count(best)} tasks that tell methods apart"
+    if not leading:
+        lead = f"In the {len(apart)} tasks that tell methods apart, the best has failed seeds"
     verb = "is" if len(below) == 1 else "are"
     return [*said, f"{lead}; {_names(below)} {verb} below it in {count(worst)}."]
 
@@ -72,15 +76,20 @@ def _against(tested: Sequence[Task], baseline: str, name: Callable[[Entry], str]
     if not compared:
         return []
     number = len(compared)
-    ends = [(name(entry), ends) for task in compared for entry in task.compared if (ends := _interval(entry))]
-    better = Counter(called for called, (low, _) in ends if low > 0)
-    worse = Counter(called for called, (_, high) in ends if high < 0)
+    ends = [[(name(entry), end) for entry in task.compared if (end := _interval(entry))] for task in compared]
+    better = _tasks_of((called for called, (low, _) in of if low > 0) for of in ends)
+    worse = _tasks_of((called for called, (_, high) in of if high < 0) for of in ends)
     if not better and not worse:
         return [f"No method can be told from the baseline {baseline}."]
     above = f"Better than the baseline {baseline}: {_counts(better, number)}"
     if not better:
         above = f"No method is better than the baseline {baseline} by more than noise"
     return [f"{above}; worse: {_counts(worse, number)}." if worse else f"{above}."]
+
+
+def _tasks_of(names: Iterable[Iterable[str]]) -> Counter[str]:
+    """In how many tasks each name occurs; two rows of a task can have one, as two versions of a method do."""
+    return Counter(name for of in names for name in dict.fromkeys(of))
 
 
 def _said(task: Task, *verdicts: str) -> list[Entry]:

@@ -28,7 +28,7 @@ from bench.data.augment import compose, erase
 from bench.data.batches import Batches, as_input
 from bench.data.loading import Facts, Prepared, Split
 from bench.data.mixing import mix
-from bench.loop import SEARCH_BUDGET, free_parameters, penalty
+from bench.loop import free_parameters, penalty, search_context
 from bench.measures import training_gradients
 from bench.measures.gradients import RELU
 from bench.measures.probing import Looks
@@ -43,7 +43,7 @@ from bench.records.predictions import Predictions, of_numbers
 from bench.registry import Registry
 from bench.runner.checkpoints import Checkpoints, State, generators, set_generators
 from bench.suite import Cell, Profile, Recipe
-from bench.surrogate import Method, SearchContext, Surrogate, overrides
+from bench.surrogate import Method, Surrogate, overrides
 
 EVALUATION_BATCH = 256
 """The most samples per batch in evaluation."""
@@ -390,19 +390,8 @@ class _Trainer:
     def _search(self, epoch: int, progress: float) -> None:
         if not overrides(self.kind, "search"):
             return
-        budget = min(SEARCH_BUDGET, max(1, self.steps // 10))
-
-        def batches() -> Iterator[tuple[Tensor, Tensor]]:
-            stream = self._batches(epoch, "search")
-            for _, (x, y) in zip(range(budget), stream, strict=False):
-                yield x, y
-
-        context = SearchContext(
-            self.network.train(),
-            batches,
-            self.loss,
-            progress,
-            budget,
+        context = search_context(
+            self.network, lambda: self._batches(epoch, "search"), self.steps, self.loss, progress
         )
         with compiling.eager(self.network), self.precision.forward():
             self.kind.search(self.network.surrogates, context)

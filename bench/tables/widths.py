@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.records import protocol
 from bench.records.record_files import Record
-from bench.records.store import OK
+from bench.records.store import FAILED, OK
 from bench.tables.statistics import paired
 
 SHAPES = ("rectangle", "triangle", "arctan", "fast-sigmoid", "sigmoid", "gaussian")
@@ -52,13 +53,15 @@ def widths(runs: Iterable[Record], trials: Iterable[Record] = ()) -> pd.DataFram
     """A row per setting, shape and width, with COLUMNS.
 
     runs: `accuracy` is that of the test set. trials: of tuning, which have no test accuracy; `accuracy` is
-    that of the validation set, at the learning rate that is best for this width. Accuracies, losses and their
-    95 % t-intervals, paired by seed, are in percentage points; intervals need 3 seeds. width: in thresholds.
+    that of the validation set, at the learning rate that is best for this width. Failed and diverged runs
+    count as chance, records of another version of the protocol not at all. Accuracies, losses and their 95 %
+    t-intervals, paired by seed, are in percentage points; intervals need 3 seeds. width: in thresholds.
     """
+    names = Counter[str]()
     made = [
         line
         for measure, records in ((ONE_RATE, runs), (BEST_RATE, trials))
-        for setting, of in _settings(records).items()
+        for setting, of in _settings(records, names).items()
         for line in _lines(setting, measure, of)
     ]
     return pd.DataFrame(made, columns=[*COLUMNS]).round(4)
@@ -67,15 +70,22 @@ def widths(runs: Iterable[Record], trials: Iterable[Record] = ()) -> pd.DataFram
 def by_loss(found: pd.DataFrame) -> pd.DataFrame:
     """The shapes and widths that every setting has, by their mean loss of validation accuracy.
 
-    Columns: method, width (a power of two: settings need not have the same ones), mean, worst (the largest
-    loss in a setting). The best comes first.
+    Columns: method, width, mean, worst (the largest loss in a setting). The best comes first. Settings need
+    not have the same widths: those nearest to one power of two count as one, which is then the width.
     """
-    near = found.assign(width=2.0 ** np.log2(found["width"]).round())
-    least = near.groupby(["setting", "method", "width"])["val_loss"].min().reset_index()
-    losses = least.groupby(["method", "width"])["val_loss"].agg(mean="mean", worst="max", count="count")
-    everywhere = losses[losses["count"] == found["setting"].nunique()].drop(columns="count")
-    ranked: pd.DataFrame = everywhere.sort_values("mean").reset_index()
-    return ranked
+    near = found.assign(power=2.0 ** np.log2(found["width"]).round())
+    least = near.loc[near.groupby(["setting", "method", "power"])["val_loss"].idxmin()]
+    losses = least.groupby(["method", "power"]).agg(
+        mean=("val_loss", "mean"),
+        worst=("val_loss", "max"),
+        count=("val_loss", "count"),
+        lowest=("width", "min"),
+        highest=("width", "max"),
+    )
+    ranked = losses[losses["count"] == found["setting"].nunique()].sort_values("mean").reset_index()
+    one = ranked["lowest"] == ranked["highest"]
+    ranked["width"] = ranked["lowest"].where(one, ranked["power"])
+    return ranked[["method", "width", "mean", "worst"]]
 
 
 def nearest(found: pd.DataFrame, layers: int, timesteps: int, *, recurrent: bool = False) -> pd.DataFrame:
@@ -117,27 +127,34 @@ def within_noise(found: pd.DataFrame) -> tuple[int, int]:
 Key = tuple[str, float]
 
 
-def _settings(records: Iterable[Record]) -> dict[tuple[Any, ...], dict[Key, list[Record]]]:
-    """By setting, and in it by shape and width, the records of runs that went well.
+def _settings(
+    records: Iterable[Record], names: Counter[str]
+) -> dict[tuple[Any, ...], dict[Key, list[Record]]]:
+    """By setting, and in it by shape and width, the records of runs that have ended.
 
-    A setting is (name, layers, timesteps, recurrent, train_samples, epochs); no two have one name.
+    A setting is (name, layers, timesteps, recurrent, train_samples, epochs). names: how often each name was
+    used; no two settings get the same.
     """
     found: dict[str, dict[Key, list[Record]]] = defaultdict(lambda: defaultdict(list))
-    for record in records:
+    # Two suites can share cells.
+    for record in {record["id"]: record for record in records}.values():
         cell, params = record["cell"], record["cell"]["method"]["params"]
         plain = params.get("width") and params.get("height") is None
-        if record["status"] == OK and cell["method"]["name"] in SHAPES and plain:
+        if not plain or cell["method"]["name"] not in SHAPES:
+            continue
+        if record["status"] in (OK, *FAILED) and record["digests"]["harness"] == protocol.harness():
             # The learning rate is left out: trials of one setting vary it.
             recipe = {key: value for key, value in cell["recipe"].items() if key != "learning_rate"}
-            parts = [cell["dataset"], cell["backbone"], cell["timesteps"], recipe]
+            precision = [cell["profile"][key] for key in ("dtype", "autocast")]
+            parts = [cell["dataset"], cell["backbone"], cell["timesteps"], recipe, precision]
             key = (cell["method"]["name"], params["width"] / cell["backbone"]["threshold"])
             found[json.dumps(parts, sort_keys=True)][key].append(record)
     made: dict[tuple[Any, ...], dict[Key, list[Record]]] = {}
-    names = Counter[str]()
     for rows in found.values():
-        if max(sum(name == shape for name, _ in rows) for shape in SHAPES) < FEWEST:
+        good = [record for of in rows.values() for record in of if record["status"] == OK]
+        if not good or max(sum(name == shape for name, _ in rows) for shape in SHAPES) < FEWEST:
             continue
-        first = next(iter(rows.values()))[0]
+        first = good[0]
         name = _name(first["cell"])
         names[name] += 1
         number = f" ({names[name]})" * (names[name] > 1)
@@ -164,7 +181,7 @@ def _lines(
     metric = "test_accuracy" if measure == ONE_RATE else "val_accuracy"
     for key in sorted(chosen):
         line = dict(zip(COLUMNS, (*setting, measure, *key, len(chosen[key])), strict=False))
-        seeds = [{r["cell"]["seed"]: r["metrics"][metric] for r in chosen[each]} for each in (top, key)]
+        seeds = [{r["cell"]["seed"]: _value(r, metric) for r in chosen[each]} for each in (top, key)]
         common = sorted(seeds[0].keys() & seeds[1].keys())
         loss = paired(*(np.array([of[seed] for seed in common], dtype=float) for of in seeds))
         ends = (loss.low, loss.high) if len(common) >= FEWEST and key != top else (None, None)
@@ -182,5 +199,12 @@ def _best_rate(records: list[Record]) -> list[Record]:
 
 
 def _mean(records: list[Record], metric: str) -> float:
-    values = [record["metrics"].get(metric) for record in records]
-    return float(np.mean(values)) if None not in values else math.nan
+    return float(np.mean([_value(record, metric) for record in records]))
+
+
+def _value(record: Record, metric: str) -> float:
+    """NaN for what is unknown."""
+    if record["status"] != OK and metric in ("test_accuracy", "val_accuracy"):
+        return 100 / float(record["data"]["classes"])
+    value = record["metrics"].get(metric)
+    return math.nan if value is None else float(value)

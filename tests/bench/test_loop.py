@@ -80,7 +80,7 @@ def test_a_loop_with_hooks_trains_as_the_benchmark_does(method):
         for surrogate in theirs.surrogates:
             surrogate.on_epoch(epoch / 3)
         if overrides(item.surrogate, "search"):
-            context = bench.loop._context(theirs, [batch(9)], criterion, epoch / 3)
+            context = bench.loop.search_context(theirs, lambda: [batch(9)], 1, criterion, epoch / 3)
             item.surrogate.search(theirs.surrogates, context)
         train.step(theirs.train(), optimizers, x, y)
         hooks.start_epoch(epoch, batches=[batch(9)], loss=criterion)
@@ -269,6 +269,12 @@ def test_a_sequence_that_ended_early_is_noticed_or_restarted():
         (lambda: neuron("rectangle", width=-1.0), "width = -1 cannot be: it must be above 0"),
         (lambda: neuron("rectangle", width="a"), "width = 'a' cannot be: it must be a number"),
         (lambda: neuron("rectangle", timesteps=0), "timesteps = 0"),
+        (lambda: neuron("rectangle", timesteps="4"), "timesteps = '4'"),
+        (lambda: neuron("rectangle", timesteps=2.5), "timesteps = 2.5"),
+        (lambda: neuron("rectangle", threshold="a"), "threshold = 'a' cannot be: it must be a number"),
+        (lambda: neuron("rectangle", decay=None), "decay = None cannot be: it must be a number"),
+        (lambda: bench.surrogate_function("rectangle", timesteps=T, tau="2"), "tau = '2' cannot be"),
+        (lambda: bench.surrogate_function("rectangle", timesteps=T, v_threshold=None), "threshold = None"),
         (
             lambda: neuron("rectangle", neuron="alif"),
             "neuron = 'alif' cannot be: it must be one of lif",
@@ -325,7 +331,8 @@ def hooks_of(method):
 
 def test_a_search_without_blocks_is_warned_of(capsys):
     bench.MethodHooks(nn.Sequential(bench.neuron("dspike", timesteps=T)), epochs=1)
-    assert "Dspike searches" in capsys.readouterr().err
+    assert "the search of Dspike looks for the weights" in capsys.readouterr().err
+    bench.MethodHooks(nn.Sequential(bench.neuron("a2sg", timesteps=T)), epochs=1)
     bench.MethodHooks(own_network("dspike"), epochs=1)
     assert capsys.readouterr().err == ""
 
@@ -389,7 +396,7 @@ def test_a_layer_that_its_method_was_not_made_for_is_warned_of(capsys):
     bench.MethodHooks(nn.Sequential(leaky), epochs=1)
     told = capsys.readouterr().err
     assert "the layer 0 has beta = 0.9, and its method was made for 0.5" in told
-    assert "the layer 0 has threshold = 2, and its method was made for 1" in told
+    assert "the layer 0 has threshold = 2.0, and its method was made for 1.0" in told
     function = bench.spike_grad("rectangle", timesteps=T, beta=0.9, threshold=2.0)
     bench.MethodHooks(snntorch.Leaky(beta=0.9, threshold=2.0, spike_grad=function), epochs=1)
     assert capsys.readouterr().err == ""
@@ -401,7 +408,7 @@ def test_sequences_of_another_length_are_warned_of_once(capsys):
     for _ in range(2):
         network(torch.rand(4, 6))
         hooks.step()
-    assert capsys.readouterr().err.count("a sequence ended after 1 of 3 time steps") == 1
+    assert capsys.readouterr().err.count("a sequence ended before its 3 time steps") == 1
     hooks.restart()
     for _ in range(T):
         network(torch.rand(4, 6))
@@ -412,3 +419,103 @@ def test_sequences_of_another_length_are_warned_of_once(capsys):
 def test_a_layer_says_what_it_is():
     assert "lif, threshold=0.5, decay=0.2, reset=zero" in str(neuron("rectangle"))
     assert "width=1.0" in str(neuron("rectangle"))
+
+
+@pytest.mark.parametrize("method", ["nsnn", "asgl", "norse/logistic"])
+def test_a_layer_of_snntorch_is_reset_by_what_its_method_emitted(method):
+    torch.manual_seed(0)
+    function = bench.spike_grad(method, timesteps=6, beta=0.9)
+    leaky, emitted = snntorch.Leaky(beta=0.9, spike_grad=function), []
+    mem = leaky.reset_mem()
+    for _ in range(6):
+        spikes, mem = leaky(0.5 * torch.rand(50, 20), mem)
+        if emitted:
+            assert torch.equal(leaky.reset, emitted[-1])
+        emitted.append(spikes.detach())
+    # Otherwise the test would show nothing.
+    assert any(not torch.equal(s, (s >= 0.5).float()) for s in emitted) or method != "asgl"
+
+
+@pytest.mark.parametrize(
+    ("layer", "method", "sentence"),
+    [
+        (snntorch.LeakyParallel, "rectangle", "calls its spike function once for all time steps"),
+        (lambda **k: snntorch.Leaky(beta=0.5, reset_delay=False, **k), "nsnn", "resets without a delay"),
+    ],
+)
+def test_layers_that_cannot_take_a_method_are_refused(layer, method, sentence):
+    options = {"input_size": 3, "hidden_size": 4} if layer is snntorch.LeakyParallel else {}
+    network = nn.Sequential(layer(spike_grad=bench.spike_grad(method, timesteps=T), **options))
+    with pytest.raises(BenchError, match=sentence):
+        bench.MethodHooks(network, epochs=1)
+
+
+def test_a_layer_without_what_its_method_was_told_is_warned_of(capsys):
+    """As SpikingJelly's: an IFNode has no tau, and another reset or input is seen."""
+
+    def layer(**has):
+        made = nn.Module()
+        made.function = bench.surrogate_function("rectangle", timesteps=T)
+        vars(made).update({"v_threshold": 1.0, "v_reset": 0.0} | has)
+        return made
+
+    told = {}
+    for name, has in {
+        "IFNode": {},
+        "plain": {"tau": 2.0, "decay_input": True},
+        "input": {"tau": 2.0, "decay_input": False},
+        "soft": {"tau": 2.0, "decay_input": True, "v_reset": None},
+    }.items():
+        bench.MethodHooks(nn.Sequential(layer(**has)), epochs=1)
+        told[name] = capsys.readouterr().err
+    assert "tau = inf, and its method was made for 2.0" in told["IFNode"]
+    assert told["plain"] == ""
+    assert "decay_input = False, and its method was made for True" in told["input"]
+    assert "v_reset = None, and its method was made for 0.0" in told["soft"]
+
+
+@pytest.mark.parametrize("library", ["snntorch", "spikingjelly"])
+def test_a_search_leaves_no_state_behind(library):
+    """The loop forgets the state after each pass, as the guide does: the next one must begin afresh."""
+    if importlib.util.find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
+    torch.manual_seed(0)
+    if library == "snntorch":
+        leaky = snntorch.Leaky(beta=0.5, init_hidden=True, spike_grad=bench.spike_grad("a2sg", timesteps=T))
+        network = nn.Sequential(nn.Linear(12, 20), leaky, nn.Linear(20, 5))
+        forget = leaky.reset_mem
+
+        class OverSteps(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.network = network
+
+            def forward(self, x):
+                return sum(self.network(x) for _ in range(T))
+
+        whole = OverSteps()
+    else:
+        from spikingjelly.activation_based import functional as sj
+        from spikingjelly.activation_based import neuron as sj_neuron
+
+        node = sj_neuron.LIFNode(surrogate_function=bench.surrogate_function("a2sg", timesteps=T))
+        network = nn.Sequential(nn.Linear(12, 20), node, nn.Linear(20, 5))
+        forget = lambda: sj.reset_net(network)  # noqa: E731
+
+        class OverSteps(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.network = network
+
+            def forward(self, x):
+                return sum(self.network(x) for _ in range(T))
+
+        whole = OverSteps()
+    hooks = bench.MethodHooks(whole, epochs=3)
+    x, y = batch()
+    for epoch in range(3):
+        hooks.start_epoch(epoch, batches=[(x, y)] * 2, loss=functional.cross_entropy)
+        for _ in range(2):
+            loss = functional.cross_entropy(whole(x), y)
+            forget()
+            loss.backward()

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from written_records import FAIR, GOOD, POOR, runs
 
-from bench import randomness
+from bench import loop, randomness
 from bench.data import augment, batches, mixing
 from bench.measures import cost, descent, gradients
 from bench.model import layers, loss, neuron
@@ -117,7 +117,7 @@ def mutations():
             lambda *a, cycle_momentum, **k: one_cycle(*a, **k),
         ),
         "what weights decay": ("adamw, weight decay", torch.optim, "AdamW", without_decay),
-        "how often a method searches": ("method dspike", train, "SEARCH_BUDGET", 0),
+        "how often a method searches": ("method dspike", loop, "SEARCH_BUDGET", 0),
         "the order of samples": ("plain", train, "derive", lambda *a: randomness.derive(*a) + 1),
         "noise": ("method msg", randomness, "GOLDEN", 1),
         "draws of augmentation": (

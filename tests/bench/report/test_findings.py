@@ -77,3 +77,19 @@ def test_a_tuned_row_has_the_name_of_its_method():
         task(entry("arctan", "yes", 1.0, 2.0), entry("asgl", "no"), number=1),
     )
     assert "Better than the baseline rectangle: arctan in 2 of 2 tasks." in said
+
+
+def test_the_best_row_with_failed_seeds_is_called_nothing_good():
+    rows = [entry("arctan", "yes", n_failed=1), entry("rectangle", "no"), entry("asgl", "no", -9.0, -2.0)]
+    assert found(task(*rows)).startswith("rectangle and asgl are below the best, which has failed seeds. ")
+    assert found(task(*rows), task(*rows, number=1)).startswith(
+        "In the 2 tasks that tell methods apart, the best has failed seeds; "
+        "rectangle and asgl are below it in all 2. "
+    )
+
+
+def test_two_versions_of_a_method_in_a_task_count_once():
+    rows = [entry("arctan", "yes", 1.0, 3.0), entry("arctan", "yes", 1.0, 4.0), entry("rectangle", "no")]
+    said = found(task(*rows), task(*rows, number=1))
+    assert said.startswith("arctan cannot be told from the best in all 2 tasks")
+    assert said.endswith("Better than the baseline rectangle: arctan in 2 of 2 tasks.")

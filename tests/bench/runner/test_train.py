@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bench import registry, shapes
+from bench import loop, registry, shapes
 from bench.data import loading
 from bench.measures.gradients import RELU
 from bench.model import compiling
@@ -502,7 +502,7 @@ def test_an_optimizer_of_its_own_takes_its_parameters_from_the_recipes(cell, dig
 @pytest.mark.parametrize(("batch_size", "limit", "budget"), [(8, 200, 2), (8, 1, 1), (200, 200, 1)])
 def test_a_search_gets_a_budget_of_training_batches(cell, digits, monkeypatch, batch_size, limit, budget):
     seen = []
-    monkeypatch.setattr(train, "SEARCH_BUDGET", limit)
+    monkeypatch.setattr(loop, "SEARCH_BUDGET", limit)
 
     @method("searches", paper="none")
     class Searches(Greedy):

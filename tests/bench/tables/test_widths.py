@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from bench.records import protocol
 from bench.tables.widths import (
     BEST_RATE,
     COLUMNS,
@@ -19,7 +20,10 @@ def record(
     method, width, seed, val, test=None, *, layers=3, t=2, backbone="convnet", rate=0.01, epochs=2, **changes
 ):
     return {
+        "id": f"{method} {width} {seed} {layers} {t} {backbone} {rate} {epochs} {changes}",
         "status": "ok",
+        "digests": {"harness": protocol.harness()},
+        "data": {"classes": 10},
         "cell": {
             "method": {
                 "name": method,
@@ -30,6 +34,7 @@ def record(
             | changes.pop("options", {}),
             "timesteps": t,
             "recipe": {"learning_rate": rate, "epochs": epochs},
+            "profile": {"dtype": "float32", "autocast": "off"},
             "seed": seed,
         },
         "metrics": {
@@ -107,6 +112,33 @@ def test_other_networks_and_recipes_are_other_settings():
     assert found["val_loss"].max() == 29.0
 
 
+def test_failed_and_diverged_runs_count_as_chance():
+    bad = [
+        record("triangle", 1.0, seed, None, status=status)
+        for seed, status in ((1, "failed"), (2, "diverged"))
+    ]
+    found = widths([*three()[:6], record("triangle", 1.0, 0, 99, 99), *bad])
+    assert found["n"].tolist() == [3, 3, 3]
+    assert found["val_accuracy"].iloc[2] == pytest.approx((99 + 10 + 10) / 3, abs=1e-4)
+    assert by_loss(found)["width"].iloc[0] == 1.0
+
+
+def test_trials_of_a_suite_that_was_also_run_are_a_setting_of_their_own():
+    found = widths(three(), three())
+    assert found["setting"].unique().tolist() == ["digits on convnet, T = 2", "digits on convnet, T = 2 (2)"]
+    assert set(found["measure"]) == {ONE_RATE, BEST_RATE}
+
+
+def test_cells_that_two_suites_share_count_once_and_old_ones_not_at_all():
+    old = [made | {"id": f"{made['id']} old", "digests": {"harness": "protocol 0"}} for made in three()]
+    pd.testing.assert_frame_equal(widths([*three(), *three(), *old]), widths(three()))
+
+
+def test_a_width_that_all_settings_have_stays_what_it_is():
+    found = widths(three())
+    assert by_loss(found.assign(width=found["width"] * 1.42))["width"].tolist() == [1.42, 2.84, 0.71]
+
+
 def test_shapes_within_noise_are_counted():
     other = [
         record("arctan", width, seed, 75 + seed, 79 + (seed - 1) * spread)
@@ -134,8 +166,10 @@ def test_only_what_all_settings_have_is_ranked():
 
 
 def test_widths_within_a_factor_count_as_one():
-    found = widths(three())
-    assert by_loss(found.assign(width=found["width"] * 1.26))["width"].tolist() == [1.0, 2.0, 0.5]
+    found = widths([*three(), *three(t=6)])
+    shifted = found["width"].where(found["timesteps"] == 2, found["width"] * 1.26)
+    assert by_loss(found.assign(width=shifted))["width"].tolist() == [1.0, 2.0, 0.5]
+    found = found[found["timesteps"] == 2]
     assert at(found, "triangle", 1.4)["width"] == 1.0
     assert at(found, "triangle", 16.0) is None
     assert at(found, "arctan", 1.0) is None

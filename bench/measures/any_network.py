@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import BenchError
+from bench.measures.derivative import FEW_POINTS, POINTS, as_it_was
 from bench.measures.gradients import passing, wide
 from bench.model.neuron import SpikingNeuron
 from bench.surrogate import Surrogate
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
 SPIKE_FUNCTIONS = ("spike_grad", "surrogate_function")
 """Attributes in which snntorch and SpikingJelly keep the spike function of a layer."""
 REACH = 8.0
-POINTS = 2049
-"""The maximum of h is sought at the potentials seen, and at these points within REACH of the threshold."""
+"""The maximum of h is sought at the potentials seen, and within this distance of the threshold."""
 
 
 def probe(network: nn.Module, loss: Callable[[], Tensor]) -> pd.DataFrame:
@@ -40,8 +40,7 @@ def probe(network: nn.Module, loss: Callable[[], Tensor]) -> pd.DataFrame:
     its maximum), participation, gain (the mean of h), and gradient_norm, that of the loss with respect to
     the input of the layer at this step. docs/gradients.md defines them.
 
-    Weights, their gradients and torch's random generators keep their state; what a layer keeps of a sequence
-    does not, and running statistics of norms move, unless the network is in evaluation mode.
+    The network, its gradients and torch's random generators keep their state.
 
     Raises BenchError if no layer is known to spike, or the loss does not depend on one.
     """
@@ -60,7 +59,7 @@ def probe(network: nn.Module, loss: Callable[[], Tensor]) -> pd.DataFrame:
             f"(spike_grad) or of SpikingJelly (surrogate_function); it is a {type(network).__name__}"
         )
     devices = sorted({p.device.index for p in network.parameters() if p.device.type == "cuda"})
-    with torch.random.fork_rng(devices), ExitStack() as stack:
+    with torch.random.fork_rng(devices), as_it_was(network), ExitStack() as stack:
         for layer in layers:
             stack.enter_context(layer.watched())
         whole = loss()
@@ -156,24 +155,39 @@ class _Layer:
             x = x.detach().requires_grad_()
         s = spike(x, *rest)
         h = _slope(s, x)
-        peak = torch.maximum(h.amax(), self._highest(spike, x, rest))
+        highest = self._highest(spike, x, rest)
+        if highest is None:
+            peak = h.amax(0, keepdim=True)
+        else:
+            # Neurons that share one h also share its observed maximum.
+            shared = [d for d in range(h.ndim) if d == 0 or highest.shape[d] == 1]
+            peak = torch.maximum(highest, h.amax(shared, keepdim=True))
         # What enters the layer can be unseen: a layer that is called in another way than by its forward.
         if self.calls:
             self.calls[-1].append({"spike_rate": wide(s.detach()).mean()} | passing(h, peak))
         return s
 
-    def _highest(self, spike: Callable[..., Tensor], x: Tensor, rest: tuple[Any, ...]) -> Tensor:
-        """The maximum of h over the range; that of a function that cannot be asked there counts as 0."""
-        line = REACH * torch.linspace(-1, 1, POINTS, dtype=x.dtype, device=x.device) ** 3
-        points = line.view(-1, *(1 for _ in x.shape[1:])).requires_grad_()
+    def _highest(self, spike: Callable[..., Tensor], x: Tensor, rest: tuple[Any, ...]) -> Tensor | None:
+        """The maximum of h over the range: of all neurons, of each channel, or of each neuron, [1, ...].
+
+        None for a function that cannot be asked there, for example one that stores a tensor of the shape of
+        its batch.
+        """
         if self.attribute == "spike":
             t, params, _ = rest
             rest = (t, params, None)
-        try:
-            return _slope(spike(points, *rest), points).nan_to_num(0.0, 0.0, 0.0).amax()
-        except (RuntimeError, ValueError, IndexError):
-            # For example one that stores a tensor of the shape of its batch.
-            return torch.zeros_like(line[0])
+        ones = [1 for _ in x.shape[2:]]
+        channels = [*x.shape[1:2], *ones]
+        for shape, points in (([1] * (x.ndim - 1), POINTS), (channels, POINTS), ([*x.shape[1:]], FEW_POINTS)):
+            line = REACH * torch.linspace(-1, 1, points, dtype=x.dtype, device=x.device) ** 3
+            at = line.view(-1, *(1 for _ in shape)).expand(-1, *shape).contiguous().requires_grad_()
+            try:
+                s = spike(at, *rest)
+                if s.shape == at.shape:
+                    return _slope(s, at).nan_to_num(0.0, 0.0, 0.0).amax(0, keepdim=True)
+            except (RuntimeError, ValueError, IndexError):
+                continue
+        return None
 
 
 def _slope(s: Tensor, x: Tensor) -> Tensor:

@@ -93,7 +93,7 @@ class Derivative:
         """The derivative at x, of the shape of x. The caller must own x: it is set to require gradients."""
         surrogate = self.neuron.surrogate
         activation = type(surrogate).activation
-        with torch.enable_grad(), _as_it_was(surrogate):
+        with torch.enable_grad(), as_it_was(surrogate):
             out = (
                 activation(x.requires_grad_())
                 if activation is not None
@@ -130,7 +130,7 @@ def _full_width(x: Tensor, curve: Tensor) -> Tensor:
 
 
 @contextmanager
-def _as_it_was(module: nn.Module) -> Iterator[None]:
+def as_it_was(module: nn.Module) -> Iterator[None]:
     """Restores a module's state on exit, buffers included."""
     kept = []
     for part in module.modules():

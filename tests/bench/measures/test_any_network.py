@@ -1,5 +1,6 @@
 """The probe of any network: the benchmark's own numbers, and layers of snntorch and SpikingJelly."""
 
+import copy
 import importlib.util
 
 import pytest
@@ -22,7 +23,8 @@ SHARED = ("spike_rate", "available_fraction", "participation", "gain", "gradient
 
 @pytest.mark.parametrize("backbone", ["mlp", "convnet", "rsnn"])
 @pytest.mark.parametrize(
-    "method", ["rectangle", "mpd-agl", "arctan", "ds-atgo", "trsg", "snntorch/fast_sigmoid"]
+    "method",
+    ["rectangle", "mpd-agl", "mpd-agl:channel", "pdsg", "arctan", "ds-atgo", "trsg", "snntorch/fast_sigmoid"],
 )
 def test_it_measures_what_the_benchmark_measures(method, backbone):
     torch.manual_seed(0)
@@ -130,6 +132,22 @@ def test_it_leaves_everything_as_it_was():
     network = Snn(spike_grad=function)
     bench.probe(network, loss_of(network))
     assert "spike" not in vars(function.surrogate)
+
+
+@pytest.mark.parametrize("method", ["cpng", "localzo", "msg", "ds-atgo"])
+def test_it_leaves_a_methods_state_as_it_was(method):
+    torch.manual_seed(0)
+    norm = nn.BatchNorm1d(20)
+    layer = bench.neuron(method, timesteps=T)
+    network = nn.Sequential(nn.Linear(12, 20), norm, nn.Unflatten(0, (T, 16)), layer)
+    readout, x = nn.Linear(20, 4), torch.rand(T * 16, 12)
+    before = {name: copy.deepcopy(value) for name, value in network.state_dict().items()}
+    bench.probe(network, lambda: readout(network(x)).square().mean())
+    after = network.state_dict()
+    assert all(
+        torch.equal(value, after[name]) if isinstance(value, torch.Tensor) else value == after[name]
+        for name, value in before.items()
+    )
 
 
 def test_a_layer_without_gradient_has_none():

@@ -108,6 +108,14 @@ def test_methods_are_named_once_for_the_panels_beside_each_other(spikegrad, resu
     assert texts_of(file).count("test accuracy, %") == 3
 
 
+def test_panels_side_by_side_have_room_for_the_words_of_their_titles(spikegrad, results, tmp_path):
+    file = tmp_path / "a.svg"
+    asked = ["--results", results, "--figure", file]
+    assert spikegrad("figure", "weight-decay", "differences", *asked, cwd=tmp_path).returncode == 0
+    # Six tasks, two in a row, with the name once in each.
+    assert texts_of(file).count("mpd-agl") == 3
+
+
 @pytest.mark.parametrize("suffix", ["pdf", "svg"])
 def test_the_caption_for_a_pdf_is_latex(spikegrad, results, tmp_path, suffix):
     asked = ["--results", results, "--figure", tmp_path / f"a.{suffix}"]

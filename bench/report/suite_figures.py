@@ -191,7 +191,7 @@ def _page(which: str, panels: Sequence[Panel], methods: Sequence[str], width: fl
     names = page.methods_of(panels)
     there = {row["kind"] for panel in panels for row in panel.rows} if named else set()
     beside = max(map(len, names)) * LETTER if named else 0
-    most = int((width - beside) / (PLOT + GAP if named else PANEL))
+    most = int((width - beside) / (page.least + GAP if named else max(PANEL, page.least + 4 * GAP)))
     rows = -(-len(panels) // min(max(most, 1), MOST_ACROSS))
     across = -(-len(panels) // rows)
     if which == "gradients" and across > 1:

@@ -20,8 +20,11 @@ def figure(
     file: Annotated[Path, typer.Option("--figure", help="The .pdf, .svg, .png or .html file to write.")],
     results: ResultsFolder = None,
     width: Annotated[
-        Literal["single", "double"],
-        typer.Option("--width", help="One column of a paper, 3.3 inches, or both, 6.9 inches."),
+        str,
+        typer.Option(
+            "--width",
+            help="single, a column of a paper (3.18 inches), double, both (6.5), or a number of inches.",
+        ),
     ] = "single",
     methods: Methods = None,
     datasets: Datasets = None,
@@ -36,7 +39,8 @@ def figure(
 ) -> None:
     """Draw a figure of a suite for a paper, with a panel per task, and print a caption for it.
 
-    Ends with 1 where a record is left out, as one that was edited.
+    The caption for a .pdf is LaTeX. A figure is never wider than --width. Ends with 1 where a record is left
+    out, as one that was edited.
     """
     if which not in NAMES:
         raise BenchError(f"no figure {which!r}: there are {', '.join(NAMES)}")
@@ -48,6 +52,7 @@ def figure(
     from bench.report import suite_figures
     from bench.tables.text.choice import Choice
 
+    room = suite_figures.inches(width)
     store, chosen = api.stored(suite, results)
     found = api.read_results(store, chosen, save=False)
     choice = Choice(
@@ -55,8 +60,8 @@ def figure(
         names_in(datasets, "--datasets") if datasets is not None else (),
     )
     against_row = found if baseline is None else found.against(baseline)
-    caption = suite_figures.save(which, store, against_row, file, choice, width, against)
+    caption = suite_figures.save(which, store, against_row, file, choice, room, against)
     say(console(stderr=True), f"wrote {file}")
-    say(console(), caption)
+    say(console(), suite_figures.for_latex(caption) if file.suffix.lower() == ".pdf" else caption)
     if store.left_out:
         raise typer.Exit(1)

@@ -412,7 +412,9 @@ def _whole(column: str, title: str, last: int) -> alt.X:
     """An axis from 1 to `last`, with ticks at some of its whole numbers."""
     ticks = [*range(1, last + 1, -(-last // MOST_TICKS))]
     scale = alt.Scale(domain=[1, max(last, 2)], nice=False, padding=6)
-    return alt.X(f"{column}:Q", title=title, axis=alt.Axis(values=ticks, format="d"), scale=scale)
+    # With a smaller count, Vega would leave out most of these values.
+    axis = alt.Axis(values=ticks, format="d", tickCount=MOST_TICKS)
+    return alt.X(f"{column}:Q", title=title, axis=axis, scale=scale)
 
 
 def _whole_axis() -> alt.Axis:

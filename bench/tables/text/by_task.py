@@ -79,6 +79,7 @@ class ByTask:
     cells: Mapping[tuple[str, int], Cell]
     ranked: frozenset[str]
     of_images: bool
+    digits: int
 
     def line(self, method: str) -> list[Cell | None]:
         """The cells of a method; None where it was not run."""
@@ -109,7 +110,9 @@ def table(results: Results, choice: Choice) -> ByTask:
             text = readable.accuracy_text(line, choice.digits)
             cells[name, place] = Cell(text, bold, ranked and line["rank"] == 1, readable.behind(line), row)
     order = sorted(ranks, key=lambda name: (not ranks[name], mean(ranks[name] or [0]), name))
-    return ByTask(columns, order, cells, frozenset(name for name in ranks if ranks[name]), all(images))
+    return ByTask(
+        columns, order, cells, frozenset(name for name in ranks if ranks[name]), all(images), choice.digits
+    )
 
 
 def text(form: Literal["markdown", "latex"], suite: str, made: ByTask, choice: Choice, made_by: str) -> str:
@@ -155,7 +158,7 @@ def note(made: ByTask) -> str:
         _trained(by_column),
         grouped({name: seeds_of(of.values()) for name, of in by_column.items()}),
         f"Accuracies are {CHOSEN}; failed runs count as chance.",
-        *_verdicts(made.columns),
+        *_verdicts(made.columns, made.digits),
         *_exceptions(made),
         "Swept: the value with the best validation accuracy in each task." if _any(rows, SWEPT) else "",
         "Tuned: the values with the best validation accuracy of as many trials for each method."
@@ -228,7 +231,7 @@ def _name(row: Row) -> str:
     return full_name(row.method, own or DEFAULT)
 
 
-def _verdicts(columns: Sequence[Column]) -> Iterator[str]:
+def _verdicts(columns: Sequence[Column], digits: int) -> Iterator[str]:
     """The test, what it can detect, and where it finds nothing."""
     tested = [column for column in columns if column.task.pairs.judged]
     if tested:
@@ -237,12 +240,22 @@ def _verdicts(columns: Sequence[Column]) -> Iterator[str]:
             "(moderated t, Bonferroni)."
         )
     least = {column.name: column.task.pairs.detectable() for column in tested}
-    if said := ", ".join(f"{v:.2f} in {k}" for k, v in least.items() if not math.isnan(v)):
+    if said := ", ".join(f"{v:.{digits}f} in {k}" for k, v in least.items() if not math.isnan(v)):
         yield f"With 80 % power it detects differences, in points, of {said}."
-    if nothing := [column.name for column in tested if not column.task.pairs.better[0].any()]:
-        yield f"No method is distinguishable from the best, so none is marked as such: {', '.join(nothing)}."
+    alike = [column.name for column in tested if not column.task.pairs.better.any()]
+    if alike:
+        yield f"In {_and(alike)} no two methods can be told apart."
+    # Others than the best can differ there.
+    if best := [c.name for c in tested if not c.task.pairs.better[0].any() and c.name not in alike]:
+        yield f"In {_and(best)} no method can be told apart from the best, so none is marked."
     if untested := [column.name for column in columns if column not in tested]:
         yield f"Not tested, with fewer than {FEWEST} seeds or two methods in common: {', '.join(untested)}."
+
+
+def _and(names: Sequence[str]) -> str:
+    """For a sentence: a, a and b, or a, b and c."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _exceptions(made: ByTask) -> Iterator[str]:
@@ -292,9 +305,9 @@ def _cell(cell: Cell | None) -> str:
 
 
 def _broken(heads: Sequence[str]) -> list[str]:
-    """The lines of a heading; a wide one is broken behind a comma or an equals sign."""
+    """The lines of a heading; a wide one is broken behind a comma, and no value is parted from its name."""
     # "T = 2" is not broken: a blank that textwrap does not know stands in it.
-    loose = [re.sub(r"(?<=\w)=(?=\w)", "= ", head.replace(" = ", "\u00a0=\u00a0")) for head in heads]
+    loose = [head.replace(" = ", "\u00a0=\u00a0") for head in heads]
     broken = [textwrap.wrap(of, WIDE, break_long_words=False, break_on_hyphens=False) for of in loose]
     return [
         line for head, of in zip(heads, broken, strict=True) for line in (of if len(head) > WIDE else [head])

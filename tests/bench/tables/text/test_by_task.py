@@ -92,6 +92,34 @@ def test_a_failed_seed_is_told():
     assert "rectangle, digits: n = 4, 1 failed." in found
 
 
+def alike(task):
+    """Two methods that no test tells apart."""
+    return [*runs("rectangle", GOOD, task=task), *runs("arctan", GOOD[::-1], task=task)]
+
+
+def test_tasks_in_which_nothing_is_told_apart_are_in_one_sentence():
+    third = ("rings", "mlp", 2)
+    found = text("markdown", [*records(), *alike(third), *alike(("spirals", "mlp", 2))])
+    assert "In rings and spirals no two methods can be told apart." in found
+    assert "none is marked" not in found
+
+
+def test_a_task_in_which_only_others_than_the_best_differ_is_named():
+    made = by_task.table(Results(records()), Choice())
+    (first, *_) = made.columns
+    better = first.task.pairs.better.copy()
+    better[0] = False
+    first.task.pairs.__dict__["better"] = better
+    assert f"In {first.name} no method can be told apart from the best, so none is marked." in by_task.note(
+        made
+    )
+
+
+def test_digits_are_also_those_of_the_note():
+    assert re.search(r"in points, of \d\.\d\d in", text("markdown"))
+    assert re.search(r"in points, of \d\.\d in", text("markdown", choice=Choice(digits=1)))
+
+
 @pytest.mark.parametrize(
     ("choice", "says"),
     [

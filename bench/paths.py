@@ -37,7 +37,8 @@ def published_accuracies() -> Path:
 
 def shipped_widths() -> Path:
     """The shipped measurements of widths; see `bench.tables.widths`."""
-    return (CHECKOUT / "results" if CHECKOUT else PACKAGE / "plugins") / "widths.csv"
+    root = CHECKOUT / "results" if CHECKOUT else PACKAGE / "plugins"
+    return root / "leaderboards" / "widths.csv"
 
 
 def suites_folder() -> Path:

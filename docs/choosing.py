@@ -1,4 +1,4 @@
-"""Writes results/widths.csv, and the tables of docs/choosing.md: `python docs/choosing.py`.
+"""Writes results/leaderboards/widths.csv, and the tables of docs/choosing.md: `python docs/choosing.py`.
 
 Every number in those tables comes from the records in results/; nothing is typed by hand.
 """
@@ -17,7 +17,7 @@ from bench.tables.widths import at, by_loss, widths, within_noise
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "choosing.md"
-FILE = ROOT / "results" / "widths.csv"
+FILE = ROOT / "results" / "leaderboards" / "widths.csv"
 RUNS, TRIALS = "scale-and-depth", "fair-small"
 THRESHOLDS = (1.0, 0.5)
 USUAL = 2.0

@@ -107,23 +107,23 @@ class A2sg(Surrogate):
         for layer, steps in zip(layers, _passed(layers, context, *batch), strict=True):
             layer.choose(steps)
 
-    @torch.no_grad()
     def choose(self, steps: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Take the best widths of the grid. steps: of each step x, and the gradient at the spikes."""
         threshold, points = self.site.neuron.threshold, int(self.values["points"])
         kind = {"dtype": self.half_width.dtype, "device": self.half_width.device}
         grid = torch.linspace(LEAST, MOST, points, **kind) * threshold
-        old = [self._gradient(*of, b) for of, b in zip(steps, self.half_width, strict=True)]
-        for t, of in enumerate(steps):
-            last = t == len(steps) - 1
-            if not (self.LAST if last else self.EARLIER):
-                continue
-            tried = (self._gradient(*of, b) for b in grid)
-            cost = _spreads(tried) if last else -_cosines(tried, old[t + 1])
-            cost = cost.nan_to_num(torch.inf, torch.inf)
-            # Of equals the first.
-            best = grid[cost.argmin()]
-            self.half_width[t] = torch.where(cost.isfinite().any(), best, self.half_width[t])
+        with torch.no_grad():
+            old = [self._gradient(*of, b) for of, b in zip(steps, self.half_width, strict=True)]
+            for t, of in enumerate(steps):
+                last = t == len(steps) - 1
+                if not (self.LAST if last else self.EARLIER):
+                    continue
+                tried = (self._gradient(*of, b) for b in grid)
+                cost = _spreads(tried) if last else -_cosines(tried, old[t + 1])
+                cost = cost.nan_to_num(torch.inf, torch.inf)
+                # Of equals the first.
+                best = grid[cost.argmin()]
+                self.half_width[t] = torch.where(cost.isfinite().any(), best, self.half_width[t])
 
     def _gradient(self, x: Tensor, upstream: Tensor, half_width: Tensor) -> Tensor:
         shape = type(self).shape

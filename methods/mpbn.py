@@ -13,7 +13,7 @@ from bench.surrogate import Param, Site, Surrogate, Values, method
     "mpbn",
     formula=r"h(x) = \frac{1}{2 v_{th}} \cdot \frac{b \, \mathrm{sech}^2(b z)}{2 \tanh(b/2)}, \quad z = "
     r"\frac{x}{2 v_{th}} \in \left[-\frac{1}{2}, \frac{1}{2}\right], \quad x = \mathrm{BN}(u) - v_{th}",
-    kind="fixed",
+    kind="adaptive",
     changes="network",
     fidelity="official-code",
     paper="Guo, Zhang, Chen, Peng, Liu, Zhang, Huang & Ma, Membrane Potential Batch Normalization for "

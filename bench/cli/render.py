@@ -22,7 +22,7 @@ from bench.show.terminal import say, table_width
 from bench.show.terminal_table import print_table
 from bench.suite import shipped_suites
 from bench.tables import failures
-from bench.variants import full_name
+from bench.variants import full_name, own_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,14 +111,14 @@ def outcome(plan: Plan, results: Results, files: Sequence[Path] = ()) -> RunOutc
 def _unfinished(records: Sequence[Any]) -> list[str]:
     """Which runs failed, and why."""
     return [
-        f"{ending.status}: {full_name(ending.method, ending.variant)} on {ending.dataset}, "
+        f"{ending.status}: {full_name(ending.method, own_words(ending.variant))} on {ending.dataset}, "
         f"seed {ranges(seeds)}: {ending.error or 'no reason was left'}"
         for ending, seeds in failures.failures(records)
     ]
 
 
 def _kept(planned: Planned) -> str:
-    cell, method = planned.cell, full_name(planned.cell.method.name, planned.variant)
+    cell, method = planned.cell, full_name(planned.cell.method.name, own_words(planned.variant))
     return (
         f"stale: {method} on {cell.dataset.name}, seed {cell.seed}: training it again was stopped, "
         "so that the record of its older code is kept"

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from bench.errors import counted
 from bench.records.store import OK
 from bench.tables.columns import printed_cell
-from bench.variants import full_name
+from bench.variants import full_name, own_words
 
 Record = Mapping[str, Any]
 
@@ -68,6 +68,7 @@ def unmeasured(records: Iterable[Record]) -> list[Unmeasured]:
     for record in records:
         for what, why in record.get("unmeasured", {}).items():
             cell = record["cell"]
-            whose = (cell["method"]["name"], record["variant"], cell["dataset"]["name"])
+            # Network and data are told apart elsewhere.
+            whose = (cell["method"]["name"], own_words(record["variant"]), cell["dataset"]["name"])
             runs[what, *whose, " ".join(str(why).split())] += 1
     return [Unmeasured(*what, number) for what, number in sorted(runs.items())]

@@ -188,7 +188,7 @@ def two_cases(monkeypatch, tmp_path):
 
 def test_the_command_refuses_other_numbers_under_the_same_version(two_cases, monkeypatch):
     before = fingerprints.FILE.read_bytes()
-    monkeypatch.setattr(train, "task_loss", scaled(train.task_loss))
+    monkeypatch.setattr(train, "loss_of", lambda recipe: scaled(loss.of_mean))
     with pytest.raises(SystemExit, match=r"the numbers of 'plain', 'sgd' have changed, and the protocol is"):
         fingerprints.write()
     assert fingerprints.FILE.read_bytes() == before
@@ -201,7 +201,7 @@ def test_the_command_refuses_other_numbers_under_the_same_version(two_cases, mon
 def test_the_command_takes_what_a_network_of_another_code_gives(two_cases, monkeypatch):
     two_cases["cases"]["plain"]["pieces"]["backbone"] = "of other code"
     fingerprints.FILE.write_text(json.dumps(two_cases))
-    monkeypatch.setattr(train, "task_loss", scaled(train.task_loss))
+    monkeypatch.setattr(train, "loss_of", lambda recipe: scaled(loss.of_mean))
     with pytest.raises(SystemExit, match="the numbers of 'sgd' have changed"):
         fingerprints.write()
 

@@ -49,6 +49,8 @@ def test_fixed_shapes_start_at_one_scale(listed):
             and ":" not in name
             and row["area"] is not None
             and name != "multi-gaussian"
+            # Its paper's window, half as wide: rectangle:0.5 is its counterpart.
+            and name != "sltt"
         ):
             assert row["area"] == pytest.approx(1, abs=1e-3), name
             assert row["fwhm"] == pytest.approx(1, abs=1e-3), name

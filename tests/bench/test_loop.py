@@ -474,6 +474,17 @@ def test_a_layer_without_what_its_method_was_told_is_warned_of(capsys):
     assert "v_reset = None, and its method was made for 0.0" in told["soft"]
 
 
+class OverSteps(nn.Module):
+    """A network that keeps its potentials, called once a step."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x):
+        return sum(self.network(x) for _ in range(T))
+
+
 @pytest.mark.parametrize("library", ["snntorch", "spikingjelly"])
 def test_a_search_leaves_no_state_behind(library):
     """The loop forgets the state after each pass, as the guide does: the next one must begin afresh."""
@@ -481,36 +492,14 @@ def test_a_search_leaves_no_state_behind(library):
         pytest.skip(f"{library} is not installed")
     torch.manual_seed(0)
     if library == "snntorch":
-        leaky = snntorch.Leaky(beta=0.5, init_hidden=True, spike_grad=bench.spike_grad("a2sg", timesteps=T))
-        network = nn.Sequential(nn.Linear(12, 20), leaky, nn.Linear(20, 5))
-        forget = leaky.reset_mem
-
-        class OverSteps(nn.Module):
-            def __init__(self):
-                super().__init__()
-                self.network = network
-
-            def forward(self, x):
-                return sum(self.network(x) for _ in range(T))
-
-        whole = OverSteps()
+        spiking = snntorch.Leaky(beta=0.5, init_hidden=True, spike_grad=bench.spike_grad("a2sg", timesteps=T))
+        forget = spiking.reset_mem
     else:
-        from spikingjelly.activation_based import functional as sj
-        from spikingjelly.activation_based import neuron as sj_neuron
+        from spikingjelly.activation_based import neuron as sj
 
-        node = sj_neuron.LIFNode(surrogate_function=bench.surrogate_function("a2sg", timesteps=T))
-        network = nn.Sequential(nn.Linear(12, 20), node, nn.Linear(20, 5))
-        forget = lambda: sj.reset_net(network)  # noqa: E731
-
-        class OverSteps(nn.Module):
-            def __init__(self):
-                super().__init__()
-                self.network = network
-
-            def forward(self, x):
-                return sum(self.network(x) for _ in range(T))
-
-        whole = OverSteps()
+        spiking = sj.LIFNode(surrogate_function=bench.surrogate_function("a2sg", timesteps=T))
+        forget = spiking.reset
+    whole = OverSteps(nn.Sequential(nn.Linear(12, 20), spiking, nn.Linear(20, 5)))
     hooks = bench.MethodHooks(whole, epochs=3)
     x, y = batch()
     for epoch in range(3):

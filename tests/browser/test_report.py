@@ -464,12 +464,21 @@ def test_the_page_over_all_suites_leads_to_their_reports(index, chromium, width,
     context.close()
 
 
+def test_a_card_sets_the_formula_as_mathematics(quick, open_page):
+    page = open_page(quick).page
+    page.locator("#table-t0").get_by_role("button", name="mpd-agl").click()
+    formula = page.locator("tr.detail .card math")
+    assert formula.count() == 1
+    assert formula.locator("mfrac").count() >= 1
+    assert formula.evaluate("node => node.namespaceURI") == "http://www.w3.org/1998/Math/MathML"
+
+
 @pytest.mark.parametrize(("link", "shown"), [("https://example.org/a", 1), ("javascript:alert(1)", 0)])
 def test_a_card_has_the_formula_and_links_to_pages_alone(quick, open_page, tmp_path, link, shown):
     results = tmp_path / "results"
     shutil.copytree(quick.parents[1], results)
     for file in (results / "derivatives" / "quick").glob("*.json"):
-        kept = json.loads(file.read_text()) | {"formula": "h(x) = <b>1</b>", "link": link}
+        kept = json.loads(file.read_text()) | {"formula": "h(x) = <b>1</b>", "latex": "", "link": link}
         file.write_text(json.dumps(kept))
     store, suite = Store(results, "quick"), load_suite("quick")
     page = open_page(report.write(suite, store, Results.read(store, suite))).page

@@ -16,7 +16,7 @@ from bench.tables import diff
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
 MEASURED = ("anytime", "cost", "gradients", "latency")
-SUITES = sorted(path.name for path in (RESULTS / "leaderboards").iterdir())
+SUITES = sorted(path.name for path in (RESULTS / "leaderboards").iterdir() if path.is_dir())
 
 
 @pytest.mark.parametrize("suite", SUITES)

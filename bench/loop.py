@@ -65,7 +65,7 @@ def neuron(
     _check_choice("neuron", neuron, get_args(NeuronKind))
     _check_choice("reset", reset, get_args(Reset))
     # A learned decay is sigmoid(w).
-    _check_numbers(threshold=threshold, decay=decay, highest=1.0, strictly=neuron == "plif")
+    _check_numbers(threshold=threshold, decay=decay, strictly=neuron == "plif")
     made = SpikingNeuron(
         neuron, threshold=threshold, decay=decay, reset=reset, detach_reset=detach_reset, timesteps=timesteps
     )
@@ -92,7 +92,7 @@ def spike_grad(
     function, which snntorch's layers have no place for: use `neuron`.
     """
     _check_choice("reset_mechanism", reset_mechanism, ("subtract", "zero", "none"))
-    _check_numbers(threshold=threshold, decay=beta, highest=1.0, name="beta")
+    _check_numbers(threshold=threshold, decay=beta, name="beta")
     host = _Host(threshold, beta, "zero" if reset_mechanism == "zero" else "subtract")
     made = _spike_function(method, host, _fed_by(norm, threshold), timesteps, plugins, params)
     # snntorch's layers call it twice a step: first on the last potential, for the reset.
@@ -121,7 +121,7 @@ def surrogate_function(
     """
     if isinstance(tau, bool) or not isinstance(tau, float | int) or not tau >= 1:
         raise BenchError(f"tau = {tau!r} cannot be: it must be 1 or more")
-    _check_numbers(threshold=v_threshold, decay=1 - 1 / tau, highest=1.0)
+    _check_numbers(threshold=v_threshold, decay=1 - 1 / tau)
     host = _Host(v_threshold, 1 - 1 / tau, "subtract" if v_reset is None else "zero")
     fed = _fed_by(norm, v_threshold, gain=1 / tau if decay_input else 1.0)
     made = _spike_function(method, host, fed, timesteps, plugins, params)
@@ -253,6 +253,12 @@ class MethodHooks:
                 "MethodHooks.restart() before each"
             )
 
+    def restart(self) -> None:
+        """Begin a new sequence: needed only after one that ended before its last time step."""
+        for module in self.network.modules():
+            if isinstance(module, SpikeFunction):
+                module.restart()
+
     def _forget(self) -> None:
         """Begin a new sequence, also in the layers of other libraries that have a method."""
         self.restart()
@@ -261,12 +267,6 @@ class MethodHooks:
                 reset = getattr(module, "reset_mem", None) or getattr(module, "reset", None)
                 if callable(reset):
                     reset()
-
-    def restart(self) -> None:
-        """Begin a new sequence: needed only after one that ended before its last time step."""
-        for module in self.network.modules():
-            if isinstance(module, SpikeFunction):
-                module.restart()
 
 
 class SpikeFunction(nn.Module):
@@ -395,15 +395,13 @@ def _check_choice(name: str, value: object, choices: Sequence[str]) -> None:
         raise BenchError(f"{name} = {value!r} cannot be: it must be one of {', '.join(choices)}")
 
 
-def _check_numbers(
-    *, threshold: float, decay: float, highest: float, strictly: bool = False, name: str = "decay"
-) -> None:
+def _check_numbers(*, threshold: float, decay: float, strictly: bool = False, name: str = "decay") -> None:
     for key, value in (("threshold", threshold), (name, decay)):
         if isinstance(value, bool) or not isinstance(value, float | int):
             raise BenchError(f"{key} = {value!r} cannot be: it must be a number")
     if not (threshold > 0 and math.isfinite(threshold)):
         raise BenchError(f"threshold = {threshold!r} cannot be: it must be a number above 0")
-    if not 0 <= decay <= highest or (strictly and decay in (0, highest)):
+    if not 0 <= decay <= 1 or (strictly and decay in (0, 1)):
         within = "between 0 and 1" if strictly else "from 0 to 1"
         raise BenchError(f"{name} = {decay!r} cannot be: it must lie {within}")
 
@@ -451,7 +449,7 @@ def _check_layer(name: str, layer: nn.Module, function: SpikeFunction) -> None:
     for key, told in function.expected.items():
         value = getattr(layer, key, math.inf if key == "tau" else told)
         if isinstance(value, Tensor):
-            # Of a learned one, too: what it is now, in the digits that it was given in.
+            # Rounded for the message: in float32, 0.9 is 0.89999998.
             value = round(float(value.detach()), 6) if value.numel() == 1 else told
         numbers = isinstance(value, float | int) and isinstance(told, float | int)
         if value != told and not (numbers and math.isclose(value, told, rel_tol=1e-5)):

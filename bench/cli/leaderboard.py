@@ -123,6 +123,16 @@ def leaderboard(
     _end([store])
 
 
+def _check_one_or_all(suite: str | None, every: bool, what: str) -> None:
+    """Raises BenchError unless either a suite is named or --all is given. what: what --all makes."""
+    if every == (suite is not None):
+        raise BenchError(
+            f"--all is for every suite in the results folder: leave out {suite}, or --all"
+            if every
+            else f"name a SUITE, or give --all for {what} of every suite in the results folder"
+        )
+
+
 def _check_options(
     suite: str | None,
     every: bool,
@@ -134,12 +144,7 @@ def _check_options(
     as_json: bool,
 ) -> None:
     """Raises BenchError for options that contradict each other."""
-    if every == (suite is not None):
-        raise BenchError(
-            f"--all is for every suite in the results folder: leave out {suite}, or --all"
-            if every
-            else "name a SUITE, or give --all for one CSV of every suite in the results folder"
-        )
+    _check_one_or_all(suite, every, "one CSV")
     if as_json and form:
         raise BenchError(f"--json and --format {form} are two forms of one table: give one of them")
     if baseline and len(baseline) > 1 and (as_json or form == "csv"):
@@ -215,12 +220,7 @@ def report(
     """
     from bench.report import page
 
-    if every == (suite is not None):
-        raise BenchError(
-            f"--all is for every suite in the results folder: leave out {suite}, or --all"
-            if every
-            else "name a SUITE, or give --all for a report of every suite in the results folder"
-        )
+    _check_one_or_all(suite, every, "a report")
     if suite is None:
         if baseline is not None:
             raise BenchError(f"--baseline {baseline} is for one suite: name it, and leave out --all")

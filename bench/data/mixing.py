@@ -35,7 +35,7 @@ def mix(
     blended = x
     if mixup:
         weight = share.to(x.device).view(-1, *(1 for _ in x.shape[1:]))
-        # Of whole-numbered samples too: they stay what the network's input is made of.
+        # The share is float32, the network's input need not be.
         blended = (weight * x + (1 - weight) * other).to(x.dtype)
     if cutmix:
         inside = _boxes(share, u[:, ROW], u[:, COLUMN], *x.shape[-2:])

@@ -27,10 +27,12 @@ P = Param(0.2, search=(0.05, 0.8))
     "asgl",
     formula=r"h(x) = \frac{1}{a} \sigma^\prime\left(\frac{x}{a}\right), \quad H(x) = "
     r"\sigma\left(\frac{x}{a}\right)",
-    note="the sigmoid is the code's default for images. There 1/a itself is learned, here log a, as for the "
-    "code's rectangle: it does not depend on the scale of the threshold. There the same Adam learns the "
-    "decay too, here the recipe's optimizer does. The code's CIFAR-100 example starts at a = 5 v_th",
-    a=Param(0.5, search=(0.1, 5.0), per_threshold=1),
+    note="the sigmoid and a = 2 v_th are the code's defaults for images (a = 1 at v_th = 0.5; its CIFAR-100 "
+    "example starts at 5 v_th). There 1/a itself is learned, here log a, as for the code's rectangle: it "
+    "does not depend on the scale of the threshold. There the same Adam learns the decay too, here the "
+    "recipe's optimizer does. There a layer passes on v_th y, here y: a norm after it makes both the same, "
+    "a readout without one has inputs of 1 in place of v_th",
+    a=Param(1.0, search=(0.1, 5.0), per_threshold=1),
     p=P,
 )
 class Asgl(Surrogate):
@@ -38,7 +40,7 @@ class Asgl(Surrogate):
 
     sg stops the gradient; m is 0 with probability p and else 1, anew for each neuron and step. The
     neuron is reset with y. In evaluation y = 1(x >= 0). log a, one a layer, learns through y under
-    Adam of its own; a starts at v_th (1 at the code's threshold of 1). The paper's alpha -> a.
+    Adam of its own; a starts at 2 v_th. The paper's alpha -> a.
     """
 
     shape = staticmethod(shapes.sigmoid)

@@ -113,8 +113,7 @@ def test_log_a_has_an_adam_of_its_own(plugin, layers_under, name):
     for surrogate in surrogates:
         surrogate.log_a.grad = torch.tensor(2.0)
     adam.step()
-    start = math.log(1.0 if name == "asgl:rectangle" else 0.5)
-    assert surrogates[0].log_a.item() == pytest.approx(start - 3e-4, rel=1e-6)
+    assert surrogates[0].log_a.item() == pytest.approx(math.log(1.0) - 3e-4, rel=1e-6)
 
 
 @every_name
@@ -154,9 +153,9 @@ def test_compiled_equals_eager(neuron, name):
 def test_what_it_declares(plugin, name):
     found = plugin("asgl")[name]
     assert (found.kind, found.changes, found.fidelity) == ("adaptive", "forward", "official-code")
-    # The sigmoid's a starts at the threshold, the rectangle's at twice that.
-    a, p = (1.0, 0.1) if name == "asgl:rectangle" else (0.5, 0.2)
-    assert found.defaults(0.5) == {"a": a, "p": p}
-    assert found.defaults(1.0) == {"a": 2 * a, "p": p}
+    # Both start at twice the threshold, as the code's defaults do: 1 at a threshold of 0.5.
+    p = 0.1 if name == "asgl:rectangle" else 0.2
+    assert found.defaults(0.5) == {"a": 1.0, "p": p}
+    assert found.defaults(1.0) == {"a": 2.0, "p": p}
     assert found.formula.startswith("h(x) = ")
     assert not found.breaks

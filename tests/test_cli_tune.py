@@ -59,7 +59,7 @@ def test_run_says_which_trials_are_missing_and_runs_the_defaults(tuned):
     assert done.returncode == 0, done.stderr
     assert "mine: 6 cells, 0 finished before, 6 to run" in done.stderr
     assert (
-        "2 cells of the tuning are not finished: `spikegrad tune mine` runs them; until then, methods that "
+        "2 cells of the tuning still to run: `spikegrad tune mine`; until then, methods that "
         "lack some of theirs run at their defaults alone"
     ) in done.stderr
     assert "mpd-agl (tuned" in done.stderr and "rectangle (tuned" not in done.stderr
@@ -100,7 +100,7 @@ def test_run_then_has_tuned_rows_with_the_chosen_values(tuned):
     folder, (*_, last) = tuned
     assert last.returncode == 0, last.stderr
     assert "mine: 8 cells, 6 finished before, 2 to run" in last.stderr
-    assert "of the tuning are not finished" not in last.stderr
+    assert "of the tuning still to run" not in last.stderr
     accuracy = pd.read_csv(folder / "r/leaderboards/mine/accuracy.csv")
     own = accuracy["variant"].str.partition(" ")[0]
     assert sorted(zip(accuracy["method"], own == "tuned", strict=True)) == [
@@ -182,7 +182,7 @@ def test_an_edited_trial_is_run_again(copied, spikegrad):
     before = pd.read_csv(table).drop(columns="seconds")
     edit(sorted(copied.glob("r/runs/mine.tune/*/record.json"))[0], {"val_accuracy": 100.0})
     planned = spikegrad("plan", "mine.toml", "--results", "r", cwd=copied)
-    assert "1 cells of the tuning are not finished" in planned.stdout
+    assert "1 cell of the tuning still to run" in planned.stdout
     again = spikegrad("tune", "mine.toml", "--results", "r", cwd=copied)
     assert again.returncode == 0 and "3 cells finished before, 1 to run" in again.stderr
     pd.testing.assert_frame_equal(pd.read_csv(table).drop(columns="seconds"), before)

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.cli.progress import duration
-from bench.errors import ranges
+from bench.errors import counted, ranges
 from bench.paths import shipped_leaderboard
 from bench.records.record_files import SEAL
 from bench.records.store import OK
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from bench.registry import Registry
     from bench.runner.plan import Plan, Planned
+    from bench.runner.timing.times import Measurement
     from bench.tables.results import Results
     from bench.tables.text.choice import Choice
 
@@ -217,8 +218,8 @@ def table_as_json(table: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def to_time(plan: Plan, *, retry: bool = False) -> int | None:
-    """The number of timings at the end of a run; None if the plan's GPU is not on this machine.
+def to_time(plan: Plan, *, retry: bool = False) -> list[Measurement] | None:
+    """The timings at the end of a run; None if the plan's GPU is not on this machine.
 
     retry: include failed timings.
     """
@@ -234,7 +235,8 @@ def announcement(plan: Plan, timings: int) -> str:
     if not to_run and not timings:
         todo = "nothing left to do"
     line = (
-        f"{plan.suite.name}: {len(plan.cells)} cells, {len(plan.cells) - to_run} finished before, {todo}; "
+        f"{plan.suite.name}: {counted(len(plan.cells), 'cell')}, "
+        f"{len(plan.cells) - to_run} finished before, {todo}; "
         f"results in {plan.store.results}"
     )
     return "\n".join([line, *_untuned(plan), *plan.why_apart()])
@@ -245,7 +247,7 @@ def _untuned(plan: Plan) -> list[str]:
     if not plan.untuned:
         return []
     return [
-        f"{plan.untuned} cells of the tuning are not finished: `spikegrad tune {plan.suite.name}` runs them; "
+        f"{counted(plan.untuned, 'cell')} of the tuning still to run: `spikegrad tune {plan.suite.name}`; "
         "until then, methods that lack some of theirs run at their defaults alone"
     ]
 
@@ -257,7 +259,7 @@ def plan_as_json(plan: Plan, *, retry: bool = False) -> dict[str, Any]:
     """
     from bench.runner import forecast
 
-    left = forecast.forecast(plan)
+    left, timings = forecast.forecast(plan), to_time(plan, retry=retry)
     return {
         "suite": plan.suite.name,
         "results": str(plan.store.results),
@@ -266,7 +268,8 @@ def plan_as_json(plan: Plan, *, retry: bool = False) -> dict[str, Any]:
         "estimated_elapsed_seconds": left and left.elapsed,
         "trainings_at_once": left and left.at_once,
         "estimated_from": left and left.basis,
-        "to_time": to_time(plan, retry=retry),
+        "to_time": None if timings is None else len(timings),
+        "estimated_timing_seconds": None if timings is None else forecast.timing_seconds(plan, timings),
         "stale": plan.why_stale(),
         "kept_apart": plan.why_apart(),
         "cells": [
@@ -278,6 +281,8 @@ def plan_as_json(plan: Plan, *, retry: bool = False) -> dict[str, Any]:
 
 def show_plan(plan: Plan, console: Console, *, retry: bool = False) -> None:
     """Print a line per configuration, with its seeds by state. retry: as in `plan_as_json`."""
+    from bench.runner.forecast import timing_seconds
+
     lines = [["dataset", "backbone", "T", "method", "variant", "seeds", "state"]]
     configurations: dict[str, list[Any]] = {}
     for planned in plan.cells:
@@ -300,7 +305,8 @@ def show_plan(plan: Plan, console: Console, *, retry: bool = False) -> None:
         drawn.add_row(*map(escape, line))
     console.print(drawn)
     console.print(
-        f"\n{len(plan.cells)} cells, {len(plan.pending)} to run: {_time_left(plan)}", highlight=False
+        f"\n{counted(len(plan.cells), 'cell')}, {len(plan.pending)} to run: {_time_left(plan)}",
+        highlight=False,
     )
     if _gpu_is_missing(plan):
         console.print("planned for a GPU, and torch finds none here: run it where there is one")
@@ -308,7 +314,9 @@ def show_plan(plan: Plan, console: Console, *, retry: bool = False) -> None:
         console.print(modes, highlight=False)
     timings = to_time(plan, retry=retry)
     if plan.suite.times and timings is not None:
-        console.print(f"{timings} to time after the trainings, one at a time", highlight=False)
+        seconds = timing_seconds(plan, timings)
+        known = f": {duration(seconds)}" if timings and seconds is not None else ""
+        console.print(f"{len(timings)} to time after the trainings, one at a time{known}", highlight=False)
     for why in plan.why_stale():
         console.print(f"stale: {why}; run repeats what was", markup=False, highlight=False)
     for apart in (*_untuned(plan), *plan.why_apart()):
@@ -334,8 +342,11 @@ def _time_left(plan: Plan) -> str:
     left = forecast(plan)
     if left is None:
         return "unknown until a first cell has run"
-    together = f", {duration(left.elapsed)} with up to {left.at_once} side by side" * (left.at_once > 1)
-    return f"{duration(left.seconds)} of one worker's time{together}\nestimated from {left.basis}"
+    together = f" with up to {left.at_once} side by side" * (left.at_once > 1)
+    return (
+        f"{duration(left.seconds)} of training, {duration(left.elapsed)} from start to end{together}\n"
+        f"estimated from {left.basis}"
+    )
 
 
 def _gpu_is_missing(plan: Plan) -> bool:

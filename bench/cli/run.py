@@ -146,7 +146,7 @@ def run(
     )
     talk = console(stderr=True)
     warn_broken(talk, plan.registry)
-    to_time = render.to_time(plan, retry=retry) or 0
+    to_time = len(render.to_time(plan, retry=retry) or ())
     say(talk, render.announcement(plan, to_time))
     with progress.listener(talk, len(plan.pending), plan.pending) as listener:
         made = api.execute(plan, jobs=jobs, retry=retry, wait=wait, scheduler=scheduler, listener=listener)

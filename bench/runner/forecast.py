@@ -7,21 +7,25 @@ loading, augmentation, a method's own search, and 16-bit arithmetic on a CPU, wh
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
 from bench.measures.descent import DIRECTIONS
-from bench.measures.probing import BATCHES, SAMPLES
+from bench.measures.probing import BATCHES as PROBED
+from bench.measures.probing import SAMPLES
 from bench.model.compiling import CompileMode
 from bench.runner import gpu_steps
 from bench.runner.engines.slots import Need, of_machine
 from bench.runner.gpus import Gpu
+from bench.runner.timing.network import BATCHES, USUAL, Rounds
 from bench.runner.workload import COMPILING, SAVED, Workload
 from bench.suite import Cell
 
 if TYPE_CHECKING:
     from bench.runner.plan import Plan
+    from bench.runner.timing.times import Measurement
 
 FINISHED = "the mean of the cells that have finished"
 SIZES = {
@@ -38,6 +42,10 @@ FORWARD = 1 / 3
 """The share of a training step that is its forward pass."""
 LOOK = 1.5
 """A probe of the gradients takes as long as eager training on this many times its samples."""
+STARTING = 5.0
+"""Seconds before the first worker trains and after the last one has: imports, planning, tables."""
+SETTING_UP = 0.7
+"""Seconds of a timing beside its calls: its networks are built, and their first calls are slow."""
 DESCENT = 8
 """Forward passes of a descent measurement; they are in float64, which takes twice as long."""
 
@@ -47,7 +55,7 @@ class Forecast:
     """The remaining work of a plan.
 
     seconds: of all its runs, one after another. at_once: the most concurrent runs here. elapsed: seconds
-    until all are done with this concurrency. basis: what the estimate is based on.
+    until all are done with this concurrency, start included. basis: what the estimate is based on.
     """
 
     seconds: float
@@ -80,7 +88,36 @@ def forecast(plan: Plan) -> Forecast | None:
         total += seconds
         elapsed += seconds / at_once
         most = max(most, at_once)
+    elapsed += STARTING * bool(pending)
     return Forecast(total, most, elapsed, FINISHED if each is not None else SIZES[device])
+
+
+def timing_seconds(plan: Plan, measurements: Sequence[Measurement]) -> float | None:
+    """Seconds of these timings, one after another; None if a network cannot be built.
+
+    They are long for small networks, which are timed for a second or two however quick they are.
+    """
+    total = 0.0
+    for each in measurements:
+        load = plan.workloads.of(each.cell, each.known)
+        if load is None:
+            return None
+        mode = each.cell.profile.compile
+        # Inference is never compiled.
+        step = _step(each.cell, load, "off" if mode == "auto" or each.kind == "inference" else mode, 0)
+        calls = [step]
+        if each.kind == "inference":
+            calls = [step * FORWARD * batch / each.cell.recipe.batch_size for batch in BATCHES]
+        total += SETTING_UP + sum(_timed(call, USUAL) for call in calls)
+    return total
+
+
+def _timed(call: float, rounds: Rounds) -> float:
+    """Seconds that a call of so many seconds is timed for, warm-up included."""
+    if call >= rounds.slow:
+        return call + max(call, min(rounds.patience, rounds.least * call))
+    enough = min(max(rounds.seconds, rounds.usual * call), rounds.limit)
+    return rounds.warm * call + max(enough, rounds.least * call)
 
 
 def _gpus() -> list[Gpu]:
@@ -134,7 +171,7 @@ def _on_cpu(cell: Cell, load: Workload) -> float:
     """Seconds of the measurements before and after training, in float64 on the CPU on any device."""
     measure, recipe = cell.measure, cell.recipe
     validated = VALIDATED * load.steps / recipe.epochs * recipe.batch_size
-    samples = DESCENT * min(validated, BATCHES * SAMPLES) * measure.descent
+    samples = DESCENT * min(validated, PROBED * SAMPLES) * measure.descent
     samples += 2 * DIRECTIONS * min(validated, SAMPLES) * measure.finite_differences
     a_sample = load.seconds / load.steps / recipe.batch_size
     return 2 * samples * 2 * FORWARD * a_sample / cell.profile.threads

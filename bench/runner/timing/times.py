@@ -147,10 +147,10 @@ def pending(plan: Plan, *, worked: Sequence[str], retry: bool = False) -> list[M
     return list(found.values())
 
 
-def expected(plan: Plan, *, retry: bool = False) -> int:
-    """The number of timings that a run would make if all of its cells succeed."""
+def expected(plan: Plan, *, retry: bool = False) -> list[Measurement]:
+    """The timings that a run would make if all of its cells succeed."""
     there = [planned.id for planned in plan.cells if planned.pending or planned.state == "done"]
-    return len(pending(plan, worked=there, retry=retry))
+    return pending(plan, worked=there, retry=retry)
 
 
 def _gpu(planned: Planned, plan: Plan, gpus: Sequence[Gpu]) -> Gpu | None:

@@ -9,6 +9,8 @@ from bench.runner import forecast
 from bench.runner.engines.slots import Slots
 from bench.runner.forecast import training_seconds
 from bench.runner.plan import digests
+from bench.runner.timing import times
+from bench.runner.timing.network import USUAL
 from bench.runner.workload import Workloads
 from bench.suite import Cell
 
@@ -92,7 +94,7 @@ def test_before_a_first_cell_has_run_sizes_tell(tiny, make_plan, machine):
     load = plan.workloads.of(plan.cells[0].cell, plan.cells[0].known)
     each = training_seconds(plan.cells[0].cell, load, tested=360)
     left = forecast.forecast(plan)
-    assert (left.seconds, left.elapsed) == pytest.approx((4 * each, 2 * each))
+    assert (left.seconds, left.elapsed) == pytest.approx((4 * each, 2 * each + forecast.STARTING))
     assert left.at_once == 2 and "AMD EPYC" in left.basis
 
 
@@ -104,7 +106,7 @@ def test_cells_that_have_finished_tell_better(tiny, make_plan, machine):
     record = shown_runs.record(cell=first.cell.model_dump(), metrics=accuracies)
     plan.store.write(record | {"id": first.id, "digests": digests(first.cell, plan.registry), "seconds": 7.0})
     left = forecast.forecast(make_plan(plan.suite))
-    assert left == forecast.Forecast(14.0, 2, 7.0, forecast.FINISHED)
+    assert left == forecast.Forecast(14.0, 2, 7.0 + forecast.STARTING, forecast.FINISHED)
 
 
 def test_nothing_is_left_of_what_is_done(tiny, make_plan, machine):
@@ -133,11 +135,33 @@ def test_as_many_train_side_by_side_as_a_gpu_holds(tiny, make_plan, machine):
     assert (one.at_once, two.at_once) == (3, 6), "of memory a fifth is left"
     assert "H200" in one.basis
     assert two.seconds == pytest.approx(one.seconds), "three share each"
-    assert two.elapsed == pytest.approx(one.elapsed / 2)
+    assert two.elapsed - forecast.STARTING == pytest.approx((one.elapsed - forecast.STARTING) / 2)
 
 
 def test_of_a_gpu_that_is_not_here_one_at_a_time_is_told(tiny, make_plan, machine):
     machine(cores=16)
     plan = make_plan(tiny(seeds=range(8)), device="cuda", elsewhere=True)
     left = forecast.forecast(plan)
-    assert left.at_once == 1 and left.elapsed == left.seconds and "H200" in left.basis
+    assert left.at_once == 1 and left.elapsed == left.seconds + forecast.STARTING and "H200" in left.basis
+
+
+def test_timings_take_as_long_as_their_rule_says(tiny, make_plan, machine, monkeypatch):
+    machine()
+    plan = make_plan(tiny(times=True))
+    measured = times.expected(plan)
+    assert [each.kind for each in measured] == ["inference", "training"]
+    at = {}
+
+    def steps_of(seconds):
+        monkeypatch.setattr(forecast, "_step", lambda *_: seconds)
+        at[seconds] = [forecast.timing_seconds(plan, [each]) - forecast.SETTING_UP for each in measured]
+
+    for seconds in (0.0, 0.05, 1.0, 100.0):
+        steps_of(seconds)
+    assert at[0.0] == pytest.approx([2 * USUAL.seconds, USUAL.seconds]), "however quick a network is"
+    assert at[0.05][1] == pytest.approx(USUAL.warm * 0.05 + 20 * 0.05)
+    assert at[1.0][1] == pytest.approx((USUAL.warm + USUAL.least) * 1.0), "at least so many calls"
+    assert at[100.0][1] == pytest.approx(200.0), "one call to warm up, one that counts"
+    assert forecast.timing_seconds(plan, []) == 0
+    monkeypatch.setattr(Workloads, "of", lambda *_: None)
+    assert forecast.timing_seconds(plan, measured) is None

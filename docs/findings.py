@@ -20,7 +20,7 @@ from scipy.stats import spearmanr
 from bench.records.record_files import Record
 from bench.records.store import OK, Store, trial_store
 from bench.suite import load_suite
-from bench.tables import tuning_tables
+from bench.tables import published, tuning_tables
 from bench.tables.results import Results
 from bench.tables.statistics import t_interval
 from bench.variants import TUNED
@@ -465,7 +465,56 @@ def widths(found: Tables) -> list[str]:
         "",
         "![Test accuracy against width, a panel per network, a line per shape](findings-widths.svg)",
         "",
+        *beside_published(table),
     ]
+
+
+def beside_published(swept: pd.DataFrame) -> list[str]:
+    """The rectangle's sweeps that papers report, and those here; nothing if either is missing.
+
+    swept: the rows of sweeps, as `swept_widths` returns them.
+    """
+    ours, theirs = dict[str, dict[float, float]](), dict[str, dict[float, float]]()
+    for of in swept[swept["method"] == "rectangle"].to_dict("records"):
+        ours.setdefault(f"{of['network']}, here", {})[of["width"]] = of["test_accuracy_mean"]
+    for number in published.read():
+        width = published.settings(number.params).get("width")
+        if number.method == "rectangle" and width:
+            task = f"{number.dataset} on {number.backbone}, T = {number.timesteps}"
+            theirs.setdefault(f"{task}, {number.source}", {})[width] = number.accuracy
+    theirs = {name: at for name, at in theirs.items() if len(at) > 1}
+    if not ours or not theirs:
+        return []
+    every = sorted({width for at in (*theirs.values(), *ours.values()) for width in at})
+    lines = [
+        f"| {name} | {' | '.join(f'{at[width]:.1f}' if width in at else '–' for width in every)} |"
+        for name, at in (theirs | ours).items()
+    ]
+    return [
+        "**Beside published sweeps.** For the rectangle, papers report such a sweep too "
+        f"([tables.md](tables.md#publishedcsv)). {shape_of(theirs, 'Published')} {shape_of(ours, 'Here')} "
+        "Networks, recipes and data differ: here a part of CIFAR-10, thin networks and few epochs, and so "
+        "accuracies that leave less to lose. In ASGL's code, potentials also spread further, since its norm "
+        "is not scaled by the threshold. So compare the shape of the curves, not the points that are lost. "
+        f"Widths above {max(width for at in ours.values() for width in at):g} were not tried here. Test "
+        "accuracy in percent:",
+        "",
+        f"| rectangle | {' | '.join(f'width {width:g}' for width in every)} |",
+        f"|---|{'---|' * len(every)}",
+        *lines,
+        "",
+    ]
+
+
+def shape_of(sweeps: dict[str, dict[float, float]], who: str) -> str:
+    """Where sweeps have their best width by test accuracy, and what the widest loses against it."""
+    best = [max(at, key=lambda width, at=at: at[width]) for at in sweeps.values()]
+    widest = ", ".join(f"{width:g}" for width in sorted({max(at) for at in sweeps.values()}))
+    lost = [max(at.values()) - at[max(at)] for at in sweeps.values()]
+    return (
+        f"{who}, the best of the widths tried lies between {min(best):g} and {max(best):g}, and the widest "
+        f"({widest}) loses {min(lost):.1f} to {max(lost):.1f} points against it."
+    )
 
 
 def gain_over(found: Tables, swept: pd.DataFrame, width: float) -> str:

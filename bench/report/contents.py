@@ -26,6 +26,7 @@ from bench.tables.latency_table import training_steps
 from bench.tables.results import Results
 from bench.tables.rows import Row
 from bench.tables.text.readable import blocks
+from bench.variants import DEFAULT, full_name
 
 MOST_CELLS = 400_000
 """The most cells of all heat maps together: with more, several epochs share a column."""
@@ -326,10 +327,10 @@ def _shapes(there: Kept, records: Sequence[Any]) -> list[Line]:
 
 def _sources(published: pd.DataFrame) -> list[str]:
     """The source of each published number, in the order of the table."""
-    lines = published[["method", "year", "published", "source", "note"]].to_dict("records")
+    lines = published[["method", "params", "year", "published", "source", "note"]].to_dict("records")
     said = [
-        f"{line['method']} {line['published']:.2f} ({line['year']}): {line['source']}"
-        + (f"; {line['note']}" if line["note"] else "")
+        f"{full_name(line['method'], line['params'] or DEFAULT)} {line['published']:.2f} "
+        f"({line['year']}): {line['source']}" + (f"; {line['note']}" if line["note"] else "")
         for line in lines
     ]
     return list(dict.fromkeys(said))

@@ -35,7 +35,7 @@ RANKS = ("rank", "rank_low", "rank_high")
 RUN_ACCURACIES = ("test_accuracy", "test_accuracy_last", "test_accuracy_best_epoch", "val_accuracy")
 ANYTIME = ("anytime_accuracy_mean", "anytime_accuracy_sd")
 PUBLISHED = ("published", "published_sd", "measured_mean", "measured_sd", "gap")
-SOURCE = ("source", "source_kind", "measure", "same_protocol", "differs", "note")
+SOURCE = ("params", "source", "source_kind", "measure", "same_protocol", "differs", "note")
 
 VERDICT_TEXTS = ("indistinguishable_from_best", "equivalent_to_best", "equivalent", "pareto_optimal")
 OVERALL = ("iqm", "iqm_ci_low", "iqm_ci_high", "average_rank")

@@ -16,7 +16,7 @@ from bench.tables.published import Published
 from bench.tables.rows import Row
 
 PUBLISHED_COLUMNS = (
-    *(*KEY, *DECLARED, "published", "published_sd", "runs", "year", "source", "source_kind"),
+    *(*KEY, *DECLARED, "params", "published", "published_sd", "runs", "year", "source", "source_kind"),
     *("measure", "measured_mean", "measured_sd", "n_seeds", "gap", "same_protocol", "differs", "note"),
 )
 RECIPE = {
@@ -43,7 +43,8 @@ NO_DIFFERENCE = ("cuda", "backbone.neuron", "backbone.reset")
 def published_of(of: Sequence[Row], numbers: Sequence[Published] | None = None) -> pd.DataFrame:
     """A row for each row of the accuracy table and each number published for its method in its task.
 
-    Below them, without measurements: published numbers in the records' tasks for methods without a row.
+    A number whose parameters are given is compared only with rows of these parameters. Below them, without
+    measurements: published numbers in the records' tasks for methods without such a row.
     numbers: the default is the shipped file. Raises BenchError if it cannot be read.
     """
     numbers = published.read() if numbers is None else numbers
@@ -53,12 +54,15 @@ def published_of(of: Sequence[Row], numbers: Sequence[Published] | None = None) 
 
 def _place(line: Line) -> tuple[Any, ...]:
     measured = bool(line["measure"])
-    return (*(line[name] for name in KEY[:3]), not measured, *(line[name] for name in (*KEY[3:], "source")))
+    # As numbers: as text, 10 would come before 2.5.
+    params = [(name, value or math.inf) for name, value in published.settings(line["params"]).items()]
+    own = (*(line[name] for name in (*KEY[3:], "source")), params)
+    return (*(line[name] for name in KEY[:3]), not measured, *own)
 
 
 def _lines(number: Published, of: Sequence[Row]) -> Iterator[Line]:
     there = [row for row in of if row.task == number.task]
-    same = [row for row in there if row.method == number.method]
+    same = [row for row in there if _is_of(number, row)]
     for row in same:
         yield row.identity() | _stated(number) | _compared(number, row)
     if there and not same:
@@ -67,10 +71,24 @@ def _lines(number: Published, of: Sequence[Row]) -> Iterator[Line]:
         yield key | unknown | _stated(number)
 
 
+def _is_of(number: Published, row: Row) -> bool:
+    """Whether a row has the method of a number, at its parameters."""
+    asked = published.settings(number.params)
+    method, _, value = row.method.partition(":")
+    # rectangle:2 is rectangle at a value, and only known parameters say whether at this one.
+    at_value = published.NUMBER.fullmatch(value) and asked and None not in asked.values()
+    if number.method not in (row.method, method if at_value else row.method):
+        return False
+    cell = row.records[0]["cell"]
+    scale = published.THRESHOLD / cell["backbone"].get("threshold", published.THRESHOLD)
+    here = {name: value and value * scale for name, value in cell["method"]["params"].items()}
+    return all(value is None or math.isclose(here.get(name) or 0, value) for name, value in asked.items())
+
+
 def _stated(number: Published) -> Line:
     there = {name: getattr(number, name) for name in ("runs", "year", "source", "source_kind")}
     sds = {"published": number.accuracy, "published_sd": number.accuracy_sd}
-    return there | sds | {"note": number.note or ""}
+    return there | sds | {"params": number.params or "", "note": number.note or ""}
 
 
 def _compared(number: Published, row: Row) -> Line:
@@ -109,7 +127,8 @@ def _differences(number: Published, row: Row, measure: str) -> list[str]:
         apart.append("part of the training data is kept for validation here")
     # How it was trained is compared above, recipe by recipe; the rest of that changes no protocol.
     said = variants.words(variants.without_training(row.variant))
-    own = [word for word in said if not word.startswith("#") and word.split("=")[0] not in NO_DIFFERENCE]
+    same = {*NO_DIFFERENCE, *published.settings(number.params)}
+    own = [word for word in said if not word.startswith("#") and word.split("=")[0] not in same]
     apart += [f"{word} here" for word in own]
     if failed := row.count(*FAILED):
         apart.append(f"without {failed} failed of {len(row.records)} runs")
@@ -124,6 +143,7 @@ def _unknown(number: Published, row: Row) -> list[str]:
     )
     found = ["recipe"] if len(recipe) == len(RECIPE) else recipe
     found += neuron
+    found += [name for name, value in published.settings(number.params).items() if value is None]
     if number.validation is None:
         found.append("validation data")
     if number.chosen_by is None:

@@ -40,7 +40,7 @@ KEYS: Mapping[str, Sequence[str]] = {
     "cost": KEY,
     "anytime": (*KEY, "t"),
     "latency": (*KEY, "hardware"),
-    "published": (*KEY, "source", "published"),
+    "published": (*KEY, "params", "source", "published"),
     "tuning": (*KEY, "learning_rate", "value"),
     "tuned": KEY,
 }

@@ -171,6 +171,8 @@ def test_a_table_without_rows_compiles(typeset, results):
 
 def hostile(names, task=("digits", "convnet", 4)):
     records = [*runs("rectangle", GOOD, task=task)]
+    for record in records:
+        record["cell"]["method"]["params"] = {"width": 1.0, "height": None}
     for i, name in enumerate(names):
         records += runs(name, (FAIR, POOR, (*POOR[:3], "failed", "oom"))[i % 3], task=task)
     for record in records:
@@ -213,7 +215,7 @@ def test_hostile_names_compile_and_the_numbers_are_there(typeset, which, options
         "anytime": ["50.00 ± 0.00"],
         "latency": ["AMD EPYC, 1 thread"],
         "runs": ["98.60", "failed", "oom"],
-        "published": ["92.68", "98.32 ± 0.48", "+5.64", "unknown", "secondary"],
+        "published": ["width=2.5", "92.68", "98.32 ± 0.48", "+5.64", "unknown", "secondary"],
         "tuning": ["97.50", "width", "0.5", "yes"],
         "tuned": ["97.50", "98.32", "width", "0.5"],
         "tasks": ["98.32 ± 0.48", "97.46 ± 0.38", "91.66 ± 1.44"],

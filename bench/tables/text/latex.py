@@ -16,7 +16,7 @@ from bench.tables.text.latex_layout import Column, Float, Grid, floats, flushed
 from bench.tables.text.latex_text import number
 from bench.tables.text.readable import WORDS, Block
 
-KEYS = ("method", "other_method", "seed", "t", "learning_rate", "parameter", "value")
+KEYS = ("method", "other_method", "params", "seed", "t", "learning_rate", "parameter", "value")
 """Columns that say what a row is about: as many of them as are needed to tell the rows apart."""
 JOINED = {
     *(

@@ -49,7 +49,7 @@ WORDS = frozenset(
     (
         *("method", "other_method", "other_variant", "kind", "changes", "fidelity", "best", "equivalent"),
         *("status", "id", "error", "parameter", "chosen"),
-        *("source", "source_kind", "same_protocol", "differs", "note"),
+        *("params", "source", "source_kind", "same_protocol", "differs", "note"),
     )
 )
 """Columns that contain text, not only numbers."""

@@ -123,6 +123,7 @@ SHOWN: Mapping[str, Mapping[str, str]] = {
     },
     "published": {
         "method": "method",
+        "params": "published at",
         "year": "year",
         "published": "published %",
         "published_sd": "its sd",

@@ -329,5 +329,6 @@ def test_published_numbers_stand_beside_with_their_sources(suite, tmp_path):
     said = " ".join(" ".join(written(suite, tmp_path).texts).split())
     assert "Published and measured" in said and "96.18" in said
     assert "mpd-agl 96.18 (2025): DS-ATGO (AAAI 2026) Table 1" in said
+    assert "rectangle (width=10) 30.82 (2023): LSG (IJCAI 2023) ablation" in said
     fill(tmp_path / "other")
     assert "Published and measured" not in " ".join(written(suite, tmp_path / "other").texts)

@@ -32,7 +32,7 @@ KNOWN = {
     "validation": "held out",
     "chosen_by": "validation",
 }
-UNKNOWN = dict.fromkeys((*KNOWN, "differs", "note", "accuracy_sd", "runs"))
+UNKNOWN = dict.fromkeys((*KNOWN, "params", "differs", "note", "accuracy_sd", "runs"))
 
 
 def number(method="rectangle", **more):
@@ -51,6 +51,16 @@ def trained(
         record["cell"]["backbone"] |= {"neuron": "plif", "reset": "zero"}
         if best is not None and record["status"] == "ok":
             record["metrics"]["test_accuracy_best_epoch"] = record["metrics"]["test_accuracy"] + best
+    return records
+
+
+def at_width(width, method="rectangle", threshold=0.5, **more):
+    """Records of a method at this width."""
+    variant = "backbone.neuron=plif" if ":" in method else f"width={width:g} backbone.neuron=plif"
+    records = trained(method, variant=variant, **more)
+    for record in records:
+        record["cell"]["method"]["params"] = {"width": width, "height": None}
+        record["cell"]["backbone"]["threshold"] = threshold
     return records
 
 
@@ -174,6 +184,42 @@ def test_every_variant_and_every_source_has_a_row():
     ]
 
 
+def test_a_number_with_parameters_is_compared_with_rows_of_these_alone():
+    records = [*at_width(1.0), *at_width(2.0, outcomes=POOR)]
+    numbers = [
+        number(**KNOWN, params=f"width={w}", accuracy=a) for w, a in (("10", 30), ("2", 80), ("2.5", 90))
+    ]
+    table = published_of(rows(records), numbers)
+    found = table[["variant", "params", "published", "same_protocol"]].itertuples(index=False, name=None)
+    assert list(found) == [
+        ("width=2 backbone.neuron=plif", "width=2", 80, "yes"),
+        ("", "width=2.5", 90, ""),
+        ("", "width=10", 30, ""),
+    ]
+
+
+def test_a_preset_named_after_a_value_is_the_method_at_that_value():
+    preset = at_width(2.0, "rectangle:2")
+    line = one(preset, number(**KNOWN, params="width=2"))
+    assert (line["method"], line["same_protocol"], line["differs"]) == ("rectangle:2", "yes", "")
+    for other in ({"params": "width=1"}, {"params": "width=unknown"}, {}):
+        line = one(preset, number(**KNOWN, **other))
+        assert (line["method"], line["variant"]) == ("rectangle", "")
+    another_rule = at_width(2.0, "rectangle:window")
+    assert one(another_rule, number(**KNOWN, params="width=2"))["variant"] == ""
+
+
+def test_widths_are_compared_in_units_of_the_threshold():
+    line = one(at_width(2.0, threshold=1.0), number(**KNOWN, params="width=1"))
+    assert line["variant"] == "width=2 backbone.neuron=plif"
+    assert one(at_width(1.0, threshold=1.0), number(**KNOWN, params="width=1"))["variant"] == ""
+
+
+def test_a_parameter_that_the_source_does_not_give_is_unknown():
+    line = one(at_width(2.0), number(**KNOWN, params="width=unknown"))
+    assert (line["same_protocol"], line["differs"]) == ("unknown", "unknown: width")
+
+
 def test_records_without_a_recipe_differ_in_nothing_that_is_known():
     assert one(runs("rectangle", GOOD, task=TASK), number(epochs=300))["same_protocol"] == "unknown"
 
@@ -211,6 +257,16 @@ def test_what_was_not_run_stands_in_the_block_of_its_task():
     assert "| psg | 2025 | 96.00 | primary | – | – | – | – | – |" in text
     assert "| rectangle (width=2) |" in text
     assert "98.32 ± 0.48 | 5 | +2.32 | unknown |" in text
+
+
+def test_published_parameters_have_a_column_where_a_number_has_some():
+    numbers = [number(params="width=2"), number("psg")]
+    text = readable.markdown_of(render_tables.blocks("published", published_of(rows(at_width(2.0)), numbers)))
+    assert "| method | published at | year |" in text
+    assert "| rectangle | width=2 | 2025 | 96.00 | primary | 98.32 ± 0.48 |" in text
+    assert "| psg | – | 2025 |" in text
+    plain = published_of(rows(trained()), [number()])
+    assert "published at" not in readable.markdown_of(render_tables.blocks("published", plain))
 
 
 def test_what_another_row_makes_a_row_say_is_no_difference_to_the_paper():

@@ -84,7 +84,7 @@ KNOWN = {
         equal=False,
     ),
     "snntorch/triangular": Known(
-        "a triangle with slopes of the threshold, 1 below and -1 above: max(0, 1 - |x|)",
+        "a triangle with slopes of 1 below and -1 above the threshold: max(0, 1 - |x|)",
         f"0.6.0 ({thread('snntorch', 143)}); 0.5.0 to 0.5.3 raise RuntimeError",
         "It is the slope of a triangle and not the triangle: h is 1 below the threshold and -1 from there "
         "on, so that neurons that spike get a gradient of the wrong sign.",
@@ -344,13 +344,12 @@ def text(rows: Mapping[str, Mapping[str, str]], registry: Registry) -> str:
     parts = [
         INTRODUCTION.format(versions=f"{', '.join(said[:-1])} and {said[-1]}"),
         MISLEAD,
-        _table(
-            ("function", "what is wrong", "use instead", "since"),
-            (
-                (f"`{name}`", known.wrong.format_map(rows[name]), _instead(known), known.since)
-                for name, known in KNOWN.items()
-                if known.wrong
-            ),
+        "".join(
+            f"- **{name}** promises {known.promise}. {known.wrong.format_map(rows[name])}\n"
+            f"    - Use instead: {_instead(known)}.\n"
+            f"    - Since: {known.since}.\n"
+            for name, known in KNOWN.items()
+            if known.wrong
         ),
         WHOLE,
         FUNCTIONS,

@@ -5,6 +5,7 @@ Every number is computed from the code of the methods, as `spikegrad list method
 
 from __future__ import annotations
 
+import csv
 import importlib.metadata
 import re
 from pathlib import Path
@@ -60,7 +61,8 @@ CONVERSIONS = """## Conversions
 
 Which of our methods has the same derivative as a library's function at its defaults, and with which
 parameters. The difference is measured, as `spikegrad list methods --conversions` does: the largest one
-over |x| <= 5, relative to the largest value.
+over |x| <= 5, relative to the largest value. [Libraries as shipped](libraries.md) says which functions of the
+libraries mislead.
 """
 
 
@@ -74,9 +76,11 @@ def text(registry: Registry) -> str:
             f"{explanation}\n",
             _methods([r for r in rows if r["kind"] == kind], registry),
         ]
+    with (DOCS / "libraries.csv").open(encoding="utf-8", newline="") as file:
+        kept = {row["function"]: row["difference"] for row in csv.DictReader(file)}
     compared = [
         ("library", "here", "with", "largest difference"),
-        *(render.conversion_texts(row) for row in conversions.conversions(registry)),
+        *(_conversion(row, kept) for row in conversions.conversions(registry)),
     ]
     return "\n".join([*parts, CONVERSIONS, _table(compared)])
 
@@ -92,6 +96,12 @@ def _methods(rows: list[dict[str, Any]], registry: Registry) -> str:
         source = f"[{row['paper']}]({row['link']})" if row["link"] else row["paper"]
         lines.append((f"`{row['name']}`", row["changes"], row["fidelity"], *facts, rule, source))
     return _table(lines)
+
+
+def _conversion(row: dict[str, Any], kept: dict[str, str]) -> tuple[str, ...]:
+    """A row of the table; kept: differences that docs/libraries.py measured where a library is installed."""
+    *texts, difference = render.conversion_texts(row)
+    return (*texts, difference if row["installed"] else kept.get(row["theirs"], difference))
 
 
 def _optional(registry: Registry, name: str) -> bool:

@@ -17,7 +17,7 @@ from bench.suite import Cell
 
 FOUND = registry.load()
 DEEP = 20
-RANDOM = ("norse/circ_dist", "snntorch/SSO", "spikingjelly/PoissonPass")
+RANDOM = ("norse/circ_dist", "snntorch/SSO")
 
 
 class Chain(nn.Module):

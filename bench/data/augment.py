@@ -323,7 +323,8 @@ def _randaugment(magnitude: int, probability: float, x: Tensor, u: Tensor) -> Te
         (name, probability * (name != "Identity"), _magnitude(name, magnitude, *x.shape[-2:], LEVELS))
         for name in RANDOM
     )
-    for choice, done, sign in u.double().view(len(u), -1, 3).unbind(1):
+    for of_one in u.double().view(len(u), -1, 3).unbind(1):
+        choice, done, sign = of_one.unbind(1)
         x = _drawn(x, choices, (choice * len(RANDOM)).long(), done, sign)
     return x
 

@@ -2,7 +2,9 @@
 
 import pytest
 
+from bench.cli.render import dataset_row
 from bench.records.store import Store
+from bench.registry import load
 from bench.suite import Recipe, load_suite
 
 OF_OTHERS = {"paper-a2sg": "a2sg", "paper-ds-atgo": "ds-atgo", "paper-tet": "triangle"}
@@ -105,6 +107,13 @@ def test_those_with_mpd_agls_recipe_have_its_authors_form_of_autoaugment():
         still, moving = (matrix.recipes[0].augment for matrix in load_suite(name).matrices)
         assert (still, moving) == ("auto-paper", "standard")
     assert load_suite("paper-short").recipe.augment == "standard"
+
+
+def test_what_recipes_can_ask_for_is_listed_with_each_dataset():
+    found = load().datasets
+    rows = {name: dataset_row(found[name].item)["augmented"] for name in ("cifar10", "cifar10-dvs", "digits")}
+    assert rows["cifar10"] == ["standard", "auto", "auto-paper", "rand"]
+    assert (rows["cifar10-dvs"], rows["digits"]) == (["standard"], [])
 
 
 def test_ds_atgo_differs_from_mpd_agl_in_epochs_smoothing_and_threshold_alone():

@@ -471,7 +471,7 @@ def _sources_of_papers(change: Change, height: int, width: int) -> Tensor:
     from PIL import Image
 
     name, magnitude = change
-    # As many bits as an index needs; float32 holds whole numbers up to 2**24.
+    # float32 holds whole numbers up to 2**24.
     numbers = Image.fromarray(np.arange(1, height * width + 1, dtype=np.float32).reshape(height, width))
     if name == "GreyRotate":
         moved = numbers.rotate(magnitude)

@@ -147,8 +147,11 @@ class Recipe(GrownSpec):
         matrices alone.
     schedule: one-cycle and cosine change the rate after every batch, cosine-epochs after every epoch; both
         cosines fall to 0. No schedule changes the momentum.
-    augment: "standard" is the usual augmentation for the dataset, which can be none; "auto" adds AutoAugment,
-        if the dataset has it.
+    augment: "standard" is the usual augmentation for the dataset, which can be none. For datasets that have
+        it, "auto" adds AutoAugment as torchvision has it, "auto-paper" as the code of papers has it, and
+        "rand" adds RandAugment; see `bench.data.augment`.
+    rand_operations, rand_magnitude, rand_probability: see `bench.data.augment.randaugment`; they are for
+        augment = "rand".
     best_test_epoch: also evaluate on the test data after every epoch and record the best, as many papers do;
         it does not select anything.
     loss, label_smoothing, tet_weight: see `bench.model.loss`; mean is the cross-entropy of the output
@@ -164,7 +167,7 @@ class Recipe(GrownSpec):
     weight_decay: float = Field(0.0, ge=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     schedule: Literal["one-cycle", "cosine", "cosine-epochs", "constant"] = "one-cycle"
-    augment: Literal["none", "standard", "auto"] = "standard"
+    augment: Literal["none", "standard", "auto", "auto-paper", "rand"] = "standard"
     best_test_epoch: bool = False
     decayed: Literal["all", "synapses"] = "all"
     loss: Literal["mean", "tet"] = "mean"
@@ -173,13 +176,22 @@ class Recipe(GrownSpec):
     mixup: float = Field(0.0, ge=0)
     cutmix: float = Field(0.0, ge=0)
     erasing: float = Field(0.0, ge=0, le=1)
+    rand_operations: int = Field(2, ge=1, le=14)
+    rand_magnitude: int = Field(9, ge=0, le=30)
+    rand_probability: float = Field(1.0, ge=0, le=1)
 
-    added = frozenset({"decayed", "loss", "tet_weight", "label_smoothing", "mixup", "cutmix", "erasing"})
+    added = frozenset(
+        {"decayed", "loss", "tet_weight", "label_smoothing", "mixup", "cutmix", "erasing"}
+        | {"rand_operations", "rand_magnitude", "rand_probability"}
+    )
 
     @model_validator(mode="after")
-    def _tet_alone_has_a_weight(self) -> Self:
-        if self.loss != "tet" and self.tet_weight != type(self).model_fields["tet_weight"].default:
-            raise ValueError(f'tet_weight = {self.tet_weight:g} is for loss = "tet"')
+    def _no_option_without_its_choice(self) -> Self:
+        rand = dict.fromkeys(("rand_operations", "rand_magnitude", "rand_probability"), ("augment", "rand"))
+        for option, (key, choice) in {"tet_weight": ("loss", "tet"), **rand}.items():
+            value = getattr(self, option)
+            if getattr(self, key) != choice and value != type(self).model_fields[option].default:
+                raise ValueError(f'{option} = {value:g} is for {key} = "{choice}"')
         return self
 
 

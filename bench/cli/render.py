@@ -382,12 +382,14 @@ def rows(registry: Registry, what: str, plugins: tuple[Path, ...] = ()) -> list[
 
 def dataset_row(dataset: Any) -> dict[str, Any]:
     """The declarations of a dataset."""
+    from bench.data.augment import POLICIES
+
     return {
         "name": dataset.name,
         "shape": list(dataset.shape) if dataset.shape else None,
         "classes": dataset.classes,
         "events": dataset.events,
-        "augmented": list(dataset.augment),
+        "augmented": [*dataset.augment, *(POLICIES if "auto" in dataset.augment else ())],
         "params": {name: vars(setting) for name, setting in dataset.params.items()},
         "licence": dataset.licence,
         "source": dataset.source,

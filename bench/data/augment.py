@@ -13,18 +13,20 @@ samples are event frames; all frames of a sample move together.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from bench.data.loading import Augment
 from bench.errors import BenchError
-from bench.randomness import uniform
+from bench.randomness import derive, uniform
+from bench.suite import Recipe
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,63 @@ def autoaugment() -> Step:
 
     Raises BenchError if x has another dtype or shape.
     """
-    return Step(5, _autoaugment)
+    return Step(5, partial(_autoaugment, POLICY))
+
+
+def autoaugment_of_papers() -> Step:
+    """AutoAugment's CIFAR-10 policy as the code of many papers on spiking networks has it.
+
+    Among them MPD-AGL (Jiang et al., IJCAI 2025) and DS-ATGO (Jiang et al., AAAI 2026), whose two files are
+    the same. Differences from `autoaugment`, which is otherwise called in the same way:
+
+    - Pixels from outside are grey, 128, also in the corners of a rotation.
+    - Rotations are never negative, which is counter-clockwise.
+    - A shear interpolates, by PIL's bicubic filter; translations are rounded by PIL, not cut to whole pixels.
+    - Solarize inverts from a 256th part on, not a 255th.
+    - In the pair (Equalize 0.2, Equalize 0.6) the second probability is 0.8.
+    """
+    return Step(5, partial(_autoaugment, POLICY_OF_PAPERS))
+
+
+def randaugment(operations: int = 2, magnitude: int = 9, probability: float = 1.0) -> Step:
+    """RandAugment on uint8 images [B, 1 or 3, H, W]: random operations, all of one magnitude.
+
+    Cubuk et al., "RandAugment: practical automated data augmentation with a reduced search space", NeurIPS
+    2020. The operations are torchvision's, as its `RandAugment` applies them by default: nearest pixel, black
+    outside.
+
+    operations: how many are drawn for each image, from 14, one of which changes nothing.
+    magnitude: 0 to 30, on torchvision's scale.
+    probability: with which each drawn operation is applied; torchvision always applies it.
+
+    Of the 3 draws per operation the first chooses it, the second decides whether to apply it, and the third
+    gives the sign of its magnitude. Raises BenchError if x has another dtype or shape.
+    """
+    return Step(3 * operations, partial(_randaugment, magnitude, probability))
+
+
+POLICIES = ("auto-paper", "rand")
+"""What recipes can ask for with every dataset that has "auto"."""
+
+
+def augmentation(offered: Mapping[str, Augment], recipe: Recipe) -> Augment | None:
+    """What a recipe's `augment` means for a dataset that declares `offered`; None if nothing is augmented.
+
+    Each of `POLICIES` comes after the dataset's "standard" augmentation, and has random numbers of its own.
+    """
+    if recipe.augment not in POLICIES:
+        return offered.get(recipe.augment)
+    standard = offered.get("standard", compose())
+    if recipe.augment == "rand":
+        step = randaugment(recipe.rand_operations, recipe.rand_magnitude, recipe.rand_probability)
+    else:
+        step = autoaugment_of_papers()
+    policy = compose(step)
+
+    def augment(x: Tensor, ids: Tensor, epoch: int, seed: int) -> Tensor:
+        return policy(standard(x, ids, epoch, seed), ids, epoch, derive(seed, "policy"))
+
+    return augment
 
 
 def _pick(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -146,7 +204,7 @@ def _take(pixels: Tensor, index: Tensor) -> Tensor:
     return pixels.gather(2, index[:, None].expand(-1, pixels.shape[1], -1))
 
 
-# --- AutoAugment ---
+# --- AutoAugment and RandAugment ---
 
 Operation = tuple[str, float, int]
 """Name, probability, and index of the magnitude, from 0 to 9."""
@@ -181,12 +239,42 @@ POLICY: Sequence[tuple[Operation, Operation]] = (
 )
 """The pairs found on CIFAR-10; one is drawn per image, uniformly."""
 
-MOVES = ("Rotate", "ShearY", "TranslateX", "TranslateY")
+OF_PAPERS = {
+    "Rotate": "GreyRotate",
+    "ShearY": "CubicShearY",
+    "TranslateX": "GreyTranslateX",
+    "TranslateY": "GreyTranslateY",
+    "Solarize": "Solarize256",
+}
+"""Operations that the code of papers makes in its own way, with our names for them."""
+
+
+def _of_papers(first: Operation, second: Operation) -> tuple[Operation, Operation]:
+    if (first, second) == (("Equalize", 0.2, NONE), ("Equalize", 0.6, NONE)):
+        second = ("Equalize", 0.8, NONE)
+    return (OF_PAPERS.get(first[0], first[0]), *first[1:]), (OF_PAPERS.get(second[0], second[0]), *second[1:])
+
+
+POLICY_OF_PAPERS: Sequence[tuple[Operation, Operation]] = tuple(_of_papers(*pair) for pair in POLICY)
+
+RANDOM = (
+    *("Identity", "ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "Brightness", "Color"),
+    *("Contrast", "Sharpness", "Posterize", "Solarize", "AutoContrast", "Equalize"),
+)
+"""The operations of RandAugment, in torchvision's order."""
+LEVELS = 31
+"""Of RandAugment's magnitude, in torchvision; AutoAugment has 10."""
+
+MOVES = ("Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY")
 """Operations that move pixels, whatever their values."""
-TONES = ("Brightness", "Invert", "Posterize", "Solarize")
+GREY_MOVES = ("GreyRotate", "GreyTranslateX", "GreyTranslateY")
+"""The same, grey outside."""
+TONES = ("Brightness", "Invert", "Posterize", "Solarize", "Solarize256")
 """Operations that map pixel values, wherever the pixels are."""
-SIGNED = (*MOVES, "Brightness", "Color", "Contrast", "Sharpness")
+SIGNED = (*MOVES, *GREY_MOVES[1:], "CubicShearY", "Brightness", "Color", "Contrast", "Sharpness")
 """Operations whose magnitude is negative with probability 1/2."""
+GREY = 128
+"""The value of pixels from outside in the code of papers."""
 
 Change = tuple[str, float]
 """An operation and its magnitude."""
@@ -196,14 +284,18 @@ Made = Callable[[Tensor, Tensor], Tensor]
 """made(x [B, C, H, W], row [B]) -> x: applies to each image the change of index `row` within a family."""
 
 
+Choice = tuple[str, float, float]
+"""An operation that can be drawn: its name, its probability, and its magnitude."""
+
+
 @dataclass(frozen=True)
 class Place:
-    """The first or the second operations of all pairs, for images of one size on one device.
+    """The operations among which one is drawn, for images of one size on one device.
 
-    Operation 2 * p + s is that of pair p, with a negative magnitude for s = 0.
+    Operation 2 * c + s is that of choice c, with a negative magnitude for s = 0.
 
-    chance: its probability, float64 [50].
-    family, row: the index into `families` and the index of the change within that family, int64 [50].
+    chance: its probability, float64 [2 * choices].
+    family, row: the index into `families` and the index of the change within that family, int64, as long.
     """
 
     chance: Tensor
@@ -212,22 +304,50 @@ class Place:
     families: Sequence[Made]
 
 
-def _autoaugment(x: Tensor, u: Tensor) -> Tensor:
+def _autoaugment(policy: Sequence[tuple[Operation, Operation]], x: Tensor, u: Tensor) -> Tensor:
+    x = _checked("AutoAugment", x).clone()
+    u = u.double()  # float32 could round a product up to the next pair.
+    pair = (u[:, 0] * len(policy)).long()
+    for number in (0, 1):
+        choices = tuple(
+            (name, probability, _magnitude(name, level, *x.shape[-2:]))
+            for name, probability, level in (pair[number] for pair in policy)
+        )
+        x = _drawn(x, choices, pair, u[:, 1 + number], u[:, 3 + number])
+    return x
+
+
+def _randaugment(magnitude: int, probability: float, x: Tensor, u: Tensor) -> Tensor:
+    x = _checked("RandAugment", x).clone()
+    choices = tuple(
+        (name, probability * (name != "Identity"), _magnitude(name, magnitude, *x.shape[-2:], LEVELS))
+        for name in RANDOM
+    )
+    for of_one in u.double().view(len(u), -1, 3).unbind(1):
+        choice, done, sign = of_one.unbind(1)
+        x = _drawn(x, choices, (choice * len(RANDOM)).long(), done, sign)
+    return x
+
+
+def _checked(policy: str, x: Tensor) -> Tensor:
     if x.dtype != torch.uint8 or x.dim() != 4 or x.shape[1] not in (1, 3):
         raise BenchError(
-            f"AutoAugment changes uint8 pictures [B, 1 or 3, H, W], and was given {x.dtype} "
+            f"{policy} changes uint8 pictures [B, 1 or 3, H, W], and was given {x.dtype} "
             f"{list(x.shape)}; leave it out of this dataset's augmentation"
         )
-    x = x.clone()
-    u = u.double()  # float32 could round a product up to the next pair.
-    pair = (u[:, 0] * len(POLICY)).long()
-    for number in (0, 1):
-        place = _place(number, x.device, x.shape[-2], x.shape[-1])
-        operation = 2 * pair + (u[:, 3 + number] >= 0.5)
-        done = u[:, 1 + number] < place.chance[operation]
-        family = place.family[operation].masked_fill(~done, len(place.families))
-        x = _changed(x, family, place.row[operation], place.families)
     return x
+
+
+def _drawn(x: Tensor, choices: tuple[Choice, ...], choice: Tensor, done: Tensor, sign: Tensor) -> Tensor:
+    """Images x [B, C, H, W], each changed by the operation of its choice [B], if `done` [B] is small enough.
+
+    sign: [B], negative below 1/2. Can write to x.
+    """
+    place = _place(choices, x.device, x.shape[-2], x.shape[-1])
+    operation = 2 * choice + (sign >= 0.5)
+    applied = done < place.chance[operation]
+    family = place.family[operation].masked_fill(~applied, len(place.families))
+    return _changed(x, family, place.row[operation], place.families)
 
 
 def _changed(x: Tensor, family: Tensor, row: Tensor, families: Sequence[Made]) -> Tensor:
@@ -250,17 +370,16 @@ def _whole(x: Tensor) -> bool:
 
 
 @cache
-def _place(place: int, device: torch.device, height: int, width: int) -> Place:
-    """The first operations (place 0) or the second ones; their tables stay on the device."""
+def _place(choices: tuple[Choice, ...], device: torch.device, height: int, width: int) -> Place:
+    """These operations; their tables stay on the device."""
     families: dict[object, list[Change]] = {}
     chance, family, row = [], [], []
-    for pair in POLICY:
-        name, probability, number = pair[place]
-        magnitude = _magnitude(name, number, height, width)
+    for name, probability, magnitude in choices:
         for sign in (-1, 1):
             change = name, sign * magnitude if name in SIGNED else magnitude
             # All moves form one family, and so do all tones; contrasts have no table.
-            kind = next((k for k in (MOVES, TONES) if name in k), change if name == "Contrast" else name)
+            groups = (MOVES, GREY_MOVES, TONES)
+            kind = next((k for k in groups if name in k), change if name == "Contrast" else name)
             members = families.setdefault(kind, [])
             chance.append(probability)
             family.append(list(families).index(kind))
@@ -277,9 +396,13 @@ def _place(place: int, device: torch.device, height: int, width: int) -> Place:
 def _made(changes: Sequence[Change], device: torch.device, height: int, width: int) -> Made:
     """The function that applies the changes of one family."""
     name, magnitude = changes[0]
-    if name in MOVES:
-        sources = torch.stack([_sources(change, height, width) for change in changes]).to(device)
-        return lambda x, row: _moved(x, sources[row])
+    if name in MOVES or name in GREY_MOVES:
+        of, outside = (_sources, 0) if name in MOVES else (_sources_of_papers, GREY)
+        sources = torch.stack([of(change, height, width) for change in changes]).to(device)
+        return lambda x, row: _moved(x, sources[row], outside)
+    if name == "CubicShearY":
+        shears = torch.tensor([magnitude for _, magnitude in changes], dtype=torch.float64, device=device)
+        return lambda x, row: _sheared(x, shears[row])
     if name in TONES:
         values = torch.stack([_values(change) for change in changes]).to(device)
         return lambda x, row: values[row].gather(1, x.flatten(1).long()).view_as(x)
@@ -290,15 +413,28 @@ def _made(changes: Sequence[Change], device: torch.device, height: int, width: i
         return lambda x, row: x if x.shape[1] == 1 else _blended(x, _grey(x), blends, row)
     if name == "AutoContrast":
         return lambda x, _: _stretched(x)
+    if name == "Identity":
+        return lambda x, _: x
     return lambda x, _: _torchvision(x, name, magnitude)
 
 
 @cache
-def _magnitude(name: str, number: int, height: int, width: int) -> float:
-    """Magnitude `number` of torchvision's ten, as the same float32 number."""
+def _magnitude(name: str, number: int, height: int, width: int, levels: int = 10) -> float:
+    """Magnitude `number` of torchvision's, as the same float32 number; of papers' operations float64."""
     if name == "Posterize":  # the number of bits kept
-        return 8 - round(number * 4 / 9)
+        return 8 - round(number * 4 / (levels - 1))
+    of_papers = {
+        "CubicShearY": 0.3,
+        "GreyTranslateX": 150 / 331 * width,
+        "GreyTranslateY": 150 / 331 * height,
+        "GreyRotate": 30.0,
+    }
+    if name in of_papers:
+        return number * of_papers[name] / (levels - 1)
+    if name == "Solarize256":  # the value from which pixels are inverted
+        return 256 - number * 256 / (levels - 1)
     ends = {
+        "ShearX": (0.0, 0.3),
         "ShearY": (0.0, 0.3),
         "TranslateX": (0.0, 150 / 331 * width),  # relative to images 331 pixels wide, as in the paper
         "TranslateY": (0.0, 150 / 331 * height),
@@ -309,13 +445,16 @@ def _magnitude(name: str, number: int, height: int, width: int) -> float:
         "Sharpness": (0.0, 0.9),
         "Solarize": (1.0, 0.0),  # the share of white from which pixels are inverted
     }
-    return float(torch.linspace(*ends[name], 10)[number]) if name in ends else 0.0
+    return float(torch.linspace(*ends[name], levels)[number]) if name in ends else 0.0
 
 
-def _moved(x: Tensor, sources: Tensor) -> Tensor:
-    """Images x [B, C, H, W] with their pixels taken from sources [B, H * W]; see _sources."""
-    black = x.new_zeros(*x.shape[:2], 1)
-    return _take(torch.cat([black, x.flatten(2)], dim=2), sources).view_as(x)
+def _moved(x: Tensor, sources: Tensor, outside: int) -> Tensor:
+    """Images x [B, C, H, W] with their pixels taken from sources [B, H * W]; see _sources.
+
+    outside: the value of pixels from outside.
+    """
+    extra = x.new_full((*x.shape[:2], 1), outside)
+    return _take(torch.cat([extra, x.flatten(2)], dim=2), sources).view_as(x)
 
 
 def _sources(change: Change, height: int, width: int) -> Tensor:
@@ -325,6 +464,43 @@ def _sources(change: Change, height: int, width: int) -> Tensor:
     """
     numbers = torch.arange(1, height * width + 1, dtype=torch.float32)
     return _torchvision(numbers.view(1, height, width), *change).flatten().long()
+
+
+def _sources_of_papers(change: Change, height: int, width: int) -> Tensor:
+    """As _sources, by PIL, which the code of papers calls: it rounds by its own fixed-point numbers."""
+    from PIL import Image
+
+    name, magnitude = change
+    # float32 holds whole numbers up to 2**24.
+    numbers = Image.fromarray(np.arange(1, height * width + 1, dtype=np.float32).reshape(height, width))
+    if name == "GreyRotate":
+        moved = numbers.rotate(magnitude)
+    else:
+        shift = (magnitude, 0.0) if name == "GreyTranslateX" else (0.0, magnitude)
+        matrix = (1, 0, shift[0], 0, 1, shift[1])
+        moved = numbers.transform(numbers.size, Image.Transform.AFFINE, matrix)
+    return torch.from_numpy(np.array(moved)).flatten().long()
+
+
+def _sheared(x: Tensor, shear: Tensor) -> Tensor:
+    """Images x [B, C, H, W], whose columns x' move up by shear [B] times x', as PIL's bicubic filter does it.
+
+    Its cubic has the slope of the two neighbours' difference, and values are cut to whole numbers.
+    """
+    height, width = x.shape[-2:]
+    columns, rows = (torch.arange(n, dtype=torch.float64, device=x.device) + 0.5 for n in (width, height))
+    source = shear[:, None, None] * columns + rows[:, None]  # [B, H, W]
+    outside = (source < 0) | (source >= height)
+    below = (source - 0.5).floor()
+    way = (source - 0.5 - below)[:, None]
+    near = [
+        x.gather(2, (below.long() + step).clamp(0, height - 1)[:, None].expand_as(x)).double()
+        for step in (-1, 0, 1, 2)
+    ]
+    slope, bend = near[2] - near[0], 2 * (near[0] - near[1]) + near[2] - near[3]
+    turn = near[1] - near[0] + near[3] - near[2]
+    value = near[1] + way * (slope + way * (bend + way * turn))
+    return value.clamp(0, 255).to(torch.uint8).masked_fill(outside[:, None], GREY)
 
 
 def _values(change: Change) -> Tensor:
@@ -391,6 +567,7 @@ def _torchvision(x: Tensor, name: str, magnitude: float) -> Tensor:
         return moved
 
     does: dict[str, Callable[[], Tensor]] = {
+        "ShearX": lambda: affine(shear=[math.degrees(math.atan(magnitude)), 0.0], center=[0, 0]),
         "ShearY": lambda: affine(shear=[0.0, math.degrees(math.atan(magnitude))], center=[0, 0]),
         "TranslateX": lambda: affine(translate=[int(magnitude), 0]),
         "TranslateY": lambda: affine(translate=[0, int(magnitude)]),
@@ -401,6 +578,7 @@ def _torchvision(x: Tensor, name: str, magnitude: float) -> Tensor:
         "Sharpness": lambda: tv.adjust_sharpness(x, 1 + magnitude),
         "Posterize": lambda: tv.posterize(x, int(magnitude)),
         "Solarize": lambda: tv.solarize(x, 255 * magnitude),
+        "Solarize256": lambda: tv.solarize(x, magnitude),
         "AutoContrast": lambda: tv.autocontrast(x),
         "Equalize": lambda: tv.equalize(x),
         "Invert": lambda: tv.invert(x),

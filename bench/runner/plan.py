@@ -478,9 +478,10 @@ def _check_there(suite: Suite, registry: Registry, root: Path) -> None:
 
 
 def _check_augment(dataset: loading.Dataset, recipe: Recipe) -> None:
-    if recipe.augment == "auto" and "auto" not in dataset.augment:
+    if recipe.augment not in ("none", "standard") and "auto" not in dataset.augment:
         raise BenchError(
-            f'dataset {dataset.name} has no augmentation "auto": set recipe.augment to "standard" or "none"'
+            f'dataset {dataset.name} has no augmentation "{recipe.augment}": set recipe.augment to '
+            '"standard" or "none"'
         )
 
 

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.data.augment import compose, erase
+from bench.data.augment import augmentation, compose, erase
 from bench.data.batches import Batches, as_input
 from bench.data.loading import Facts, Prepared, Split
 from bench.data.mixing import mix
@@ -400,8 +400,9 @@ class _Trainer:
         split, seed = self.data.train, self.cell.seed
         generator = torch.Generator().manual_seed(derive(seed, purpose, epoch))
         order = torch.randperm(len(split), generator=generator)
-        # The plan refuses "auto" for datasets without it; "standard" can be absent.
-        augment, recipe = self.data.dataset.augment.get(self.cell.recipe.augment), self.cell.recipe
+        recipe = self.cell.recipe
+        # The plan refuses what the dataset does not have; "standard" can be absent.
+        augment = augmentation(self.data.dataset.augment, recipe)
         erased = compose(erase(recipe.erasing)) if recipe.erasing else None
         for x, y, ids in self.batches[id(split)].of(_chunks(order, recipe.batch_size)):
             if augment is not None:

@@ -30,7 +30,7 @@ CELL = {
     "dataset": {"name": "digits", "subset": None, "params": {"units": 20}},
     "backbone": {"name": "mlp"},
     "timesteps": 2,
-    "recipe": {"loss": "tet", "epochs": 2, "batch_size": 32, "learning_rate": 0.01},
+    "recipe": {"loss": "tet", "augment": "rand", "epochs": 2, "batch_size": 32, "learning_rate": 0.01},
     # As a plan settles it: nothing is left to be chosen.
     "profile": {"device": "cpu", "compile": "off", "channels_last": False},
     "measure": {},
@@ -55,6 +55,9 @@ OTHER = {
     ("recipe", "decayed"): "synapses",
     ("recipe", "loss"): "mean",
     ("recipe", "tet_weight"): 0.5,
+    ("recipe", "rand_operations"): 1,
+    ("recipe", "rand_magnitude"): 20,
+    ("recipe", "rand_probability"): 0.5,
     ("recipe", "label_smoothing"): 0.1,
     ("recipe", "mixup"): 0.5,
     ("recipe", "cutmix"): 1.0,
@@ -146,6 +149,7 @@ def toml(changes):
         ({'["mlp"]': '[{ name = "mlp", norm = "layer" }]'}, "backbones.0.norm: .* got 'layer'"),
         ({"epochs = 5": "epochs = 0"}, "recipe.epochs: .* got 0"),
         ({"epochs = 5": "epochs = 5\ntet_weight = 0.1"}, r'tet_weight = 0.1 is for loss = "tet"'),
+        ({"epochs = 5": "epochs = 5\nrand_magnitude = 5"}, r'rand_magnitude = 5 is for augment = "rand"'),
         ({"epochs = 5": "epochs = 5\nlabel_smoothing = 1"}, "recipe.label_smoothing: .* got 1"),
         ({"learning_rate = 0.01": "learning_rate = inf"}, "recipe.learning_rate: .* got inf"),
         ({'name = "smoke"': 'name = "../smoke"'}, "name: .* got '../smoke'"),
@@ -266,7 +270,8 @@ def test_an_id_changes_with_the_schema(monkeypatch):
 
 def test_an_id_is_pinned():
     # It is the name of a folder in everybody's results: it must not change by accident.
-    assert cell({("recipe", "loss"): "mean"}).id("data") == "8cf3ebe39bf15057"
+    plain = {("recipe", "loss"): "mean", ("recipe", "augment"): "standard"}
+    assert cell(plain).id("data") == "8cf3ebe39bf15057"
 
 
 @given(st.permutations(list(CELL)), st.permutations(list(CELL["recipe"])), st.booleans())
@@ -302,8 +307,10 @@ def test_no_damage_to_a_suite_is_a_traceback(tmp_path_factory, data):
 
 @given(st.dictionaries(st.sampled_from(list(OTHER)), st.none(), max_size=4))
 def test_equal_cells_have_equal_ids_and_others_others(places):
-    # A weight of TET alone is refused.
+    # An option without the choice that it belongs to is refused.
     assume(not {("recipe", "loss"), ("recipe", "tet_weight")} <= places.keys())
+    rand = {place for place in places if place[-1].startswith("rand_")}
+    assume(not (rand and ("recipe", "augment") in places))
     changes = {place: OTHER[place] for place in places}
     made = cell(changes)
     assert (made.id("data") == cell().id("data")) == (made == cell())

@@ -5,16 +5,35 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torchvision.transforms.v2 import AutoAugment, AutoAugmentPolicy
+from PIL import Image, ImageEnhance, ImageOps
+from torch.nn import functional
+from torchvision.transforms.v2 import AutoAugment, AutoAugmentPolicy, RandAugment
+from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
 from waits import META, waits
 
 from bench.data import augment
-from bench.data.augment import autoaugment, compose, crop, erase, flip, roll
+from bench.data.augment import (
+    augmentation,
+    autoaugment,
+    autoaugment_of_papers,
+    compose,
+    crop,
+    erase,
+    flip,
+    randaugment,
+    roll,
+)
 from bench.errors import BenchError
 from bench.randomness import uniform
+from bench.suite import Recipe
 
 PUBLISHED = compose(crop(4), flip(), autoaugment())
+OF_PAPERS = compose(crop(4), flip(), autoaugment_of_papers())
+RANDOM = compose(crop(4), flip(), randaugment())
 EVENTS = compose(flip(), roll(5))
+ALL = pytest.mark.parametrize(
+    "change", [PUBLISHED, OF_PAPERS, RANDOM, EVENTS], ids=["published", "papers", "rand", "events"]
+)
 torchvisions = AutoAugment(AutoAugmentPolicy.CIFAR10)
 PAIRS = [[(name, p, number or 0) for name, p, number in pair] for pair in torchvisions._policies]
 
@@ -36,12 +55,12 @@ def test_policy_is_torchvisions():
     assert [list(pair) for pair in augment.POLICY] == PAIRS
 
 
-def slow_autoaugment(image, numbers):
+def slow_autoaugment(image, numbers, size=None):
     """One picture and one operation at a time, with torchvision's own table, magnitudes and functions."""
     pick, *rest = numbers
     for place, (name, probability, number) in enumerate(torchvisions._policies[int(pick * 25)]):
         magnitudes_of, signed = torchvisions._AUGMENTATION_SPACE[name]
-        magnitudes = magnitudes_of(10, *image.shape[-2:])
+        magnitudes = magnitudes_of(10, *(size or image.shape[-2:]))
         if rest[place] < probability:
             magnitude = 0.0 if magnitudes is None else float(magnitudes[number])
             if signed and rest[2 + place] < 0.5:
@@ -77,15 +96,16 @@ def test_every_operation_and_sign_is_torchvisions_bit_for_bit(side, channels, do
 
 @pytest.mark.parametrize(("side", "channels"), [(28, 1), (32, 3), (2, 3)])
 @pytest.mark.parametrize("done", [(0, 1), (0, 0)], ids=["first", "both"])
-def test_a_whole_batch_is_changed_as_its_parts_are(monkeypatch, side, channels, done):
+@pytest.mark.parametrize("step", [autoaugment(), autoaugment_of_papers()], ids=["torchvision", "papers"])
+def test_a_whole_batch_is_changed_as_its_parts_are(monkeypatch, step, side, channels, done):
     u = torch.tensor(every_operation(done))
     x = pictures(len(u), side, channels)
-    in_parts = autoaugment().change(x, u)
+    in_parts = step.change(x, u)
     monkeypatch.setattr(augment, "_whole", lambda x: True)
-    assert torch.equal(autoaugment().change(x, u), in_parts)
+    assert torch.equal(step.change(x, u), in_parts)
 
 
-@pytest.mark.parametrize("change", [PUBLISHED, EVENTS], ids=["published", "events"])
+@ALL
 def test_no_batch_but_the_first_waits_for_the_device(change):
     x, ids = pictures(20).to(META), torch.arange(20, device=META)
     change(x, ids, 1, 2)
@@ -118,6 +138,196 @@ def test_one_colour_and_black_stay_finite():
     assert torch.equal(compose(autoaugment())(x, torch.arange(len(x)), 0, 0), expected)
 
 
+# --- AutoAugment by PIL, one picture and one operation at a time ---
+
+
+def random_pictures(count):
+    """Random colours on a grid of 8 x 8, and what lies between them."""
+    colours = torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    return (functional.interpolate(colours, (32, 32), mode="bilinear") * 255).to(torch.uint8)
+
+
+def rotated(image, degrees):
+    turned = image.convert("RGBA").rotate(degrees)
+    return Image.composite(turned, Image.new("RGBA", turned.size, (128,) * 4), turned).convert(image.mode)
+
+
+def affine(image, matrix, how=Image.Transform.AFFINE, **options):
+    return image.transform(image.size, how, matrix, fillcolor=(128, 128, 128), **options)
+
+
+SCALE = {"Rotate": 30 / 9, "Solarize": -256 / 9, "ShearY": 0.3 / 9, "TranslateX": 150 / 331 / 9}
+SCALE |= {"TranslateY": 150 / 331 / 9} | dict.fromkeys(("Brightness", "Color", "Contrast", "Sharpness"), 0.1)
+BY_PIL = {
+    "Rotate": rotated,
+    "ShearY": lambda i, m: affine(i, (1, 0, 0, m, 1, 0), resample=Image.Resampling.BICUBIC),
+    "TranslateX": lambda i, m: affine(i, (1, 0, m * i.width, 0, 1, 0)),
+    "TranslateY": lambda i, m: affine(i, (1, 0, 0, 0, 1, m * i.height)),
+    "Brightness": lambda i, m: ImageEnhance.Brightness(i).enhance(1 + m),
+    "Color": lambda i, m: ImageEnhance.Color(i).enhance(1 + m),
+    "Contrast": lambda i, m: ImageEnhance.Contrast(i).enhance(1 + m),
+    "Sharpness": lambda i, m: ImageEnhance.Sharpness(i).enhance(1 + m),
+    "Posterize": lambda i, m: ImageOps.posterize(i, 5),  # The policy has it once.
+    "Solarize": lambda i, m: ImageOps.solarize(i, 256 + m),
+    "AutoContrast": lambda i, m: ImageOps.autocontrast(i),
+    "Equalize": lambda i, m: ImageOps.equalize(i),
+    "Invert": lambda i, m: ImageOps.invert(i),
+}
+EXACT = ("Rotate", "ShearY", "TranslateX", "TranslateY", "Posterize", "Solarize", "Equalize", "Invert")
+UNSIGNED = ("Rotate", "Posterize", "Solarize", "AutoContrast", "Equalize", "Invert")
+
+
+def of_papers(image, numbers, place):
+    """The operation of one place, as papers' code makes it, and its name; "" if it is not drawn."""
+    pick, *rest = numbers
+    pair = int(pick * 25)
+    name, probability, level = PAIRS[pair][place]
+    if (pair, place) == (16, 1):
+        assert (name, probability) == ("Equalize", 0.6)
+        probability = 0.8
+    if rest[place] >= probability:
+        return image, ""
+    sign = -1 if rest[2 + place] < 0.5 and name not in UNSIGNED else 1
+    by_pil = BY_PIL[name](to_pil_image(image), sign * SCALE.get(name, 0) * level)
+    return pil_to_tensor(by_pil), name
+
+
+@pytest.mark.parametrize("done", [(0, 1), (1, 0)], ids=["first", "second"])
+def test_every_operation_of_papers_is_pils(done):
+    """Moves to the bit; colours to the last one, where PIL and torchvision round differently."""
+    place, u = done.index(0), every_operation(done)
+    x = pictures(len(u))
+    for image, numbers, after in zip(x, u, autoaugment_of_papers().change(x, torch.tensor(u)), strict=True):
+        expected, name = of_papers(image, numbers, place)
+        apart = (after.int() - expected.int()).abs().max()
+        assert apart <= (name not in EXACT), (name, numbers)
+
+
+def test_the_policy_of_papers_is_that_of_a_plain_loop_over_pictures():
+    x, ids = pictures(400), torch.arange(400)
+    u = uniform(5, 3, ids, draws=5)
+    first_alone, both = u.clone(), compose(autoaugment_of_papers())(x, ids, 3, 5)
+    first_alone[:, 2] = 0.99
+    names = set()
+    for numbers, start, halfway, after in zip(
+        u.tolist(), x, autoaugment_of_papers().change(x, first_alone), both, strict=True
+    ):
+        # From what the first operation gave here: the second can enlarge a difference of one.
+        for before, place, end in ((start, 0, halfway), (halfway, 1, after)):
+            expected, name = of_papers(before, numbers, place)
+            assert (end.int() - expected.int()).abs().max() <= (name not in ("", *EXACT))
+            names.add(name)
+    assert names == {*BY_PIL, ""}
+
+
+def test_torchvisions_is_that_of_pil_but_for_the_edges_of_moves():
+    """torchvision's own functions on pictures of PIL, which round places of pixels in another way."""
+    u = every_operation((0, 1))
+    x = pictures(len(u))
+    for image, numbers, after in zip(x, u, autoaugment().change(x, torch.tensor(u)), strict=True):
+        expected = pil_to_tensor(slow_autoaugment(to_pil_image(image), numbers, image.shape[-2:]))
+        apart = (after.int() - expected.int()).abs()
+        assert (apart > 1).float().mean() < 0.02, numbers
+
+
+@pytest.mark.parametrize(
+    ("step", "mean", "deviation", "black"),
+    [(autoaugment_of_papers(), 0.494, 0.241, 0.4), (autoaugment(), 0.462, 0.269, 6.7)],
+    ids=["papers", "torchvision"],
+)
+def test_both_forms_have_the_known_brightness(step, mean, deviation, black):
+    """As measured on 4,000 random pictures with the code of papers and with torchvision's."""
+    x = compose(step)(random_pictures(4000), torch.arange(4000), 0, 0) / 255
+    assert x.mean() == pytest.approx(mean, abs=0.003)
+    assert x.std() == pytest.approx(deviation, abs=0.003)
+    assert 100 * (x == 0).float().mean() == pytest.approx(black, abs=0.3)
+
+
+# --- RandAugment ---
+
+
+def slow_randaugment(image, numbers, magnitude, probability=1.0):
+    """One picture and one operation at a time, with torchvision's own table, magnitudes and functions."""
+    theirs = RandAugment()
+    for choice, done, sign in zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True):
+        name = list(theirs._AUGMENTATION_SPACE)[int(choice * 14)]
+        magnitudes_of, signed = theirs._AUGMENTATION_SPACE[name]
+        magnitudes = magnitudes_of(theirs.num_magnitude_bins, *image.shape[-2:])
+        if done < probability:
+            of_many = magnitudes is not None and magnitudes.ndim > 0
+            value = float(magnitudes[magnitude]) if of_many else 0.0
+            value *= -1 if signed and sign < 0.5 else 1
+            image = theirs._apply_image_or_video_transform(
+                image, name, value, theirs.interpolation, theirs._fill
+            )
+    return image
+
+
+@pytest.mark.parametrize(("side", "channels"), [(28, 1), (32, 3)])
+@pytest.mark.parametrize("magnitude", [0, 9, 30])
+def test_every_random_operation_and_sign_is_torchvisions_bit_for_bit(side, channels, magnitude):
+    u = [[(pick + 0.5) / 14, 0.5, sign] for pick in range(14) for sign in (0.2, 0.7) for _ in range(3)]
+    x = pictures(len(u), side, channels)
+    changed = randaugment(1, magnitude).change(x, torch.tensor(u))
+    expected = torch.stack([slow_randaugment(*each, magnitude) for each in zip(x, u, strict=True)])
+    assert torch.equal(changed, expected)
+
+
+@pytest.mark.parametrize(("operations", "magnitude", "probability"), [(2, 9, 1.0), (3, 20, 0.5)])
+def test_random_operations_follow_one_another_as_in_a_plain_loop(operations, magnitude, probability):
+    x, ids = pictures(150), torch.arange(70, 220)
+    draws = uniform(5, 3, ids, draws=3 * operations).tolist()
+    expected = torch.stack(
+        [slow_randaugment(*each, magnitude, probability) for each in zip(x, draws, strict=True)]
+    )
+    step = randaugment(operations, magnitude, probability)
+    assert torch.equal(compose(step)(x, ids, 3, 5), expected)
+
+
+def test_by_default_it_is_torchvisions_default():
+    theirs = RandAugment()
+    assert (theirs.num_ops, theirs.magnitude, theirs.num_magnitude_bins) == (2, 9, augment.LEVELS)
+    assert tuple(theirs._AUGMENTATION_SPACE) == augment.RANDOM
+    x, ids = pictures(20), torch.arange(20)
+    assert torch.equal(compose(randaugment())(x, ids, 0, 0), compose(randaugment(2, 9, 1.0))(x, ids, 0, 0))
+
+
+# --- what a recipe asks for ---
+
+
+def recipe(**own):
+    return Recipe(epochs=1, batch_size=2, learning_rate=0.1, **own)
+
+
+def test_a_recipe_takes_what_a_dataset_offers():
+    offered = {"standard": compose(crop(4), flip()), "auto": PUBLISHED}
+    assert augmentation(offered, recipe(augment="auto")) is PUBLISHED
+    assert augmentation(offered, recipe()) is offered["standard"]
+    assert augmentation(offered, recipe(augment="none")) is None and augmentation({}, recipe()) is None
+
+
+@pytest.mark.parametrize("name", augment.POLICIES)
+def test_policies_come_after_the_usual_augmentation_and_leave_its_draws_alone(name):
+    x, ids = pictures(40), torch.arange(40)
+    usual = compose(crop(4), flip())
+    got = augmentation({"standard": usual, "auto": PUBLISHED}, recipe(augment=name))(x, ids, 1, 2)
+    alone = augmentation({"auto": PUBLISHED}, recipe(augment=name))(usual(x, ids, 1, 2), ids, 1, 2)
+    assert torch.equal(got, alone) and not torch.equal(got, usual(x, ids, 1, 2))
+
+
+def test_a_recipe_sets_random_operations():
+    x, ids = pictures(60), torch.arange(60)
+    own = {"rand_operations": 1, "rand_magnitude": 27, "rand_probability": 0.5}
+    by_default, set_so = (
+        augmentation({"auto": PUBLISHED}, recipe(augment="rand", **options))(x, ids, 0, 0)
+        for options in ({}, own)
+    )
+    assert (set_so == x).flatten(1).all(1).sum() > (by_default == x).flatten(1).all(1).sum() + 10
+
+
+# --- what is refused ---
+
+
 @pytest.mark.parametrize(
     ("x", "told"),
     [
@@ -127,9 +337,12 @@ def test_one_colour_and_black_stay_finite():
     ],
     ids=["float", "events", "two-channels"],
 )
-def test_autoaugment_is_for_uint8_pictures(x, told):
-    with pytest.raises(BenchError, match=told):
-        compose(autoaugment())(x, torch.arange(2), 0, 0)
+@pytest.mark.parametrize(
+    ("step", "name"), [(autoaugment(), "Auto"), (autoaugment_of_papers(), "Auto"), (randaugment(), "Rand")]
+)
+def test_policies_are_for_uint8_pictures(step, name, x, told):
+    with pytest.raises(BenchError, match=f"{name}Augment changes uint8 pictures .*{told}"):
+        compose(step)(x, torch.arange(2), 0, 0)
 
 
 # --- crop, flip, roll ---
@@ -206,15 +419,18 @@ def test_steps_have_draws_of_their_own():
 @given(order=st.permutations(range(24)), size=st.integers(1, 24), seed=st.integers(0, 2**62))
 @pytest.mark.parametrize(
     ("change", "x"),
-    [(PUBLISHED, pictures(24)), (EVENTS, pictures(24 * 4, 10).view(24, 4, 3, 10, 10))],
-    ids=["published", "events"],
+    [
+        *((change, pictures(24)) for change in (PUBLISHED, OF_PAPERS, RANDOM)),
+        (EVENTS, pictures(24 * 4, 10).view(24, 4, 3, 10, 10)),
+    ],
+    ids=["published", "papers", "rand", "events"],
 )
 def test_neighbours_in_the_batch_do_not_matter(change, x, order, size, seed):
     ids, part = torch.arange(24) * 1000, order[:size]
     assert torch.equal(change(x[part], ids[part], 1, seed), change(x, ids, 1, seed)[part])
 
 
-@pytest.mark.parametrize("change", [PUBLISHED, EVENTS], ids=["published", "events"])
+@ALL
 def test_epoch_and_seed_and_id_each_matter(change):
     x, ids = pictures(8), torch.arange(8)
     before = x.clone()
@@ -225,7 +441,7 @@ def test_epoch_and_seed_and_id_each_matter(change):
 
 
 @pytest.mark.needs_gpu
-@pytest.mark.parametrize("change", [PUBLISHED, EVENTS], ids=["published", "events"])
+@ALL
 def test_a_gpu_changes_every_picture_alike(change):
     """But for a few values: the GPU may round a blend of two pictures differently."""
     x, ids = pictures(100), torch.arange(100)

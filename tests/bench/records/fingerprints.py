@@ -125,6 +125,19 @@ CASES: dict[str, dict[str, Any]] = {
         "backbone": {"name": "convnet"},
         "recipe": {"epochs": 1, "augment": "auto"},
     },
+    "autoaugment of papers": {
+        **PICTURES,
+        "backbone": {"name": "convnet"},
+        "recipe": {"epochs": 1, "augment": "auto-paper"},
+    },
+    "randaugment": {
+        **PICTURES,
+        "backbone": {"name": "convnet"},
+        "recipe": {
+            **{"epochs": 1, "augment": "rand"},
+            **{"rand_operations": 3, "rand_magnitude": 20, "rand_probability": 0.8},
+        },
+    },
     "augmentation of events": {"dataset": {"name": "moving"}, "backbone": {"name": "convnet"}},
     # Neurons.
     "plif": {"backbone": {"neuron": "plif"}},

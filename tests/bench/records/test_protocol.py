@@ -133,6 +133,8 @@ def mutations():
             scaled(augment.uniform, 0.9),
         ),
         "autoaugment": ("autoaugment", augment, "_blended", lambda x, other, blends, row: x),
+        "autoaugment of papers": ("autoaugment of papers", augment, "GREY", 0),
+        "randaugment": ("randaugment", augment, "RANDOM", augment.RANDOM[::-1]),
         "what the network is given": ("plain", train, "as_input", scaled(batches.as_input)),
         "time steps to 99 %": ("more time steps", anytime, "SHARE", 0.5),
         "which slopes count as available": ("looks before and after", gradients, "AVAILABLE", 0.1),

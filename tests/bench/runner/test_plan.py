@@ -402,6 +402,12 @@ def test_a_parameter_of_a_dataset_reaches_loader_network_and_id(make_plan, write
         ({"params": {"size": 0}}, {}, "dataset counted: size must lie between 1 and inf, got 0"),
         ({"params": {"size": "4"}}, {}, "dataset counted: size must be a whole number, got '4'"),
         ({}, {"augment": "auto"}, 'dataset counted has no augmentation "auto": set recipe.augment to'),
+        (
+            {},
+            {"augment": "auto-paper"},
+            'dataset counted has no augmentation "auto-paper": set recipe.augment',
+        ),
+        ({}, {"augment": "rand"}, 'dataset counted has no augmentation "rand": set recipe.augment to'),
         ({}, {"cutmix": 1.0}, r"recipe.cutmix needs images, and samples of counted have the shape \(6,\)"),
         ({}, {"erasing": 0.5}, "recipe.erasing needs images"),
     ],

@@ -109,7 +109,7 @@
   };
 
   const cardOf = (row) => {
-    const { lines, params, link, math } = data.cards[row];
+    const { lines, params, link, math } = data.cards[data.card_of[row]];
     const list = make("dl", "", { className: "card" });
     for (const [head, text] of [...lines, ["Parameters", params]]) {
       if (text) list.append(make("dt", head), make("dd", text));
@@ -289,11 +289,31 @@
     shape: (rows) => span(rows, "h"),
   };
 
-  // One after another, each after the page has had a turn: a page with many figures is usable at once.
-  let queue = Promise.resolve();
+  // Those in view first, one after another, each after the page has had a turn: a page with many figures is
+  // usable at once. The others follow, since a page that is printed needs them all.
+  const waiting = new Map();
+  const inView = (figure) => {
+    const { top, bottom } = figure.getBoundingClientRect();
+    return bottom > 0 && top < innerHeight;
+  };
+  let working = false;
+  const work = async () => {
+    working = true;
+    while (waiting.size) {
+      await new Promise((done) => setTimeout(done));
+      const figure = [...waiting.keys()].find(inView) ?? waiting.keys().next().value;
+      const paint = waiting.get(figure);
+      waiting.delete(figure);
+      await paint().catch((problem) => console.error(problem));
+    }
+    working = false;
+    document.documentElement.dataset.drawn = "yes";
+  };
+
   const draw = (figure, specification, rows, change = () => {}, where = "") => {
     figure.hidden = !rows.length;
     figure.querySelector(".numbers")?.remove();
+    waiting.delete(figure);
     if (!rows.length) return;
     const spec = structuredClone(data.figures[specification]);
     spec.datasets = { rows };
@@ -314,13 +334,10 @@
       heading.dataset.title = title[0];
       heading.replaceChildren(title[0], make("small", ` ${where}`));
     }
-    const token = {};
     const label = `${title.join(", ")}. ${TOLD[specification](rows)}`;
     spec.description = label;
-    drawn.set(figure, { ...drawn.get(figure), rows, token, spec, title });
-    queue = queue.then(async () => {
-      await new Promise((done) => setTimeout(done));
-      if (drawn.get(figure).token !== token) return;
+    drawn.set(figure, { ...drawn.get(figure), rows, spec, title });
+    waiting.set(figure, async () => {
       drawn.get(figure).view?.finalize();
       const chart = figure.querySelector(".chart");
       const { view } = await vegaEmbed(chart, spec, { renderer: "svg", actions: false, ast: true });
@@ -329,7 +346,8 @@
       chart.setAttribute("role", "img");
       chart.setAttribute("aria-label", label);
       drawn.set(figure, { ...drawn.get(figure), view });
-    }).catch((problem) => console.error(problem));
+    });
+    if (!working) work();
   };
 
   const withRoles = (rows, a, b) => {
@@ -368,7 +386,7 @@
       draw($(`figure-${figure}`), name, withRoles(rows, a, b), (spec) => named(spec, a, b), where);
     draw($("figure-accuracy"), "accuracy", task.accuracy, () => {}, task.title);
     compared("curves", Object.entries(task.curves).flatMap(([method, ends]) =>
-      ends.map(([mean, low, high], i) => ({ method, epoch: i + 1, mean, low, high }))));
+      ends.flatMap((each, i) => each ? [{ method, epoch: task.curve_epochs[i], mean: each[0], low: each[1], high: each[2] }] : [])));
     compared("anytime", task.anytime.filter(({ method }) => [a, b].includes(method) || !task.others.includes(method)));
     const prices = Object.keys(task.cost);
     const price = prices.includes($("price").value) ? $("price").value : prices[0];
@@ -499,5 +517,5 @@
   chooseTask();
   showTrials();
   showShapes();
-  queue.then(() => { document.documentElement.dataset.drawn = "yes"; });
+  if (!working) document.documentElement.dataset.drawn = "yes";
 })();

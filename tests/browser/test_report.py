@@ -233,6 +233,22 @@ def test_every_figure_is_drawn(quick, open_page):
     assert page.locator("#shape-panels svg").count() == 8
 
 
+def test_figures_in_view_are_drawn_first(quick, chromium):
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    context.add_init_script(
+        "window.order = []; new MutationObserver((changes) => { for (const { addedNodes } of changes)"
+        " for (const node of addedNodes) if (node.nodeName === 'svg')"
+        " window.order.push(node.closest('figure').id); })"
+        ".observe(document, {childList: true, subtree: true})"
+    )
+    page = context.new_page()
+    page.goto(f"file://{quick}#gradients")
+    page.wait_for_selector("html[data-drawn=yes]")
+    order = page.evaluate("window.order")
+    assert order.index("figure-available-a") < order.index("figure-differences-t1"), order
+    context.close()
+
+
 # Chromium lets a page start ten downloads before it asks: three figures at a time.
 @pytest.mark.parametrize(
     "figures",

@@ -13,14 +13,14 @@ import pandas as pd
 from bench.errors import ranges
 from bench.measures import kept_derivatives
 from bench.records.store import OK, Store
-from bench.report import figure_rows, layer_maps, over_tasks
+from bench.report import figure_rows, layer_maps, over_tasks, over_training
 from bench.report.findings import findings
 from bench.report.formula import mathml
 from bench.report.grid import Cell, Grid, grids, number
 from bench.report.provenance import Provenance, facts, provenance
 from bench.report.tasks import Key, Line, Task, by_key, page_tasks, seeds
 from bench.report.tuning import Tuning, tunings
-from bench.show.layer_grids import buckets, size_scale
+from bench.show.layer_grids import Grids, buckets, size_scale
 from bench.suite import Suite
 from bench.tables import failures
 from bench.tables.latency_table import training_steps
@@ -33,6 +33,9 @@ MOST_CELLS = 400_000
 MOST_COLUMNS, FEWEST_COLUMNS = 60, 8
 MOST_POINTS, FEWEST_EPOCHS = 150_000, 20
 """The most points of all learning curves together: with more, a curve leaves out epochs, evenly."""
+MOST_PROBES = 8_000
+"""The most probes of all rows together in the figure over training: with more, it leaves out some, evenly."""
+FEWEST_PROBES = 6
 DIGITS = 3
 """Digits after the point of a number in a heat map, and of a learning curve."""
 HEADS = (
@@ -124,7 +127,7 @@ def contents(suite: Suite, store: Store, results: Results) -> Contents:
     lines = {name: by_key(tables[name]) for name in ("anytime", "cost", "gradients", "runs")}
     steps = training_steps(tables["latency"])
     told = figure_rows.better(tables["pairs"])
-    maps = _maps(tasks, of, store, left_out)
+    maps, courses = _layers(tasks, of, store, left_out)
     epochs = max(FEWEST_EPOCHS, MOST_POINTS // max(1, sum(len(task.compared) for task in tasks)))
     kept = kept_derivatives.read(store.results, store.suite, kept_derivatives.wanted(records))
     critical = over_tasks.critical(results)
@@ -165,6 +168,7 @@ def contents(suite: Suite, store: Store, results: Results) -> Contents:
                     "slope": figure_rows.slopes(task, lines["gradients"]),
                     "swept": figure_rows.swept(task, of),
                     "maps": maps.get(task.id, {}),
+                    "courses": courses.get(task.id, {}),
                 }
                 for task in tasks
             ],
@@ -177,6 +181,8 @@ def contents(suite: Suite, store: Store, results: Results) -> Contents:
                 for task in tasks
                 for number, entry in enumerate(task.entries)
             },
+            "quantities": over_training.QUANTITIES,
+            "layers": over_training.LAYERS,
             "shapes": _shapes(kept, records),
             "profiles": over_tasks.profiles(results),
             "critical": critical,
@@ -270,17 +276,24 @@ def _with_meaning(name: str, value: str) -> str:
     return f"{value}: {meaning}" if meaning else value
 
 
-def _maps(
+def _layers(
     tasks: Sequence[Task], of: Mapping[Key, Row], store: Store, left_out: list[str]
-) -> dict[str, dict[str, Any]]:
-    """By task: heat maps by method name, and the scale of gradient sizes that they share."""
-    grids = {}
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """By task: heat maps by method name, with the scale of gradient sizes that they share; and courses."""
+    grids, courses = {}, defaultdict[str, dict[str, Any]](dict)
+    most = max(FEWEST_PROBES, MOST_PROBES // max(1, sum(len(task.entries) for task in tasks)))
     for task in tasks:
         for entry in task.entries:
             row = of.get(entry.key)
             folders = [store.folder(r["id"]) for r in row.records if r["status"] == OK] if row else []
             if looks := layer_maps.read(folders, left_out.append):
                 grids[task.id, entry.name] = (layer_maps.mean_over(looks), len(looks))
+                if course := over_training.course(looks, most):
+                    courses[task.id][entry.name] = course
+    return _maps(grids), courses
+
+
+def _maps(grids: Mapping[tuple[str, str], tuple[Grids, int]]) -> dict[str, dict[str, Any]]:
     width = _width([(len(whole.layers), len(whole.columns)) for whole, _ in grids.values()])
     found: dict[str, dict[str, Any]] = defaultdict(lambda: {"methods": {}})
     for (task_id, name), (whole, runs) in grids.items():

@@ -60,7 +60,7 @@
       get: () => columns.filter((each) => each.checked).map((each) => each.value).join(";"),
       set: (value) => { for (const each of columns) each.checked = value.split(";").includes(each.value); },
     },
-    ...Object.fromEntries(["task", "a", "b", "price"].map((id) => [id, {
+    ...Object.fromEntries(["task", "a", "b", "price", "quantity", "layers"].map((id) => [id, {
       get: () => $(id).value,
       set: (value) => { if ([...$(id).options].some((each) => each.value === value)) $(id).value = value; },
     }])),
@@ -280,6 +280,7 @@
     critical: (rows) => many(rows.filter((row) => row.group === null), (row) => `${row.method} ${short(row.rank)}`),
     anytime: ends("t", "accuracy"),
     curves: ends("epoch", "mean"),
+    course: ends("epoch", "mean"),
     swept: ends("value", "accuracy"),
     profile: ends("accuracy", "share"),
     "best-of": ends("k", "best"),
@@ -358,6 +359,15 @@
       .sort((x, y) => order[x.role] - order[y.role]);
   };
 
+  const courseRows = (courses, quantity, part) => courses.flatMap(([method, { epochs, values }]) => {
+    const points = values[quantity]?.[part] ?? [];
+    return epochs.flatMap((epoch, i) => {
+      // One point stands for all, if they are the same.
+      const [mean, low = mean, high = mean] = points[points.length === 1 ? 0 : i] ?? [];
+      return mean === undefined ? [] : [{ method, epoch, mean, low, high }];
+    });
+  });
+
   const mapRows = (map, column) => !map ? [] : map.layers.flatMap((layer, i) =>
     map.columns.map((epoch, j) => ({
       layer: map.layers.indexOf(layer) === i ? layer : `${layer} (${i})`,
@@ -389,12 +399,7 @@
       ends.flatMap((each, i) => each ? [{ method, epoch: task.curve_epochs[i], mean: each[0], low: each[1], high: each[2] }] : [])));
     compared("anytime", task.anytime.filter(({ method }) => [a, b].includes(method) || !task.others.includes(method)));
     const prices = Object.keys(task.cost);
-    const price = prices.includes($("price").value) ? $("price").value : prices[0];
-    choices($("price"), prices, price);
-    if (!("price" in atFirst) && prices.length) {
-      restore("price");
-      if ($("price").value !== price) return show();
-    }
+    const price = choose("price", prices);
     draw($("figure-cost"), "cost", task.cost[price] ?? [], (spec) => {
       const spiking = task.cost[price].filter((row) => row.kind !== "reference");
       if (spiking.length === task.cost[price].length) {
@@ -413,6 +418,17 @@
     draw($("figure-swept"), "swept", withRoles(task.swept, line(a), line(b)), (spec) => {
       named(spec, a, b);
       for (const layer of spec.layer) layer.encoding.x.title = task.swept[0].parameter;
+    }, task.title);
+    const courses = Object.entries(task.courses);
+    const measured = Object.entries(data.quantities).filter(([, key]) => courses.some(([, { values }]) => values[key]));
+    const quantity = choose("quantity", measured.map(([label]) => label));
+    const there = data.quantities[quantity];
+    const layers = choose("layers", Object.keys(data.layers).filter((label) =>
+      courses.some(([, { values }]) => values[there]?.[data.layers[label]])));
+    draw($("figure-course"), "course", withRoles(courseRows(courses, there, data.layers[layers])
+      .filter(({ method }) => [a, b].includes(method) || !task.others.includes(method)), a, b), (spec) => {
+      named(spec, a, b);
+      for (const layer of spec.layer) layer.encoding.y.title = [quantity, layers];
     }, task.title);
     const maps = task.maps.methods ?? {};
     for (const [side, method] of [["a", a], ["b", b]]) {
@@ -436,6 +452,13 @@
 
   const choices = (select, values, chosen) => {
     select.replaceChildren(...values.map((value) => make("option", value, { value, selected: value === chosen })));
+  };
+
+  // Keeps what was chosen, if it is there; at first, what the address asks for.
+  const choose = (id, values) => {
+    choices($(id), values, values.includes($(id).value) ? $(id).value : values[0]);
+    if (!(id in atFirst) && values.length) restore(id);
+    return $(id).value;
   };
 
   const chooseTask = () => {
@@ -509,7 +532,7 @@
   if (matchMedia("(max-width: 40rem)").matches) for (const each of columns.slice(2)) each.checked = false;
   restore("columns", "task", ...all("[data-filter]").map((each) => each.dataset.filter));
   $("task").addEventListener("change", chooseTask);
-  for (const id of ["a", "b", "price"]) $(id).addEventListener("change", show);
+  for (const id of ["a", "b", "price", "quantity", "layers"]) $(id).addEventListener("change", show);
   for (const figure of all("[data-figure]")) toolsOf(figure, figure.dataset.figure);
   showColumns();
   filter();

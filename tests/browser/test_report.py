@@ -281,6 +281,22 @@ def test_the_numbers_that_are_taken_away_are_those_of_the_tables(quick, open_pag
     assert [row["method"] for row in rows] == names(page) and len(rows) == 2
 
 
+def test_what_is_seen_over_training_is_chosen(quick, open_page):
+    page = open_page(quick).page
+    figure = page.locator("#figure-course")
+    labels = figure.locator("#quantity option").all_text_contents()
+    assert labels[:2] == ["width of the surrogate derivative", "available fraction"]
+    page.locator("#quantity").select_option("gradient size, log10 of its norm")
+    page.locator("#layers").select_option("first layer")
+    page.wait_for_timeout(1000)
+    words = figure.locator("svg .role-axis-title text").all_text_contents()
+    assert any("gradient size" in text for text in words)
+    assert re.search(r"mpd-agl: -\d.* at 0, -\d.* at 4", figure.locator(".chart").get_attribute("aria-label"))
+    again = open_page(page.url.removeprefix("file://")).page
+    assert again.locator("#quantity").input_value() == "gradient size, log10 of its norm"
+    assert again.locator("#layers").input_value() == "first layer"
+
+
 def test_other_costs_can_be_asked_for(quick, open_page):
     page = open_page(quick).page
     assert "energy" in page.locator("#price").input_value()

@@ -14,6 +14,7 @@ from bench.errors import ranges
 from bench.measures import kept_derivatives
 from bench.records.store import OK, Store
 from bench.report import figure_rows, layer_maps, over_tasks, over_training
+from bench.report.costs import cost_grids
 from bench.report.findings import findings
 from bench.report.formula import mathml
 from bench.report.grid import Cell, Grid, grids, number
@@ -110,6 +111,7 @@ class Contents:
     overall: Sequence[Grid]
     critical: Mapping[str, Any] | None
     tuning: Sequence[Tuning]
+    costs: Sequence[Grid]
     published: Sequence[Grid]
     sources: Sequence[str]
     failures: Grid | None
@@ -144,6 +146,7 @@ def contents(suite: Suite, store: Store, results: Results) -> Contents:
         overall=grids("overall", tables["overall"]) if several else [],
         critical=critical,
         tuning=tuning,
+        costs=cost_grids(tasks, of),
         published=grids("published", tables["published"]),
         sources=_sources(tables["published"]),
         failures=_failures(records),

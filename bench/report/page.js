@@ -211,21 +211,38 @@
     const place = figure.querySelector(".tools");
     const file = () => [name.replace(/-t\d+$/, ""), drawn.get(figure).title.slice(1).join(" ")].map(plain).filter(Boolean).join("-");
     // Drawn again, with the title inside: on the page it is the heading of the figure.
-    const picture = async (form) => {
+    const again = async (use) => {
       const { spec, title: [text, ...below] } = drawn.get(figure);
       const host = make("div", "", { className: "offstage" });
       host.style.width = `${Math.max(420, figure.querySelector(".chart").clientWidth)}px`;
       document.body.append(host);
       const shown = { ...spec, background: "white", title: { text, subtitle: below, anchor: "start", frame: "group" } };
       const { view } = await vegaEmbed(host, shown, { renderer: "svg", actions: false, ast: true });
-      const url = await view.toImageURL(form, 2);
+      await use(view, host);
       view.finalize();
       host.remove();
-      save(`${file()}.${form}`, url);
     };
+    const picture = (form) => again(async (view) => save(`${file()}.${form}`, await view.toImageURL(form, 2)));
+    // The browser's own printing makes a PDF with text and lines, which a script could not in so few bytes: the
+    // figure alone, on a page of its size. The title of the document is the name that the browser offers.
+    const printAlone = (file) => again(async (view, host) => {
+      const svg = host.querySelector("svg");
+      const { width, height } = svg.getBoundingClientRect();
+      const page = make("style", `@page { size: ${Math.ceil(width) + 1}px ${Math.ceil(height) + 1}px; margin: 0; }`);
+      const title = document.title;
+      host.className = "alone";
+      document.head.append(page);
+      document.documentElement.classList.add("one");
+      document.title = `${plain(data.suite)}-${file}`;
+      print();
+      document.title = title;
+      document.documentElement.classList.remove("one");
+      page.remove();
+    });
     if (figure.querySelector(".chart")) {
       tool(place, "SVG", name, () => picture("svg"));
       tool(place, "PNG", name, () => picture("png"));
+      tool(place, "PDF", name, () => printAlone(file()));
     }
     tool(place, "CSV", name, () => saveText(`${file()}.csv`, csvOfRows(drawn.get(figure).rows), "text/csv"));
     const numbers = tool(place, "Numbers", name, () => {

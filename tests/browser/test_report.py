@@ -267,6 +267,23 @@ def test_figures_can_be_taken_away(quick, open_page, figures):
         assert file == f"quick-{name}-{TASK}.csv" and len(content.splitlines()) > 2
 
 
+def test_a_figure_is_saved_as_pdf_alone_on_a_page_of_its_size(quick, open_page):
+    page = open_page(quick, color_scheme="dark").page
+    # Printing waits for its reader; here it is the moment to look at what would be printed.
+    page.evaluate(
+        "() => { window.print = () => { window.title = document.title; throw new Error('held'); };"
+        " window.addEventListener('unhandledrejection', (event) => event.preventDefault()); }"
+    )
+    page.locator("#figure-accuracy .tools").get_by_role("button", name="PDF").click()
+    page.wait_for_function("window.title")
+    assert page.evaluate("window.title") == f"quick-accuracy-{TASK}"
+    content = page.pdf(prefer_css_page_size=True)
+    assert content.startswith(b"%PDF") and content.count(b"/Type /Page\n") == 1
+    box = page.locator(".alone svg").bounding_box()
+    width, height = map(float, re.search(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", content).groups())
+    assert abs(width - box["width"] * 0.75) < 2 and abs(height - box["height"] * 0.75) < 2
+
+
 def test_the_numbers_that_are_taken_away_are_those_of_the_tables(quick, open_page):
     page = open_page(quick).page
     _, content = saved(page, page.locator("#figure-accuracy .tools").get_by_role("button", name="CSV").click)

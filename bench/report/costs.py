@@ -45,4 +45,4 @@ def _grid(place: int, task: Task, of: Mapping[Key, Row]) -> Grid | None:
         for (name, _), line in zip(rows, means, strict=True)
     ]
     heads = ["method", *(HEADS[metric] for metric in metrics)]
-    return Grid(f"costs-{place}", task.title, heads, lines, frozenset({"method"}))
+    return Grid(f"costs-{place}", f"Parameters and costs, {task.title}", heads, lines, frozenset({"method"}))

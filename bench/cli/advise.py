@@ -108,26 +108,8 @@ def _own(results: Path, suites: list[str] | None) -> pd.DataFrame:
     return found
 
 
-def _argument(library: str, ranked: pd.DataFrame, threshold: float) -> str:
-    """How a library makes the best shape that it has."""
-    from bench.tables.library_arguments import ARGUMENTS
-
-    of = ARGUMENTS[library]
-    mine = ranked[ranked["method"].isin(of)]
-    if mine.empty:
-        return "has none of these shapes at a width of your choice: use bench.neuron"
-    method, mean = str(mine.iloc[0]["method"]), float(mine.iloc[0]["mean"])
-    width = float(mine.iloc[0]["width"])
-    argument = of[method]
-    higher = argument.height(width * threshold)
-    notes = [f"it has no {ranked.iloc[0]['method']}; this is {method} at {width:g}, {mean:.1f} behind"] * (
-        method != ranked.iloc[0]["method"]
-    )
-    notes += [f"its gradient is {higher:.2g} times as high"] * (higher != 1)
-    return argument.text(width * threshold) + f"  ({'; '.join(notes)})" * bool(notes)
-
-
 def _as_json(ranked: pd.DataFrame, like: pd.DataFrame, found: pd.DataFrame, threshold: float) -> Any:
+    from bench.tables import advice
     from bench.tables.library_arguments import ARGUMENTS
 
     first = ranked.iloc[0]
@@ -140,7 +122,7 @@ def _as_json(ranked: pd.DataFrame, like: pd.DataFrame, found: pd.DataFrame, thre
             "mean_loss": float(first["mean"]),
             "worst_loss": float(first["worst"]),
             "settings": int(found["setting"].nunique()),
-            "arguments": {library: _argument(library, ranked, threshold) for library in ARGUMENTS},
+            "arguments": {library: advice.argument(library, ranked, threshold) for library in ARGUMENTS},
         },
         "ranked": _lines(ranked),
         "most_like_yours": _lines(like),
@@ -157,25 +139,17 @@ def _show(
     out: Console, ranked: pd.DataFrame, like: pd.DataFrame, found: pd.DataFrame, threshold: float, yours: str
 ) -> None:
     from bench.show.terminal_table import print_table
-    from bench.tables import widths
+    from bench.tables import advice, widths
     from bench.tables.library_arguments import ARGUMENTS
 
     first, best = ranked.iloc[0], like.sort_values("val_accuracy").iloc[-1]
     method, width = str(first["method"]), float(first["width"])
-    alike, known = widths.within_noise(found)
-    matters = (
-        f" The width matters more than the shape: in {alike} of the {counted(known, 'setting')} with three "
-        "seeds or more, no shape at its best width can be told from the best one."
-    )
-    settings = counted(found["setting"].nunique(), "setting")
     lines = [
-        f"Take {method}, with a full width at half maximum of {width:g} × the threshold: "
-        f"{width * threshold:g} at a threshold of {threshold:g}.",
-        f"In {settings} it was {first['mean']:.1f} points of validation accuracy behind the best shape and "
-        f"width on average, and {first['worst']:.1f} at most.{matters * bool(known)}",
+        advice.take(ranked, threshold),
+        advice.behind(ranked, found),
         "",
         f"  spikegrad-bench  {method}, width = {width * threshold:.4g}",
-        *(f"  {library:15}  {_argument(library, ranked, threshold)}" for library in ARGUMENTS),
+        *(f"  {library:15}  {advice.argument(library, ranked, threshold)}" for library in ARGUMENTS),
         "  in any network   docs/your-own-loop.md",
         "",
         f"Most like yours ({yours}) is {best['setting']}, "

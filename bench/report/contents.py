@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,14 +13,15 @@ import pandas as pd
 from bench.errors import ranges
 from bench.measures import kept_derivatives
 from bench.records.store import OK, Store
-from bench.report import figure_rows, layer_maps, over_tasks
+from bench.report import figure_rows, layer_maps, over_tasks, over_training
+from bench.report.costs import cost_grids
 from bench.report.findings import findings
 from bench.report.formula import mathml
 from bench.report.grid import Cell, Grid, grids, number
 from bench.report.provenance import Provenance, facts, provenance
 from bench.report.tasks import Key, Line, Task, by_key, page_tasks, seeds
 from bench.report.tuning import Tuning, tunings
-from bench.show.layer_grids import size_scale
+from bench.show.layer_grids import Grids, buckets, size_scale
 from bench.suite import Suite
 from bench.tables import failures
 from bench.tables.latency_table import training_steps
@@ -31,6 +33,11 @@ from bench.variants import DEFAULT, full_name
 MOST_CELLS = 400_000
 """The most cells of all heat maps together: with more, several epochs share a column."""
 MOST_COLUMNS, FEWEST_COLUMNS = 60, 8
+MOST_POINTS, FEWEST_EPOCHS = 150_000, 20
+"""The most points of all learning curves together: with more, a curve leaves out epochs, evenly."""
+MOST_PROBES = 8_000
+"""The most probes of all rows together in the figure over training: with more, it leaves out some, evenly."""
+FEWEST_PROBES = 6
 DIGITS = 3
 """Digits after the point of a number in a heat map, and of a learning curve."""
 HEADS = (
@@ -105,6 +112,7 @@ class Contents:
     overall: Sequence[Grid]
     critical: Mapping[str, Any] | None
     tuning: Sequence[Tuning]
+    costs: Sequence[Grid]
     published: Sequence[Grid]
     sources: Sequence[str]
     failures: Grid | None
@@ -122,7 +130,8 @@ def contents(suite: Suite, store: Store, results: Results) -> Contents:
     lines = {name: by_key(tables[name]) for name in ("anytime", "cost", "gradients", "runs")}
     steps = training_steps(tables["latency"])
     told = figure_rows.better(tables["pairs"])
-    maps = _maps(tasks, of, store, left_out)
+    maps, courses = _layers(tasks, of, store, left_out)
+    epochs = max(FEWEST_EPOCHS, MOST_POINTS // max(1, sum(len(task.compared) for task in tasks)))
     kept = kept_derivatives.read(store.results, store.suite, kept_derivatives.wanted(records))
     critical = over_tasks.critical(results)
     several = (tables["overall"][["n_tasks", "n_tasks_missing"]].sum(axis=1) > 1).any()
@@ -138,6 +147,7 @@ def contents(suite: Suite, store: Store, results: Results) -> Contents:
         overall=grids("overall", tables["overall"]) if several else [],
         critical=critical,
         tuning=tuning,
+        costs=cost_grids(tasks, of),
         published=grids("published", tables["published"]),
         sources=_sources(tables["published"]),
         failures=_failures(records),
@@ -156,16 +166,17 @@ def contents(suite: Suite, store: Store, results: Results) -> Contents:
                     "compared": _compared(task, results.baseline),
                     "accuracy": figure_rows.accuracy(task),
                     "differences": figure_rows.differences(task),
-                    "curves": _curves(figure_rows.curves(task, of, store)),
+                    **_curves(figure_rows.curves(task, of, store), epochs),
                     "anytime": figure_rows.anytime(task, lines["anytime"]),
                     "cost": figure_rows.costs(task, of, steps, told),
                     "slope": figure_rows.slopes(task, lines["gradients"]),
                     "swept": figure_rows.swept(task, of),
                     "maps": maps.get(task.id, {}),
+                    "courses": courses.get(task.id, {}),
                 }
                 for task in tasks
             ],
-            "cards": _cards(tasks, of, kept),
+            **_cards(tasks, of, kept),
             "tuning": [
                 {"title": t.title, "trials": t.trials, "scale": t.scale, "curves": t.curves} for t in tuning
             ],
@@ -174,6 +185,8 @@ def contents(suite: Suite, store: Store, results: Results) -> Contents:
                 for task in tasks
                 for number, entry in enumerate(task.entries)
             },
+            "quantities": over_training.QUANTITIES,
+            "layers": over_training.LAYERS,
             "shapes": _shapes(kept, records),
             "profiles": over_tasks.profiles(results),
             "critical": critical,
@@ -212,22 +225,34 @@ def _blocks(
     return found
 
 
-def _curves(rows: Sequence[Line]) -> dict[str, list[list[float]]]:
-    """By method: mean, lowest and highest after each epoch. Rows with names would fill most of a page."""
-    found: dict[str, list[list[float]]] = defaultdict(list)
+def _curves(rows: Sequence[Line], most: int) -> dict[str, Any]:
+    """By method: mean, lowest and highest after each of `curve_epochs`, at most `most`; None if unknown.
+
+    Rows with names would fill most of a page.
+    """
+    epochs = [of[-1] + 1 for of in buckets(max((row["epoch"] for row in rows), default=0), most)]
+    found: dict[str, dict[int, list[float]]] = defaultdict(dict)
     for row in rows:
-        found[row["method"]].append([round(row[name], DIGITS) for name in ("mean", "low", "high")])
-    return dict(found)
+        found[row["method"]][row["epoch"]] = [round(row[name], DIGITS) for name in ("mean", "low", "high")]
+    curves = {method: [of.get(epoch) for epoch in epochs] for method, of in found.items()}
+    return {"curve_epochs": epochs, "curves": curves}
 
 
-def _cards(tasks: Sequence[Task], of: Mapping[Key, Row], kept: Kept) -> dict[str, dict[str, Any]]:
-    """What each row's method declares, from its records and its kept curve: headings and texts, and more."""
-    return {
-        f"{task.id}-{place}": _card(of[entry.key].records[0], entry.line, kept)
-        for task in tasks
-        for place, entry in enumerate(task.entries)
-        if entry.key in of
-    }
+def _cards(tasks: Sequence[Task], of: Mapping[Key, Row], kept: Kept) -> dict[str, Any]:
+    """What each row's method declares, from its records and its kept curve: headings and texts, and more.
+
+    card_of: by row, its place in `cards`. A method has the same card in every task.
+    """
+    cards, card_of, places = list[dict[str, Any]](), dict[str, int](), dict[str, int]()
+    for task in tasks:
+        for place, entry in enumerate(task.entries):
+            if entry.key in of:
+                card = _card(of[entry.key].records[0], entry.line, kept)
+                number = places.setdefault(json.dumps(card), len(cards))
+                if number == len(cards):
+                    cards.append(card)
+                card_of[f"{task.id}-{place}"] = number
+    return {"cards": cards, "card_of": card_of}
 
 
 def _card(record: Mapping[str, Any], declared: Mapping[str, Any], kept: Kept) -> dict[str, Any]:
@@ -255,17 +280,24 @@ def _with_meaning(name: str, value: str) -> str:
     return f"{value}: {meaning}" if meaning else value
 
 
-def _maps(
+def _layers(
     tasks: Sequence[Task], of: Mapping[Key, Row], store: Store, left_out: list[str]
-) -> dict[str, dict[str, Any]]:
-    """By task: heat maps by method name, and the scale of gradient sizes that they share."""
-    grids = {}
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """By task: heat maps by method name, with the scale of gradient sizes that they share; and courses."""
+    grids, courses = {}, defaultdict[str, dict[str, Any]](dict)
+    most = max(FEWEST_PROBES, MOST_PROBES // max(1, sum(len(task.entries) for task in tasks)))
     for task in tasks:
         for entry in task.entries:
             row = of.get(entry.key)
             folders = [store.folder(r["id"]) for r in row.records if r["status"] == OK] if row else []
             if looks := layer_maps.read(folders, left_out.append):
                 grids[task.id, entry.name] = (layer_maps.mean_over(looks), len(looks))
+                if course := over_training.course(looks, most):
+                    courses[task.id][entry.name] = course
+    return _maps(grids), courses
+
+
+def _maps(grids: Mapping[tuple[str, str], tuple[Grids, int]]) -> dict[str, dict[str, Any]]:
     width = _width([(len(whole.layers), len(whole.columns)) for whole, _ in grids.values()])
     found: dict[str, dict[str, Any]] = defaultdict(lambda: {"methods": {}})
     for (task_id, name), (whole, runs) in grids.items():

@@ -55,6 +55,7 @@ def all_figures(baseline: str) -> dict[str, dict[str, Any]]:
         "accuracy": accuracy(),
         "differences": differences(baseline),
         "curves": learning(),
+        "course": course(),
         "anytime": anytime(),
         "cost": cost(),
         "available": heat_map("available", [0, 1], ".2f"),
@@ -120,25 +121,30 @@ def learning() -> Layered:
 
     Rows: method, role, epoch, mean, low, high.
     """
-    x = alt.X(
-        "epoch:Q", title="epoch", scale=alt.Scale(zero=False, nice=False, padding=6), axis=_whole_axis()
-    )
-    y = _number_y("mean", "validation accuracy, %")
+    return _compared("epoch", "validation accuracy, %", ".2f")
+
+
+def course() -> Layered:
+    """A quantity at each probe of a training, as `learning`; the page puts its name on the axis.
+
+    Rows: method, role, epoch, mean, low, high.
+    """
+    return _compared("epochs trained, 0 = before training", None, ".4~g", point=DOTS)
+
+
+def _compared(epochs: str, title: str | None, form: str, **mark: Any) -> Layered:
+    x = alt.X("epoch:Q", title=epochs, scale=alt.Scale(zero=False, nice=False, padding=6), axis=_whole_axis())
     base = _chart().transform_filter("datum.role !== 'others'")
     band = base.mark_area(opacity=0.15).encode(
-        x=x,
-        y=_number_y("low", "validation accuracy, %"),
-        y2="high:Q",
-        detail="method:N",
-        color=_roles()["color"],
+        x=x, y=_number_y("low", title), y2="high:Q", detail="method:N", color=_roles()["color"]
     )
-    lines = _chart().mark_line(strokeWidth=2)
+    lines = _chart().mark_line(strokeWidth=2, **mark)
     lines = lines.encode(
         x=x,
-        y=y,
+        y=_number_y("mean", title),
         detail="method:N",
         **_roles(),
-        tooltip=_tips("method", "epoch", mean=".2f", low=".2f", high=".2f"),
+        tooltip=_tips("method", "epoch", mean=form, low=form, high=form),
     )
     return alt.layer(band, lines).properties(height=260)
 
@@ -437,7 +443,7 @@ def _number(column: str, title: str | None) -> alt.X:
     return alt.X(f"{column}:Q", title=title, scale=alt.Scale(zero=False, nice=False, padding=8))
 
 
-def _number_y(column: str, title: str) -> alt.Y:
+def _number_y(column: str, title: str | None) -> alt.Y:
     return alt.Y(f"{column}:Q", title=title, scale=alt.Scale(zero=False, nice=True, padding=8))
 
 

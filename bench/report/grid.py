@@ -56,6 +56,6 @@ def number(value: Any, form: str = "") -> Cell:
     if isinstance(value, int) or float(value).is_integer():
         return Cell(f"{value + 0:{form or ',.0f'}}", str(value))
     shown = (
-        f"{value + 0:{form}}" if form else f"{value + 0:,.0f}" if abs(value) >= 1e4 else f"{value + 0:#.4g}"
+        f"{value + 0:{form}}" if form else f"{value + 0:,.0f}" if abs(value) >= 999.5 else f"{value + 0:#.4g}"
     )
     return Cell(shown, f"{value:.6g}")

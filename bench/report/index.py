@@ -10,6 +10,7 @@ from urllib.parse import quote
 from bench.errors import BenchError
 from bench.files import write_atomic
 from bench.records.store import Store
+from bench.report import choosing
 from bench.report.findings import findings
 from bench.report.page import FOLDER, environment, file_of
 from bench.report.provenance import between
@@ -33,14 +34,21 @@ class Line(NamedTuple):
 def write(results: Path, found: Iterable[tuple[Store, Results]]) -> Path:
     """Write the page of these suites, and return the file. results: the folder that they are in.
 
-    Raises BenchError if the file cannot be written.
+    With a table of widths in the folder, the page `choosing.FILE` is written too, with a link to it.
+
+    Raises BenchError if a file cannot be written, or that table is damaged.
     """
+    beside = choosing.write(results, FILE)
     file = results / "reports" / FILE
     lines = [_line(store, each) for store, each in found]
     text = (
         environment()
         .get_template("index.html.jinja")
-        .render(lines=lines, style=(FOLDER / "page.css").read_text(encoding="utf-8"))
+        .render(
+            lines=lines,
+            choosing=beside.name if beside else "",
+            style=(FOLDER / "page.css").read_text(encoding="utf-8"),
+        )
     )
     try:
         write_atomic(file, text.encode("utf-8", "backslashreplace"))

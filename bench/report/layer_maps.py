@@ -5,7 +5,7 @@ Arrays are [E, L, T]: probes, layers from the input, time steps, before reductio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,17 @@ from bench.show.layer_grids import SIGN, Grids
 Array = NDArray[np.float64]
 PLACES = ("epoch", "layer", "t")
 MEASURED = ("available_fraction", "gradient_norm", "silent_fraction")
+STATE = ("width", "height", "gamma_mean")
+"""Columns of a method's state, which records of other tools can lack."""
 
 
 @dataclass(frozen=True)
 class Looks:
-    """One run. epochs: trained at each probe; available, sizes, silent, dead: [E, L]; sizes: see `Grids`."""
+    """One run. epochs: trained at each probe; available, sizes, norms, silent, dead: [E, L].
+
+    sizes: see `Grids`. norms: log10 of the gradient's norm over all time steps. state: the columns of STATE
+    that are there, mean over time steps, [E, L].
+    """
 
     epochs: tuple[int, ...]
     layers: tuple[str, ...]
@@ -31,6 +37,8 @@ class Looks:
     sizes: Array
     silent: NDArray[np.bool_]
     dead: NDArray[np.bool_]
+    norms: Array
+    state: Mapping[str, Array]
 
 
 def read(folders: Sequence[Path], tell: Callable[[str], None]) -> list[Looks]:
@@ -60,7 +68,7 @@ def mean_over(runs: Sequence[Looks]) -> Grids:
     """The grids of one or more runs: means over the runs with a known value, and the marks of any run."""
     first = runs[0]
     available, sizes = (
-        _mean(np.stack([getattr(run, name) for run in runs])) for name in ("available", "sizes")
+        mean(np.stack([getattr(run, name) for run in runs])) for name in ("available", "sizes")
     )
     silent: Any = np.stack([run.silent for run in runs]).any(axis=0).T.tolist()
     dead: Any = np.stack([run.dead for run in runs]).any(axis=0).T.tolist()
@@ -82,7 +90,7 @@ def _looks(file: Path) -> Looks:
         raise FileNotFoundError(file)
     # Takes a third of the time of pandas; there can be thousands of files.
     with pq.ParquetFile(file) as parquet:
-        table = parquet.read(columns=[*PLACES, "name", *MEASURED])
+        table = parquet.read(columns=[*PLACES, "name", *MEASURED, *STATE])
     missing = [name for name in (*PLACES, "name", *MEASURED) if name not in table.column_names]
     if missing:
         raise ValueError(f"it lacks the column {missing[0]}")
@@ -107,13 +115,21 @@ def _looks(file: Path) -> Looks:
     last = norms[:, -1:]
     with np.errstate(divide="ignore", invalid="ignore"):
         sizes = np.where((norms > 0) & (last > 0), np.log10(norms / last), np.nan)
+        own = np.where(norms > 0, np.log10(norms), np.nan)
+    state = {
+        name: mean(np.moveaxis(_column(table, name)[order].reshape(shape), 2, 0))
+        for name in STATE
+        if name in table.column_names
+    }
     return Looks(
         tuple(int(e) for e in epochs),
         tuple(str(name) for name in names),
-        _mean(np.moveaxis(available, 2, 0)),
+        mean(np.moveaxis(available, 2, 0)),
         sizes,
         silent[:, :, 0] == 1,
         norms == 0,
+        own,
+        state,
     )
 
 
@@ -122,7 +138,7 @@ def _column(table: Any, name: str) -> Array:
     return np.where(np.isfinite(found), found, np.nan)
 
 
-def _mean(values: Array) -> Array:
+def mean(values: Array) -> Array:
     """Mean over the first axis, ignoring unknown values."""
     known = ~np.isnan(values)
     count = known.sum(axis=0)

@@ -60,7 +60,7 @@
       get: () => columns.filter((each) => each.checked).map((each) => each.value).join(";"),
       set: (value) => { for (const each of columns) each.checked = value.split(";").includes(each.value); },
     },
-    ...Object.fromEntries(["task", "a", "b", "price"].map((id) => [id, {
+    ...Object.fromEntries(["task", "a", "b", "price", "quantity", "layers"].map((id) => [id, {
       get: () => $(id).value,
       set: (value) => { if ([...$(id).options].some((each) => each.value === value)) $(id).value = value; },
     }])),
@@ -109,7 +109,7 @@
   };
 
   const cardOf = (row) => {
-    const { lines, params, link, math } = data.cards[row];
+    const { lines, params, link, math } = data.cards[data.card_of[row]];
     const list = make("dl", "", { className: "card" });
     for (const [head, text] of [...lines, ["Parameters", params]]) {
       if (text) list.append(make("dt", head), make("dd", text));
@@ -211,21 +211,38 @@
     const place = figure.querySelector(".tools");
     const file = () => [name.replace(/-t\d+$/, ""), drawn.get(figure).title.slice(1).join(" ")].map(plain).filter(Boolean).join("-");
     // Drawn again, with the title inside: on the page it is the heading of the figure.
-    const picture = async (form) => {
+    const again = async (use) => {
       const { spec, title: [text, ...below] } = drawn.get(figure);
       const host = make("div", "", { className: "offstage" });
       host.style.width = `${Math.max(420, figure.querySelector(".chart").clientWidth)}px`;
       document.body.append(host);
       const shown = { ...spec, background: "white", title: { text, subtitle: below, anchor: "start", frame: "group" } };
       const { view } = await vegaEmbed(host, shown, { renderer: "svg", actions: false, ast: true });
-      const url = await view.toImageURL(form, 2);
+      await use(view, host);
       view.finalize();
       host.remove();
-      save(`${file()}.${form}`, url);
     };
+    const picture = (form) => again(async (view) => save(`${file()}.${form}`, await view.toImageURL(form, 2)));
+    // The browser's own printing makes a PDF with text and lines, which a script could not in so few bytes: the
+    // figure alone, on a page of its size. The title of the document is the name that the browser offers.
+    const printAlone = (file) => again(async (view, host) => {
+      const svg = host.querySelector("svg");
+      const { width, height } = svg.getBoundingClientRect();
+      const page = make("style", `@page { size: ${Math.ceil(width) + 1}px ${Math.ceil(height) + 1}px; margin: 0; }`);
+      const title = document.title;
+      host.className = "alone";
+      document.head.append(page);
+      document.documentElement.classList.add("one");
+      document.title = `${plain(data.suite)}-${file}`;
+      print();
+      document.title = title;
+      document.documentElement.classList.remove("one");
+      page.remove();
+    });
     if (figure.querySelector(".chart")) {
       tool(place, "SVG", name, () => picture("svg"));
       tool(place, "PNG", name, () => picture("png"));
+      tool(place, "PDF", name, () => printAlone(file()));
     }
     tool(place, "CSV", name, () => saveText(`${file()}.csv`, csvOfRows(drawn.get(figure).rows), "text/csv"));
     const numbers = tool(place, "Numbers", name, () => {
@@ -280,6 +297,7 @@
     critical: (rows) => many(rows.filter((row) => row.group === null), (row) => `${row.method} ${short(row.rank)}`),
     anytime: ends("t", "accuracy"),
     curves: ends("epoch", "mean"),
+    course: ends("epoch", "mean"),
     swept: ends("value", "accuracy"),
     profile: ends("accuracy", "share"),
     "best-of": ends("k", "best"),
@@ -289,11 +307,31 @@
     shape: (rows) => span(rows, "h"),
   };
 
-  // One after another, each after the page has had a turn: a page with many figures is usable at once.
-  let queue = Promise.resolve();
+  // Those in view first, one after another, each after the page has had a turn: a page with many figures is
+  // usable at once. The others follow, since a page that is printed needs them all.
+  const waiting = new Map();
+  const inView = (figure) => {
+    const { top, bottom } = figure.getBoundingClientRect();
+    return bottom > 0 && top < innerHeight;
+  };
+  let working = false;
+  const work = async () => {
+    working = true;
+    while (waiting.size) {
+      await new Promise((done) => setTimeout(done));
+      const figure = [...waiting.keys()].find(inView) ?? waiting.keys().next().value;
+      const paint = waiting.get(figure);
+      waiting.delete(figure);
+      await paint().catch((problem) => console.error(problem));
+    }
+    working = false;
+    document.documentElement.dataset.drawn = "yes";
+  };
+
   const draw = (figure, specification, rows, change = () => {}, where = "") => {
     figure.hidden = !rows.length;
     figure.querySelector(".numbers")?.remove();
+    waiting.delete(figure);
     if (!rows.length) return;
     const spec = structuredClone(data.figures[specification]);
     spec.datasets = { rows };
@@ -314,13 +352,10 @@
       heading.dataset.title = title[0];
       heading.replaceChildren(title[0], make("small", ` ${where}`));
     }
-    const token = {};
     const label = `${title.join(", ")}. ${TOLD[specification](rows)}`;
     spec.description = label;
-    drawn.set(figure, { ...drawn.get(figure), rows, token, spec, title });
-    queue = queue.then(async () => {
-      await new Promise((done) => setTimeout(done));
-      if (drawn.get(figure).token !== token) return;
+    drawn.set(figure, { ...drawn.get(figure), rows, spec, title });
+    waiting.set(figure, async () => {
       drawn.get(figure).view?.finalize();
       const chart = figure.querySelector(".chart");
       const { view } = await vegaEmbed(chart, spec, { renderer: "svg", actions: false, ast: true });
@@ -329,7 +364,8 @@
       chart.setAttribute("role", "img");
       chart.setAttribute("aria-label", label);
       drawn.set(figure, { ...drawn.get(figure), view });
-    }).catch((problem) => console.error(problem));
+    });
+    if (!working) work();
   };
 
   const withRoles = (rows, a, b) => {
@@ -339,6 +375,15 @@
     return rows.map((row) => ({ ...row, role: Object.hasOwn(role, row.method) ? role[row.method] : "others" }))
       .sort((x, y) => order[x.role] - order[y.role]);
   };
+
+  const courseRows = (courses, quantity, part) => courses.flatMap(([method, { epochs, values }]) => {
+    const points = values[quantity]?.[part] ?? [];
+    return epochs.flatMap((epoch, i) => {
+      // One point stands for all, if they are the same.
+      const [mean, low = mean, high = mean] = points[points.length === 1 ? 0 : i] ?? [];
+      return mean === undefined ? [] : [{ method, epoch, mean, low, high }];
+    });
+  });
 
   const mapRows = (map, column) => !map ? [] : map.layers.flatMap((layer, i) =>
     map.columns.map((epoch, j) => ({
@@ -368,15 +413,10 @@
       draw($(`figure-${figure}`), name, withRoles(rows, a, b), (spec) => named(spec, a, b), where);
     draw($("figure-accuracy"), "accuracy", task.accuracy, () => {}, task.title);
     compared("curves", Object.entries(task.curves).flatMap(([method, ends]) =>
-      ends.map(([mean, low, high], i) => ({ method, epoch: i + 1, mean, low, high }))));
+      ends.flatMap((each, i) => each ? [{ method, epoch: task.curve_epochs[i], mean: each[0], low: each[1], high: each[2] }] : [])));
     compared("anytime", task.anytime.filter(({ method }) => [a, b].includes(method) || !task.others.includes(method)));
     const prices = Object.keys(task.cost);
-    const price = prices.includes($("price").value) ? $("price").value : prices[0];
-    choices($("price"), prices, price);
-    if (!("price" in atFirst) && prices.length) {
-      restore("price");
-      if ($("price").value !== price) return show();
-    }
+    const price = choose("price", prices);
     draw($("figure-cost"), "cost", task.cost[price] ?? [], (spec) => {
       const spiking = task.cost[price].filter((row) => row.kind !== "reference");
       if (spiking.length === task.cost[price].length) {
@@ -395,6 +435,17 @@
     draw($("figure-swept"), "swept", withRoles(task.swept, line(a), line(b)), (spec) => {
       named(spec, a, b);
       for (const layer of spec.layer) layer.encoding.x.title = task.swept[0].parameter;
+    }, task.title);
+    const courses = Object.entries(task.courses);
+    const measured = Object.entries(data.quantities).filter(([, key]) => courses.some(([, { values }]) => values[key]));
+    const quantity = choose("quantity", measured.map(([label]) => label));
+    const there = data.quantities[quantity];
+    const layers = choose("layers", Object.keys(data.layers).filter((label) =>
+      courses.some(([, { values }]) => values[there]?.[data.layers[label]])));
+    draw($("figure-course"), "course", withRoles(courseRows(courses, there, data.layers[layers])
+      .filter(({ method }) => [a, b].includes(method) || !task.others.includes(method)), a, b), (spec) => {
+      named(spec, a, b);
+      for (const layer of spec.layer) layer.encoding.y.title = [quantity, layers];
     }, task.title);
     const maps = task.maps.methods ?? {};
     for (const [side, method] of [["a", a], ["b", b]]) {
@@ -418,6 +469,13 @@
 
   const choices = (select, values, chosen) => {
     select.replaceChildren(...values.map((value) => make("option", value, { value, selected: value === chosen })));
+  };
+
+  // Keeps what was chosen, if it is there; at first, what the address asks for.
+  const choose = (id, values) => {
+    choices($(id), values, values.includes($(id).value) ? $(id).value : values[0]);
+    if (!(id in atFirst) && values.length) restore(id);
+    return $(id).value;
   };
 
   const chooseTask = () => {
@@ -491,7 +549,7 @@
   if (matchMedia("(max-width: 40rem)").matches) for (const each of columns.slice(2)) each.checked = false;
   restore("columns", "task", ...all("[data-filter]").map((each) => each.dataset.filter));
   $("task").addEventListener("change", chooseTask);
-  for (const id of ["a", "b", "price"]) $(id).addEventListener("change", show);
+  for (const id of ["a", "b", "price", "quantity", "layers"]) $(id).addEventListener("change", show);
   for (const figure of all("[data-figure]")) toolsOf(figure, figure.dataset.figure);
   showColumns();
   filter();
@@ -499,5 +557,5 @@
   chooseTask();
   showTrials();
   showShapes();
-  queue.then(() => { document.documentElement.dataset.drawn = "yes"; });
+  if (!working) document.documentElement.dataset.drawn = "yes";
 })();

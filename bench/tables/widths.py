@@ -12,11 +12,13 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bench.errors import BenchError
 from bench.records import protocol
 from bench.records.record_files import Record
 from bench.records.store import FAILED, OK
@@ -65,6 +67,17 @@ def widths(runs: Iterable[Record], trials: Iterable[Record] = ()) -> pd.DataFram
         for line in _lines(setting, measure, of)
     ]
     return pd.DataFrame(made, columns=[*COLUMNS]).round(4)
+
+
+def read(file: Path) -> pd.DataFrame:
+    """The rows that are kept in a file. Raises BenchError if it is no such table."""
+    try:
+        found = pd.read_csv(file)
+    except (OSError, ValueError) as problem:
+        raise BenchError(f"{file} cannot be read ({problem}): put a table of widths there, or none") from None
+    if missing := [name for name in COLUMNS if name not in found.columns]:
+        raise BenchError(f"{file} lacks the column {missing[0]}: put a table of widths there, or none")
+    return found
 
 
 def by_loss(found: pd.DataFrame) -> pd.DataFrame:

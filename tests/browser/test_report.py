@@ -233,6 +233,22 @@ def test_every_figure_is_drawn(quick, open_page):
     assert page.locator("#shape-panels svg").count() == 8
 
 
+def test_figures_in_view_are_drawn_first(quick, chromium):
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    context.add_init_script(
+        "window.order = []; new MutationObserver((changes) => { for (const { addedNodes } of changes)"
+        " for (const node of addedNodes) if (node.nodeName === 'svg')"
+        " window.order.push(node.closest('figure').id); })"
+        ".observe(document, {childList: true, subtree: true})"
+    )
+    page = context.new_page()
+    page.goto(f"file://{quick}#gradients")
+    page.wait_for_selector("html[data-drawn=yes]")
+    order = page.evaluate("window.order")
+    assert order.index("figure-available-a") < order.index("figure-differences-t1"), order
+    context.close()
+
+
 # Chromium lets a page start ten downloads before it asks: three figures at a time.
 @pytest.mark.parametrize(
     "figures",
@@ -251,6 +267,23 @@ def test_figures_can_be_taken_away(quick, open_page, figures):
         assert file == f"quick-{name}-{TASK}.csv" and len(content.splitlines()) > 2
 
 
+def test_a_figure_is_saved_as_pdf_alone_on_a_page_of_its_size(quick, open_page):
+    page = open_page(quick, color_scheme="dark").page
+    # Printing waits for its reader; here it is the moment to look at what would be printed.
+    page.evaluate(
+        "() => { window.print = () => { window.title = document.title; throw new Error('held'); };"
+        " window.addEventListener('unhandledrejection', (event) => event.preventDefault()); }"
+    )
+    page.locator("#figure-accuracy .tools").get_by_role("button", name="PDF").click()
+    page.wait_for_function("window.title")
+    assert page.evaluate("window.title") == f"quick-accuracy-{TASK}"
+    content = page.pdf(prefer_css_page_size=True)
+    assert content.startswith(b"%PDF") and content.count(b"/Type /Page\n") == 1
+    box = page.locator(".alone svg").bounding_box()
+    width, height = map(float, re.search(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", content).groups())
+    assert abs(width - box["width"] * 0.75) < 2 and abs(height - box["height"] * 0.75) < 2
+
+
 def test_the_numbers_that_are_taken_away_are_those_of_the_tables(quick, open_page):
     page = open_page(quick).page
     _, content = saved(page, page.locator("#figure-accuracy .tools").get_by_role("button", name="CSV").click)
@@ -263,6 +296,22 @@ def test_the_numbers_that_are_taken_away_are_those_of_the_tables(quick, open_pag
     _, content = saved(page, page.locator("button.csv-of").first.click)
     rows = list(csv.DictReader(io.StringIO(content.decode())))
     assert [row["method"] for row in rows] == names(page) and len(rows) == 2
+
+
+def test_what_is_seen_over_training_is_chosen(quick, open_page):
+    page = open_page(quick).page
+    figure = page.locator("#figure-course")
+    labels = figure.locator("#quantity option").all_text_contents()
+    assert labels[:2] == ["width of the surrogate derivative", "available fraction"]
+    page.locator("#quantity").select_option("gradient size, log10 of its norm")
+    page.locator("#layers").select_option("first layer")
+    page.wait_for_timeout(1000)
+    words = figure.locator("svg .role-axis-title text").all_text_contents()
+    assert any("gradient size" in text for text in words)
+    assert re.search(r"mpd-agl: -\d.* at 0, -\d.* at 4", figure.locator(".chart").get_attribute("aria-label"))
+    again = open_page(page.url.removeprefix("file://")).page
+    assert again.locator("#quantity").input_value() == "gradient size, log10 of its norm"
+    assert again.locator("#layers").input_value() == "first layer"
 
 
 def test_other_costs_can_be_asked_for(quick, open_page):

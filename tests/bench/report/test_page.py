@@ -129,7 +129,7 @@ def test_it_has_the_rows_the_seeds_the_failure_and_what_was_left_out(suite, tmp_
     assert set(task["maps"]["methods"]) == {"mpd-agl", "rectangle"}
     assert task["maps"]["methods"]["mpd-agl"]["runs"] == 3
     assert task["compared"] == ["mpd-agl", "rectangle"] and task["others"] == []
-    card = dict(found.data["cards"]["t0-0"]["lines"])
+    card = dict(found.data["cards"][found.data["card_of"]["t0-0"]]["lines"])
     assert card["Kind"].startswith("adaptive: the surrogate") and card["Fidelity"].startswith("paper: from")
     assert set(task["curves"]) == {"mpd-agl", "rectangle"} and len(task["curves"]["mpd-agl"][0]) == 3
     assert "cannot be told from the" in said
@@ -321,6 +321,53 @@ def test_the_longest_maps_share_columns(suite, tmp_path, monkeypatch, cells, col
     (grid,) = task["maps"]["methods"].values()
     assert grid["columns"][0] == 0 and grid["columns"][-1] == 39 and "–" in grid["columns"][1]
     assert len(grid["columns"]) == columns == len(grid["available"][0])
+
+
+def test_long_learning_curves_leave_out_epochs_but_not_the_ends(suite, tmp_path, monkeypatch):
+    monkeypatch.setattr(contents, "MOST_POINTS", 10)
+    monkeypatch.setattr(contents, "FEWEST_EPOCHS", 5)
+    for number, epochs in enumerate((40, 30), 1):
+        name = {"method": {"name": f"of {epochs}", "params": {}}}
+        found = shown_runs.record(number, "hand", cell=name, configuration=f"of-{epochs}")
+        shown_runs.write(tmp_path, found, shown_runs.epochs(epochs))
+    (task,) = written(suite, tmp_path).data["tasks"]
+    shown = task["curve_epochs"]
+    assert len(shown) == 5 and (shown[0], shown[-1]) == (1, 40)
+    for epochs in (40, 30):
+        values = [round(90 + (epoch - 1) / epochs, 3) if epoch <= epochs else None for epoch in shown]
+        assert [each and each[0] for each in task["curves"][f"of {epochs}"]] == values
+
+
+def test_a_method_has_one_card_for_all_tasks(suite, tmp_path):
+    for number, steps in enumerate((2, 4), 1):
+        found = shown_runs.record(number, "hand", cell={"timesteps": steps}, configuration=f"T={steps}")
+        shown_runs.write(tmp_path, found, layer_rows=shown_runs.layers(timesteps=steps))
+    data = written(suite, tmp_path).data
+    assert len(data["cards"]) == 1 and data["card_of"] == {"t0-0": 0, "t1-0": 0}
+
+
+def test_ten_thousand_records_fit_twenty_megabytes(suite, tmp_path):
+    """Half of the records make a page that is smaller by what the other half needs, whatever all need."""
+    number, sizes, names = 0, [], [f"block{i}.conv{i % 2}" for i in range(8)]
+    for method in range(8):
+        for seed in range(5):
+            number += 1
+            found = shown_runs.record(
+                number,
+                "hand",
+                cell={"method": {"name": f"method {method}", "params": {}}, "seed": seed},
+                configuration=f"of-{method}",
+            )
+            layers = shown_runs.layers(
+                range(16),
+                names,
+                available_fraction=lambda e, i, t, seed=seed: (e + i + t + seed) / 40,
+                gradient_norm=lambda e, i, t, seed=seed: 1.0 / (1 + e + i + t + seed),
+            )
+            shown_runs.write(tmp_path, found, shown_runs.epochs(15), layers)
+        if method in (3, 7):
+            sizes.append(write(suite, tmp_path).stat().st_size)
+    assert (sizes[1] - sizes[0]) / 20 <= 20e6 / 10_000
 
 
 def test_published_numbers_stand_beside_with_their_sources(suite, tmp_path):

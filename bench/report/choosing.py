@@ -1,0 +1,107 @@
+"""The page on which surrogate to take, made from the table of widths in a results folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.errors import BenchError
+from bench.files import write_atomic
+from bench.report.grid import Cell, Grid, number
+from bench.report.page import FOLDER, environment
+from bench.tables import advice, widths
+from bench.tables.library_arguments import ARGUMENTS
+
+FILE = "choosing.html"
+WORDS = frozenset(("shape", "setting", "behind", "measured by"))
+
+
+def write(results: Path, index: str) -> Path | None:
+    """Write the page, and return the file; None without a table of widths, or without a shape in all of it.
+
+    results: the results folder. index: the name of the page that links to this one.
+
+    Raises BenchError if the table is damaged, or the page cannot be written.
+    """
+    table, file = results / "leaderboards" / "widths.csv", results / "reports" / FILE
+    if not table.is_file():
+        return None
+    found = widths.read(table)
+    ranked = widths.by_loss(found)
+    if ranked.empty:
+        return None
+    text = (
+        environment()
+        .get_template("choosing.html.jinja")
+        .render(
+            index=index,
+            take=advice.take(ranked, 1.0),
+            behind=advice.behind(ranked, found),
+            arguments=[(library, advice.argument(library, ranked, 1.0)) for library in ARGUMENTS],
+            grids=[_over_all(ranked), _elsewhere(ranked, found)],
+            settings=_settings(found),
+            style=(FOLDER / "page.css").read_text(encoding="utf-8"),
+        )
+    )
+    try:
+        write_atomic(file, text.encode("utf-8", "backslashreplace"))
+    except OSError as problem:
+        raise BenchError(f"{file} cannot be written: {problem.strerror or problem}") from None
+    return file
+
+
+def _over_all(ranked: pd.DataFrame) -> Grid:
+    heads = ("shape", "width / threshold", "behind the best, mean", "at most")
+    forms = {"width": ".3g", "mean": ".1f", "worst": ".1f"}
+    lines = [
+        [Cell(str(row["method"])), *(Cell(f"{row[name]:{form}}") for name, form in forms.items())]
+        for row in ranked.to_dict("records")
+    ]
+    return Grid("over-all", "All settings together", heads, lines, WORDS)
+
+
+def _elsewhere(ranked: pd.DataFrame, found: pd.DataFrame) -> Grid:
+    """What the shape and width to take lose in each setting."""
+    method, width = str(ranked.iloc[0]["method"]), float(ranked.iloc[0]["width"])
+    heads = ("setting", "spiking layers", "width / threshold", "behind", "seeds", "measured by")
+    lines = []
+    for name, rows in found.groupby("setting", sort=False):
+        taken = widths.at(rows, method, width)
+        if taken is not None:
+            lines.append(
+                [
+                    Cell(str(name)),
+                    number(int(taken["layers"])),
+                    Cell(f"{taken['width']:.3g}"),
+                    Cell(_behind(taken)),
+                    number(int(taken["n"])),
+                    Cell(str(taken["measure"])),
+                ]
+            )
+    return Grid("elsewhere", f"What {method} at {width:g} loses in each setting", heads, lines, WORDS)
+
+
+def _settings(found: pd.DataFrame) -> list[Grid]:
+    heads = ("shape", "width / threshold", "accuracy, %", "behind", "seeds")
+    grids = []
+    for place, (name, rows) in enumerate(found.groupby("setting", sort=False)):
+        lines = [
+            [
+                Cell(str(row["method"])),
+                Cell(f"{row['width']:.3g}"),
+                number(row["accuracy"], ".1f"),
+                Cell(_behind(row)),
+                number(int(row["n"])),
+            ]
+            for row in rows.sort_values("loss").to_dict("records")
+        ]
+        grids.append(Grid(f"setting-{place}", str(name), heads, lines, WORDS))
+    return grids
+
+
+def _behind(row: Mapping[Any, Any] | pd.Series) -> str:
+    low, high = row["loss_ci_low"], row["loss_ci_high"]
+    return f"{row['loss'] + 0.0:.1f}" + ("" if pd.isna(low) else f" [{low:.1f}, {high:.1f}]")

@@ -1,0 +1,50 @@
+"""The page on which surrogate to take: the words of `spikegrad advise`, and the numbers of the table."""
+
+import pandas as pd
+import pytest
+
+from bench.errors import BenchError
+from bench.report import choosing
+from bench.tables import widths
+
+
+def table(folder, **changes):
+    rows = [
+        dict.fromkeys(widths.COLUMNS, 2)
+        | {"setting": setting, "recurrent": False, "measure": "test accuracy", "n": 3, "method": method}
+        | {"width": width, "accuracy": 90 - loss, "val_accuracy": 90 - loss, "loss": loss, "val_loss": loss}
+        | {"loss_ci_low": loss - 0.5 if loss else None, "loss_ci_high": loss + 0.5 if loss else None}
+        for setting in ("a <b>", "c")
+        for method, width, loss in (("arctan", 1, 0.0), ("arctan", 4, 7.0), ("rectangle", 1, 2.0))
+    ]
+    file = folder / "leaderboards" / "widths.csv"
+    file.parent.mkdir(parents=True)
+    pd.DataFrame(rows).assign(**changes).to_csv(file, index=False)
+    return file
+
+
+def test_it_says_what_to_take_and_what_is_lost(tmp_path):
+    table(tmp_path)
+    text = choosing.write(tmp_path, "index.html").read_text()
+    assert "Take arctan, with a full width at half maximum of 1 × the threshold" in text
+    assert "0.0 points of validation accuracy behind the best" in text
+    assert "surrogate.atan(alpha=1.273)" in text
+    assert "2.0 [1.5, 2.5]" in text and "7.0 [6.5, 7.5]" in text
+    assert "a &lt;b&gt;" in text and "<b>" not in text
+
+
+def test_without_a_table_or_a_common_shape_there_is_no_page(tmp_path):
+    assert choosing.write(tmp_path, "index.html") is None
+    table(tmp_path, setting=["a", "b", "c", "d", "e", "f"])
+    assert choosing.write(tmp_path, "index.html") is None
+    assert not (tmp_path / "reports").exists()
+
+
+def test_a_damaged_table_is_a_sentence(tmp_path):
+    file = table(tmp_path)
+    file.write_text("setting,layers\na,2\n")
+    with pytest.raises(BenchError, match=r"widths\.csv lacks the column timesteps: put a table of widths"):
+        choosing.write(tmp_path, "index.html")
+    file.write_bytes(b"")
+    with pytest.raises(BenchError, match=r"widths\.csv cannot be read"):
+        choosing.write(tmp_path, "index.html")

@@ -8,6 +8,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from forked import Forked
 from hypothesis import settings
 
 # No test asserts a time: what is slow on a busy machine is not wrong.
@@ -99,14 +100,28 @@ def environment(_frames_elsewhere):
 
 
 @pytest.fixture(scope="session")
-def spikegrad(environment):
-    """spikegrad("run", "smoke", cwd=folder) -> the ended process, its output as text."""
+def started(environment):
+    """started("run", "smoke", cwd=folder) -> what `spikegrad` gives, from an interpreter of its own."""
 
-    def call(*arguments, cwd):
+    def call(*arguments, cwd, path=None):
         command = [sys.executable, "-m", "bench", *map(str, arguments)]
-        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+        env = environment | ({} if path is None else {"PYTHONPATH": path})
+        return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def spikegrad(environment, started):
+    """spikegrad("run", "smoke", cwd=folder) -> the ended process, its output as text.
+
+    path: another PYTHONPATH, from which the package is then imported.
+    """
+    if sys.platform != "linux":
+        yield started
+        return
+    with Forked(environment) as forked:
+        yield lambda *arguments, cwd, path=None: forked(arguments, cwd, timeout=300, path=path)
 
 
 @pytest.fixture

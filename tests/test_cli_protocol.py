@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -30,7 +28,7 @@ compile = "off"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory, environment):
+def made(tmp_path_factory, environment, spikegrad):
     """A copy of the project and results that it has made; (its root, call)."""
     root = tmp_path_factory.mktemp("project")
     for folder in ("bench", "methods", "datasets", "results/published"):
@@ -39,9 +37,7 @@ def made(tmp_path_factory, environment):
     path = os.pathsep.join([str(root), *environment["PYTHONPATH"].split(os.pathsep)[1:]])
 
     def call(*arguments):
-        command = [sys.executable, "-m", "bench", *arguments, "tiny.toml"]
-        env = environment | {"PYTHONPATH": path}
-        done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=120)
+        done = spikegrad(*arguments, "tiny.toml", cwd=root, path=path)
         assert done.returncode == 0, done.stdout + done.stderr
         return done
 

@@ -29,9 +29,9 @@ device = "cpu"
 """
 
 
-def call(command, cwd, env=None):
+def call(command, cwd):
     """The command's standard output; a failure shows all it printed."""
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -61,10 +61,16 @@ def installed(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def theirs(installed, environment):
+def theirs(installed, environment, spikegrad):
     """theirs("list", "methods", cwd=folder) -> stdout of spikegrad where the package is installed."""
-    env = environment | {"PYTHONPATH": os.pathsep.join([environment["PYTHONPATH"], str(installed)])}
-    return lambda *arguments, cwd: call([sys.executable, "-m", "bench", *arguments], cwd, env)
+    path = os.pathsep.join([environment["PYTHONPATH"], str(installed)])
+
+    def say(*arguments, cwd):
+        done = spikegrad(*arguments, cwd=cwd, path=path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return say
 
 
 @pytest.fixture(scope="module")

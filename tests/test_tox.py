@@ -32,3 +32,9 @@ def test_the_oldest_torch_that_is_tested_is_the_oldest_that_may_be_installed():
     )
     (tested,) = re.findall(r"^torch==(\S+)$", environment("oldest")["deps"], re.M)
     assert tested in (bound, f"{bound}.0")
+
+
+def test_no_file_is_divided_among_processes():
+    # Otherwise the wheel, and the trainings that the tests of a file share, are made in each of them.
+    lines = re.findall(r"pytest .*-n 2.*", (HOME / "tox.ini").read_text())
+    assert lines and all("-n 2 --dist loadfile}" in line for line in lines)

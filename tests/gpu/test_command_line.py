@@ -26,7 +26,7 @@ class TooMuch(Surrogate):
 
 
 @pytest.fixture
-def trained(spikegrad, tmp_path):
+def trained(started, tmp_path):
     """trained(device, compile, *options) -> the records of the suite smoke, by method, with their losses."""
     text = (suites_folder() / "smoke.toml").read_text(encoding="utf-8")
 
@@ -38,7 +38,7 @@ def trained(spikegrad, tmp_path):
         assert changed.count(mode) >= 2
         # Whether training is right shows without a table of times.
         suite.write_text("times = false\n" + changed)
-        ended = spikegrad("run", suite, "--device", on, "--results", results, *options, cwd=tmp_path)
+        ended = started("run", suite, "--device", on, "--results", results, *options, cwd=tmp_path)
         found = {}
         for file in results.rglob("record.json"):
             record = json.loads(file.read_text(encoding="utf-8"))

@@ -77,11 +77,11 @@ def figure(values, *, what, budget="", limit=None, unit="s", sense="at most", **
 
 
 @pytest.fixture
-def done(spikegrad, tmp_path):
+def done(started, tmp_path):
     """done("run", ...) -> what the command printed, once it has ended well."""
 
     def call(*arguments):
-        ended = spikegrad(*arguments, cwd=tmp_path)
+        ended = started(*arguments, cwd=tmp_path)
         assert ended.returncode == 0, ended.stderr
         return ended
 

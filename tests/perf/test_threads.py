@@ -36,14 +36,14 @@ NETWORKS = [("convnet", 1.0), ("resnet19", 0.25)]
 
 
 @pytest.fixture
-def seconds(spikegrad, tmp_path):
+def seconds(started, tmp_path):
     """seconds(text, jobs) -> those that each seed's training steps took."""
 
     def run(text, jobs):
         suite = tmp_path / "threads.toml"
         suite.write_text(text)
         results = tmp_path / f"{len(list(tmp_path.iterdir()))}"
-        ended = spikegrad("run", suite, "--results", results, "--jobs", str(jobs), cwd=tmp_path)
+        ended = started("run", suite, "--results", results, "--jobs", str(jobs), cwd=tmp_path)
         assert ended.returncode == 0, ended.stderr
         records = [json.loads(file.read_text()) for file in results.rglob("record.json")]
         assert len(records) == SEEDS

@@ -1,0 +1,34 @@
+"""Commands of the tests that are forked are those that a user starts."""
+
+import subprocess
+import sys
+
+import pytest
+from forked import Forked
+from tiny_toml import tiny_toml
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="other systems start an interpreter each time"
+)
+
+
+@pytest.mark.parametrize("arguments", [["plan", "tiny.toml"], ["plan", "tini.toml"], ["--nonsense"]])
+def test_a_forked_command_answers_as_a_started_one(spikegrad, started, tmp_path, arguments):
+    (tmp_path / "tiny.toml").write_text(tiny_toml(["rectangle"], [0]))
+    forked, real = spikegrad(*arguments, cwd=tmp_path), started(*arguments, cwd=tmp_path)
+    assert (forked.returncode, forked.stdout, forked.stderr) == (real.returncode, real.stdout, real.stderr)
+
+
+def test_a_forked_run_has_workers_of_its_own(spikegrad, write_plugin, tmp_path):
+    (tmp_path / "tiny.toml").write_text(tiny_toml(["mine"], [0], epochs=1))
+    for result in ("raise ValueError('no')", "return shapes.rectangle(x, 1.0, None)"):
+        write_plugin(f'@method("mine", paper="none")\ndef mine(x):\n    {result}\n')
+        done = spikegrad("run", "tiny.toml", "--plugin", "plugin.py", "--retry", cwd=tmp_path)
+        assert ("FAILED" in done.stderr) == (done.returncode == 1) == result.startswith("raise"), done.stderr
+
+
+def test_a_forked_command_that_takes_too_long_is_killed(environment, tmp_path):
+    with Forked(environment) as forked:
+        with pytest.raises(subprocess.TimeoutExpired):
+            forked(["plan", "smoke"], tmp_path, timeout=0.01)
+        assert forked(["--version"], tmp_path, timeout=300).returncode == 0

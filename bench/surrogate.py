@@ -24,6 +24,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
 
 import torch
@@ -214,6 +215,36 @@ class SearchContext:
     loss: Callable[[Tensor, Tensor], Tensor]
     progress: float
     budget: int
+
+    def at_spikes(self, layers: Sequence[Any], x: Tensor, y: Tensor) -> list[list[tuple[Tensor, Tensor]]]:
+        """Of each layer and time step: x = u - v_th, and the gradient of the loss at the spikes.
+
+        x, y: a pair from `batches`. All are [B, ...], in 32 bits or more. The network, its buffers included,
+        is left as it was.
+        """
+        seen: list[list[tuple[Tensor, Tensor]]] = [[] for _ in layers]
+
+        def watched(real: Any, own: list[tuple[Tensor, Tensor]], x: Tensor, *more: Any) -> Tensor:
+            s: Tensor = real(x, *more)
+            own.append((x.detach(), s))
+            return s
+
+        buffers = {name: value.clone() for name, value in self.network.named_buffers()}
+        try:
+            for layer, own in zip(layers, seen, strict=True):
+                vars(layer)["spike"] = partial(watched, layer.spike, own)
+            loss = self.loss(self.network(x), y)
+            spikes = [s for own in seen for _, s in own]
+            found = iter(torch.autograd.grad(loss, spikes, materialize_grads=True, allow_unused=True))
+        finally:
+            for layer in layers:
+                vars(layer).pop("spike", None)
+            for name, value in self.network.named_buffers():
+                # Other libraries keep potentials in buffers, which take another shape.
+                if value.shape == buffers[name].shape:
+                    value.copy_(buffers[name])
+        wide = torch.promote_types(x.dtype, torch.float32)
+        return [[(x.to(wide), next(found).to(wide)) for x, _ in own] for own in seen]
 
 
 class _Spike(torch.autograd.Function):

@@ -6,7 +6,6 @@ network as it was, but for the widths.
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -104,7 +103,7 @@ class A2sg(Surrogate):
         batch = next(iter(context.batches()), None)
         if context.progress == 0 or batch is None:
             return
-        for layer, steps in zip(layers, _passed(layers, context, *batch), strict=True):
+        for layer, steps in zip(layers, context.at_spikes(layers, *batch), strict=True):
             layer.choose(steps)
 
     def choose(self, steps: Sequence[tuple[Tensor, Tensor]]) -> None:
@@ -198,32 +197,3 @@ def _cosines(gradients: Iterable[Tensor], reference: Tensor) -> Tensor:
     """That of each with the reference; NaN where one of them is 0."""
     size = reference.norm()
     return torch.stack([(g @ reference) / (g.norm() * size) for g in gradients])
-
-
-def _passed(
-    layers: Sequence[A2sg], context: SearchContext, x: Tensor, y: Tensor
-) -> list[list[tuple[Tensor, Tensor]]]:
-    """Of each layer and time step x = u - v_th and the loss's gradient at the spikes, in 32 bits or more."""
-    seen: list[list[tuple[Tensor, Tensor]]] = [[] for _ in layers]
-
-    def watched(real: Any, own: list[tuple[Tensor, Tensor]], x: Tensor, *more: Any) -> Tensor:
-        s: Tensor = real(x, *more)
-        own.append((x.detach(), s))
-        return s
-
-    buffers = {name: value.clone() for name, value in context.network.named_buffers()}
-    try:
-        for layer, own in zip(layers, seen, strict=True):
-            vars(layer)["spike"] = partial(watched, layer.spike, own)
-        loss = context.loss(context.network(x), y)
-        spikes = [s for own in seen for _, s in own]
-        found = iter(torch.autograd.grad(loss, spikes, materialize_grads=True, allow_unused=True))
-    finally:
-        for layer in layers:
-            vars(layer).pop("spike", None)
-        for name, value in context.network.named_buffers():
-            # Other libraries keep potentials in buffers, which take another shape.
-            if value.shape == buffers[name].shape:
-                value.copy_(buffers[name])
-    wide = torch.promote_types(x.dtype, torch.float32)
-    return [[(x.to(wide), next(found).to(wide)) for x, _ in own] for own in seen]

@@ -304,18 +304,16 @@ def show_plan(plan: Plan, console: Console, *, retry: bool = False) -> None:
     for line in lines[1:]:
         drawn.add_row(*map(escape, line))
     console.print(drawn)
-    console.print(
-        f"\n{counted(len(plan.cells), 'cell')}, {len(plan.pending)} to run: {_time_left(plan)}",
-        highlight=False,
-    )
+    left = f"{len(plan.pending)} to run: {_time_left(plan)}" if plan.pending else "nothing left to run"
+    console.print(f"\n{counted(len(plan.cells), 'cell')}, {left}", highlight=False)
     if _gpu_is_missing(plan):
         console.print("planned for a GPU, and torch finds none here: run it where there is one")
     if modes := _compile_modes(plan):
         console.print(modes, highlight=False)
     timings = to_time(plan, retry=retry)
-    if plan.suite.times and timings is not None:
+    if plan.suite.times and timings:
         seconds = timing_seconds(plan, timings)
-        known = f": {duration(seconds)}" if timings and seconds is not None else ""
+        known = "" if seconds is None else f": {duration(seconds)}"
         console.print(f"{len(timings)} to time after the trainings, one at a time{known}", highlight=False)
     for why in plan.why_stale():
         console.print(f"stale: {why}; run repeats what was", markup=False, highlight=False)

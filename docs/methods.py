@@ -1,19 +1,24 @@
 """Writes docs/methods.md and the picture of all shapes from what the methods declare: `tox run -e readme`.
 
-Every number is computed from the code of the methods, as `spikegrad list methods` does.
+The numbers of a shape are computed from the code of the methods, as `spikegrad list methods` does. What they
+reach and cost comes from the tables of the suite `every-method` in results/.
 """
 
 from __future__ import annotations
 
 import csv
 import importlib.metadata
+import math
 import re
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from bench.cli import gallery, render
 from bench.measures import conversions
 from bench.registry import Registry, load
+from bench.suite import load_suite
 
 DOCS = Path(__file__).resolve().parent
 HEADINGS = {
@@ -57,6 +62,21 @@ The numbers are computed at v_th = 0.5 from the gradient that autograd delivers;
   authors' code. `paper`: made from the published formula. `reconstructed`: part of the rule had to be
   inferred, or, for a control, nobody published it as a method. `library`: a library's own function.
 """
+EVERY = "every-method"
+COSTS = ["train_step_ms_p50", "train_seconds_mean", "search_seconds_mean"]
+REACHED = """## What each reaches, and costs
+
+The suite `{suite}`: {setting}. It shows that a method trains, and what a training with it costs. A network so
+small, trained so briefly and without tuning, does not show which method is best.
+
+- **accuracy**: mean test accuracy in %, ± half its 95 % interval, which counts seeds and test images. Failed
+  seeds count as chance.
+- **to rectangle**: the difference in points, paired by seed, with the interval that decides: adjusted for
+  all {pairs:,} pairs of the table.
+- **step**: the time of a training step divided by that of `rectangle`, eager, on one thread of a CPU; the
+  time of a search is spread over the steps. Each network is timed alone, the median of its calls counts.
+
+"""
 CONVERSIONS = """## Conversions
 
 Which of our methods has the same derivative as a library's function at its defaults, and with which
@@ -82,7 +102,43 @@ def text(registry: Registry) -> str:
         ("library", "here", "with", "largest difference"),
         *(_conversion(row, kept) for row in conversions.conversions(registry)),
     ]
-    return "\n".join([*parts, CONVERSIONS, _table(compared)])
+    return "\n".join([*parts, reached(), CONVERSIONS, _table(compared)])
+
+
+def reached(results: Path = DOCS.parent / "results") -> str:
+    """The section on the suite `every-method`, from its tables."""
+    folder = results / "leaderboards" / EVERY
+    accuracy, latency = (pd.read_csv(folder / f"{name}.csv") for name in ("accuracy", "latency"))
+    rows = accuracy.merge(latency[["method", *COSTS]], on="method", how="left", validate="one_to_one")
+    searched = rows["train_seconds_mean"] / (
+        rows["train_seconds_mean"] - rows["search_seconds_mean"].fillna(0)
+    )
+    step = rows["train_step_ms_p50"] * searched
+    rows["step"] = step / step[rows["method"] == "rectangle"].item()
+    lines = [("method", "kind", "accuracy", "to rectangle", "step")]
+    for row in rows.sort_values("test_accuracy_mean", ascending=False, kind="stable").to_dict("records"):
+        half = (row["test_accuracy_ci_high"] - row["test_accuracy_ci_low"]) / 2
+        mean = f"{row['test_accuracy_mean']:.1f}" + ("" if math.isnan(half) else f" ± {half:.1f}")
+        if row["n_failed"]:
+            mean += f", {row['n_failed']:.0f} of {row['n_failed'] + row['n_seeds']:.0f} failed"
+        low, high = row["delta_ci_low"], row["delta_ci_high"]
+        delta = "–" if math.isnan(low) else f"{row['delta_vs_baseline']:+.1f} [{low:+.1f}, {high:+.1f}]"
+        cost = "–" if math.isnan(row["step"]) else f"{row['step']:.1f}"
+        lines.append((f"`{row['method']}`", row["kind"], mean, delta, cost))
+    compared = int((rows["kind"] != "reference").sum())
+    words = REACHED.format(suite=EVERY, setting=_setting(), pairs=compared * (compared - 1) // 2)
+    return words + _table(lines)
+
+
+def _setting() -> str:
+    """The suite's network, data and recipe in words."""
+    suite = load_suite(EVERY)
+    (matrix,) = suite.matrices
+    (dataset,), (backbone,), (timesteps,), (recipe,) = matrix[:4]
+    return (
+        f"{dataset.name}, {backbone.name} at {backbone.width:g} of its width, {backbone.neuron.upper()} "
+        f"neurons, T = {timesteps}, {recipe.epochs} epochs, {len(suite.seeds)} seeds"
+    )
 
 
 def _methods(rows: list[dict[str, Any]], registry: Registry) -> str:

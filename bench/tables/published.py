@@ -29,7 +29,7 @@ class Published(BaseModel):
     the paper, as in a variant (`width=2.5`), in the units used here at THRESHOLD, or `width=unknown`. All of
     them scale with the threshold. runs: the number of runs behind the accuracy. source_kind: "primary" if its
     authors report it, "secondary" if it was read elsewhere, as in the table of another paper. From epochs to
-    reset: the recipe and the neuron, named as in a suite. validation: whether part of the training data was
+    decay: the recipe and the neuron, named as in a suite. validation: whether part of the training data was
     held out for validation. chosen_by: how the epoch was chosen. differs: known differences from this
     benchmark, in any suite. note: further remarks.
     """
@@ -55,8 +55,15 @@ class Published(BaseModel):
     weight_decay: float | None = Field(ge=0)
     schedule: str | None
     augment: str | None
+    loss: str | None
+    label_smoothing: float | None = Field(ge=0)
+    mixup: float | None = Field(ge=0)
+    cutmix: float | None = Field(ge=0)
+    erasing: float | None = Field(ge=0)
     neuron: str | None
     reset: str | None
+    threshold: float | None = Field(gt=0)
+    decay: float | None = Field(gt=0)
     validation: Literal["none", "held out"] | None
     chosen_by: ChosenBy | None
     differs: str | None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from bench import variants
 from bench.records.store import FAILED
+from bench.suite import Recipe
 from bench.tables import published, statistics
 from bench.tables.columns import DECLARED, KEY, PUBLISHED, Line, frame, named
 from bench.tables.published import Published
@@ -28,15 +29,20 @@ RECIPE = {
     "weight_decay": "weight decay",
     "schedule": "schedule",
     "augment": "augmentation",
+    "loss": "loss",
+    "label_smoothing": "label smoothing",
+    "mixup": "mixup",
+    "cutmix": "cutmix",
+    "erasing": "erasing",
 }
-NEURON = {"neuron": "neuron", "reset": "reset"}
+NEURON = {"neuron": "neuron", "reset": "reset", "threshold": "threshold", "decay": "decay"}
 CHOSEN_BY = {
     "test_accuracy_best_epoch": "best test epoch",
     "test_accuracy_last": "last epoch",
     "test_accuracy": "validation",
 }
 """For each accuracy, how its epoch was chosen."""
-NO_DIFFERENCE = ("cuda", "backbone.neuron", "backbone.reset")
+NO_DIFFERENCE = ("cuda", *(f"backbone.{name}" for name in NEURON))
 """Words of a variant that do not change the protocol, or are compared separately."""
 
 
@@ -122,7 +128,11 @@ def _differences(number: Published, row: Row, measure: str) -> list[str]:
     pairs = [(words, ours.get(name), getattr(number, name)) for name, words in (RECIPE | NEURON).items()]
     pairs.append(("epoch chosen by", CHOSEN_BY[measure], number.chosen_by))
     known = [(what, here, there) for what, here, there in pairs if here is not None and there is not None]
-    apart = [f"{what} {here} against {there}" for what, here, there in known if here != there]
+    apart = [
+        f"{what} {variants.value_text(here)} against {variants.value_text(there)}"
+        for what, here, there in known
+        if here != there
+    ]
     if number.validation == "none":
         apart.append("part of the training data is kept for validation here")
     # How it was trained is compared above, recipe by recipe; the rest of that changes no protocol.
@@ -138,11 +148,12 @@ def _differences(number: Published, row: Row, measure: str) -> list[str]:
 def _unknown(number: Published, row: Row) -> list[str]:
     """What is unknown about the paper, or about the method here."""
     recipe, neuron = (
-        [words for name, words in names.items() if getattr(number, name) is None]
+        {name: words for name, words in names.items() if getattr(number, name) is None}
         for names in (RECIPE, NEURON)
     )
-    found = ["recipe"] if len(recipe) == len(RECIPE) else recipe
-    found += neuron
+    unknown = _without_momentum(number.optimizer, recipe).values()
+    found = ["recipe"] if len(recipe) == len(RECIPE) else [*unknown]
+    found += ["neuron"] if len(neuron) == len(NEURON) else neuron.values()
     found += [name for name, value in published.settings(number.params).items() if value is None]
     if number.validation is None:
         found.append("validation data")
@@ -157,7 +168,13 @@ def _ours(row: Row) -> dict[str, Any]:
     """Recipe and neuron of a row, named as in a suite."""
     cell = row.records[0]["cell"]
     recipe: dict[str, Any] = dict(cell.get("recipe", {}))
-    if recipe.get("optimizer") == "adamw":
-        # AdamW has no momentum.
-        recipe["momentum"] = None
-    return recipe | {name: cell["backbone"].get(name) for name in NEURON}
+    if recipe:
+        # Records leave these out at their defaults.
+        recipe = {name: Recipe.model_fields[name].default for name in Recipe.added} | recipe
+    own = _without_momentum(recipe.get("optimizer"), recipe)
+    return own | {name: cell["backbone"].get(name) for name in NEURON}
+
+
+def _without_momentum(optimizer: str | None, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The same keys without the momentum, which AdamW has not."""
+    return {name: value for name, value in recipe.items() if name != "momentum" or optimizer != "adamw"}

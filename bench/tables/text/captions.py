@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bench.errors import counted
+from bench.suite import Recipe
 from bench.tables.columns import KEY
 from bench.tables.results import Results
 from bench.tables.rows import Row
 from bench.tables.text.readable import Block, bold_note
+from bench.variants import RECIPE, value_text
 
 ABOUT = {
     "accuracy": "Test accuracy",
@@ -50,6 +52,12 @@ READING = {
 }
 CHOSEN = "of the weights with the best validation accuracy"
 OPTIMIZERS = {"adamw": "AdamW", "sgd": "SGD"}
+OPTIONS = {
+    **dict.fromkeys(("rand_operations", "rand_magnitude", "rand_probability"), ""),
+    **{"mixup": " (alpha)", "cutmix": " (alpha)", "erasing": " (probability)"},
+    **dict.fromkeys(("loss", "tet_weight", "label_smoothing"), ""),
+}
+"""Keys of a recipe that a caption names only where they differ from their defaults, and what follows each."""
 
 
 class Captions:
@@ -118,11 +126,19 @@ def recipe_of(row: Row) -> str:
     if recipe["optimizer"] == "sgd":
         optimizer = f"{optimizer} with momentum {recipe['momentum']:g}"
     epochs, batch = recipe["epochs"], recipe["batch_size"]
-    return (
+    decayed = " (synapses)" * (recipe.get("decayed") == "synapses")
+    clauses = [
         f"{counted(epochs, 'epoch')}, {optimizer}, learning rate {recipe['learning_rate']:g} "
-        f"({recipe['schedule']}), weight decay {recipe['weight_decay']:g}, batches of {batch}, "
-        f"augmentation {recipe['augment']}."
-    )
+        f"({recipe['schedule']}), weight decay {recipe['weight_decay']:g}{decayed}, batches of {batch}, "
+        f"augmentation {recipe['augment']}"
+    ]
+    for key, unit in OPTIONS.items():
+        default = Recipe.model_fields[key].default
+        value = recipe.get(key, default)
+        # What a sweep varies is named at its default too: tables over several tasks say "swept" there.
+        if value != default or f"{RECIPE}{key}" in row.over:
+            clauses.append(f"{key.replace('_', ' ')} {value_text(value)}{unit}")
+    return f"{', '.join(clauses)}."
 
 
 def seeds_of(rows: Iterable[Row]) -> str:

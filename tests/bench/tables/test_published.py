@@ -9,6 +9,7 @@ from bench.errors import BenchError
 from bench.paths import published_accuracies
 from bench.suite import BackboneSpec, Recipe
 from bench.tables import published
+from bench.tables.published_table import NEURON
 
 NOT_HERE = {
     *("psg", "at-lif+asg-s", "lt-snn", "tmc", "reverb", "agmm"),
@@ -83,10 +84,17 @@ def test_what_is_known_of_a_protocol_is_a_recipe_of_a_suite():
         recipe = {name: there[name] for name in Recipe.model_fields if name in there}
         Recipe.model_validate({"epochs": 1, "batch_size": 2, "learning_rate": 1} | recipe)
         BackboneSpec.model_validate(
-            {"name": number.backbone} | {name: there[name] for name in ("neuron", "reset") if name in there}
+            {"name": number.backbone} | {name: there[name] for name in NEURON if name in there}
         )
         known += bool(recipe)
     assert known >= 5
+
+
+def test_what_a_recipe_or_a_network_can_say_is_in_no_text():
+    told = " ".join(number.differs or "" for number in published.read())
+    assert not [words for words in ("smoothing", "erasing", "mixup", "threshold 1") if words in told]
+    smoothed = {n.method: n.label_smoothing for n in published.read() if n.label_smoothing}
+    assert smoothed == {"ds-atgo": 0.1, "a2sg": 0.1}
 
 
 @pytest.fixture
@@ -113,6 +121,8 @@ def damaged(tmp_path):
         ("96.18", "", "accuracy: Input should be a valid number"),
         ("secondary", "hearsay", "source_kind: Input should be 'primary' or 'secondary'"),
         ("best test epoch", "luck", "chosen_by"),
+        (",mean,0,", ",mean,-0.1,", "label_smoothing: Input should be greater than or equal to 0"),
+        (",zero,0.5,", ",zero,0,", "threshold: Input should be greater than 0"),
         ("mpd-agl,2025", "mpd-agl,", "year"),
         (",resnet19,", ",resnet19,,", "line 2"),
         (",2,,96", ",2,width,96", "params: width is not NAME=NUMBER or NAME=unknown"),
@@ -124,7 +134,12 @@ def damaged(tmp_path):
     ],
 )
 def test_a_damaged_line_is_named(damaged, old, new, told):
-    line = next(line for line in LINES[1:] if '"' in line and "best test epoch" in line and "96.18" in line)
+    line = next(
+        line
+        for line in LINES
+        if "96.18" in line and line.endswith(",recipe as in the authors' released code")
+    )
+    line = line.replace("recipe as", '"recipe, as') + '"'
     assert told in damaged([LINES[0], line.replace(old, new)])
 
 

@@ -78,6 +78,23 @@ def test_a_sweep_is_its_best_row_and_tuned_rows_are_a_column():
     assert "Swept: the value with the best validation accuracy" in by_task.note(made)
 
 
+def test_a_swept_option_of_the_recipe_is_named_as_swept_at_its_default_too():
+    every = []
+    for task in (FIRST, SECOND):
+        for value, outcomes in (
+            (0.0, FAIR if task == FIRST else GOOD),
+            (0.1, GOOD if task == FIRST else FAIR),
+        ):
+            over = ["recipe.label_smoothing"]
+            made = variation("rectangle", outcomes, over=over, rate=value + 0.1, task=task)
+            for record in made:
+                record["cell"]["recipe"] = RECIPE | {"label_smoothing": value}
+            every += made
+    told = by_task.note(by_task.table(Results(every), Choice()))
+    assert "All: 14 epochs," in told and "augmentation standard, label smoothing swept." in told
+    assert "digits: " not in told
+
+
 def test_the_caption_is_short_and_the_note_has_the_rest():
     latex = text("latex")
     (caption,) = re.findall(r"\\caption\{(.*)\}\\label\{tab:mine-tasks\}", latex)

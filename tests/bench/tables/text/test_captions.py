@@ -95,6 +95,27 @@ def test_rows_of_two_recipes_are_two_tables_with_a_caption_each():
 
 
 @pytest.mark.parametrize(
+    ("recipe", "told"),
+    [
+        ({"decayed": "synapses", "weight_decay": 1e-3}, "weight decay 0.001 (synapses), batches of 48"),
+        ({"label_smoothing": 0.1}, "augmentation standard, label smoothing 0.1. Seeds"),
+        ({"mixup": 0.2, "erasing": 0.25}, "mixup 0.2 (alpha), erasing 0.25 (probability). Seeds"),
+        ({"loss": "tet", "tet_weight": 1e-3}, "augmentation standard, loss tet, tet weight 0.001. Seeds"),
+        ({"loss": "tet"}, "augmentation standard, loss tet. Seeds"),
+        ({"augment": "rand"}, "augmentation rand. Seeds"),
+        (
+            {"augment": "rand", "rand_operations": 1, "rand_magnitude": 27, "cutmix": 0.5},
+            "augmentation rand, rand operations 1, rand magnitude 27, cutmix 0.5 (alpha). Seeds",
+        ),
+        # As records of other versions may have them.
+        ({"label_smoothing": 0.0, "decayed": "all", "loss": "mean", "tet_weight": 0.05}, f"{TOLD} Seeds"),
+    ],
+)
+def test_options_of_a_recipe_are_named_where_they_are_not_the_default(recipe, told):
+    assert told in caption(trained("rectangle", GOOD, recipe=RECIPE | recipe))
+
+
+@pytest.mark.parametrize(
     ("seeds", "told"),
     [((0,), "Seed 0."), ((0, 1), "Seeds 0, 1."), ((3, 4, 5), "Seeds 3 to 5."), ((0, 2, 3), "Seeds 0, 2, 3.")],
 )

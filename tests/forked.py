@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from fcntl import F_DUPFD, fcntl
 
 HEADER = 8
@@ -37,22 +38,30 @@ class Forked:
         theirs.close()
 
     def __call__(self, arguments, cwd, timeout, path=None):
-        """Raises subprocess.TimeoutExpired after timeout seconds."""
+        """Raises subprocess.TimeoutExpired after timeout seconds, ConnectionError if the server has ended."""
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
             request = {"arguments": [str(each) for each in arguments], "cwd": str(cwd), "path": path}
             _send(self.socket, request, [out.fileno(), err.fileno()])
-            pid = _receive(self.socket)[0]
+            pid = self._answer()
             self.socket.settimeout(timeout)
             try:
-                code = _receive(self.socket)[0]
+                code = self._answer()
             except TimeoutError:
-                os.kill(pid, signal.SIGKILL)
+                # It can end just now.
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
                 self.socket.settimeout(None)
-                _receive(self.socket)
+                self._answer()
                 raise subprocess.TimeoutExpired(request["arguments"], timeout) from None
             self.socket.settimeout(None)
             texts = [file.seek(0) or file.read() for file in (out, err)]
             return subprocess.CompletedProcess(request["arguments"], code, *texts)
+
+    def _answer(self):
+        answer = _receive(self.socket)[0]
+        if answer is None:
+            raise ConnectionError("the process that commands are forked from has ended; see its stderr")
+        return answer
 
     def __enter__(self):
         return self

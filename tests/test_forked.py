@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 
 import pytest
 from forked import Forked
@@ -32,3 +33,11 @@ def test_a_forked_command_that_takes_too_long_is_killed(environment, tmp_path):
         with pytest.raises(subprocess.TimeoutExpired):
             forked(["plan", "smoke"], tmp_path, timeout=0.01)
         assert forked(["--version"], tmp_path, timeout=300).returncode == 0
+
+
+def test_a_server_that_ends_during_a_command_is_an_error(environment, tmp_path):
+    with Forked(environment) as forked:
+        assert forked(["--version"], tmp_path, timeout=300).returncode == 0
+        threading.Timer(0.1, forked.server.kill).start()
+        with pytest.raises(ConnectionError):
+            forked(["plan", "smoke"], tmp_path, timeout=300)

@@ -143,9 +143,9 @@ def autoaugment_of_papers() -> Step:
     the same. Differences from `autoaugment`, which is otherwise called in the same way:
 
     - Pixels from outside are grey, 128, also in the corners of a rotation.
-    - Rotations are never negative, which is counter-clockwise.
+    - All rotations are counter-clockwise.
     - A shear interpolates, by PIL's bicubic filter; translations are rounded by PIL, not cut to whole pixels.
-    - Solarize inverts from a 256th part on, not a 255th.
+    - The threshold of Solarize is a share of 256, not of 255.
     - In the pair (Equalize 0.2, Equalize 0.6) the second probability is 0.8.
     """
     return Step(5, partial(_autoaugment, POLICY_OF_PAPERS))

@@ -1,10 +1,11 @@
 """`python -m bench` in a process forked from one that has torch loaded, which spares it the import.
 
-The process has an id, a working folder and an exit of its own, like one that is started. It does not show
-what an import alone would change, so tests of that start an interpreter. Run as a program, this file is the
-process that is forked: it reads requests from a socket, and forks for each a process that goes on as the
-command. The fork server of the command's workers is forked too, from a process that stands by from before the
-command, so nothing that the command has done is in it.
+The process has an id, a working folder, random numbers and an exit of its own, like one that is started. It
+does not show what an import alone would change, and all have one hash seed, which orders sets alike; tests of
+either start an interpreter. Run as a program, this file is the process that is forked: it reads requests from
+a socket, and forks for each a process that goes on as the command. The fork server of the command's workers
+is forked too, from a process that stands by from before the command, so nothing that the command has done is
+in it.
 """
 
 import json
@@ -157,15 +158,20 @@ if __name__ == "__main__":
     import gc
 
     # What commands and their workers load from elsewhere; this package lies in a folder of PYTHONPATH.
+    import numpy
     import torch._inductor
 
     import bench.cli.run
     import bench.runner.train
     import bench.runner.worker
 
-    del torch, bench
+    del bench
     gc.freeze()
     asked, outputs = _serve(socket.socket(fileno=int(sys.argv[1])))
+    # As in a process that is started, what is drawn without a seed differs from one command to another.
+    torch.default_generator.seed()
+    numpy.random.seed()
+    del torch, numpy
     for number, file in zip((1, 2), outputs, strict=True):
         os.dup2(file, number)
         os.close(file)

@@ -147,8 +147,8 @@ KNOWN = {
     "norse/circ_dist": Known(
         "random spikes, with probability 1/2 + x / (2 sqrt(x^2 + a^2)), a = 100",
         "0.0.3",
-        "At a = 100 a spike is a coin that hardly knows of x (probability 0.505 at x = 1), in evaluation "
-        "too; and the gradient is that of norse/circ.",
+        "At a = 100 a spike hardly depends on x (its probability is 0.505 at x = 1), in evaluation too; and "
+        "the gradient is that of norse/circ.",
         ("arctan", {}),
         equal=False,
         more="its spikes are not random",
@@ -250,8 +250,8 @@ What the surrogate functions of {versions} compute at their defaults, measured, 
 The ones that mislead come first, each with what to use instead.
 
 x is the potential minus the threshold, and h(x) the gradient that autograd delivers there. A good surrogate
-has its peak at x = 0. Its **area**, the integral of h, should be near 1: another one acts as a factor on the
-gradient at every layer. Its **width**, in full at half maximum, is in units of the potential;
+has its peak at x = 0. Its **area**, the integral of h, should be near 1: any other area scales the gradient
+again at every layer. Its **width**, the full width at half maximum, is in units of the potential;
 [Choosing](choosing.md) says which width to take.
 """
 MISLEAD = """## Functions that mislead

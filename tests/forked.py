@@ -1,10 +1,11 @@
 """`python -m bench` in a process forked from one that has torch loaded, which spares it the import.
 
-The process has an id, a working folder and an exit of its own, like one that is started. It does not show
-what an import alone would change, so tests of that start an interpreter. Run as a program, this file is the
-process that is forked: it reads requests from a socket, and forks for each a process that goes on as the
-command. The fork server of the command's workers is forked too, from a process that stands by from before the
-command, so nothing that the command has done is in it.
+The process has an id, a working folder, random numbers and an exit of its own, like one that is started. It
+does not show what an import alone would change, and all have one hash seed, which orders sets alike; tests of
+either start an interpreter. Run as a program, this file is the process that is forked: it reads requests from
+a socket, and forks for each a process that goes on as the command. The fork server of the command's workers
+is forked too, from a process that stands by from before the command, so nothing that the command has done is
+in it.
 """
 
 import json
@@ -15,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from fcntl import F_DUPFD, fcntl
 
 HEADER = 8
@@ -37,22 +39,30 @@ class Forked:
         theirs.close()
 
     def __call__(self, arguments, cwd, timeout, path=None):
-        """Raises subprocess.TimeoutExpired after timeout seconds."""
+        """Raises subprocess.TimeoutExpired after timeout seconds, ConnectionError if the server has ended."""
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
             request = {"arguments": [str(each) for each in arguments], "cwd": str(cwd), "path": path}
             _send(self.socket, request, [out.fileno(), err.fileno()])
-            pid = _receive(self.socket)[0]
+            pid = self._answer()
             self.socket.settimeout(timeout)
             try:
-                code = _receive(self.socket)[0]
+                code = self._answer()
             except TimeoutError:
-                os.kill(pid, signal.SIGKILL)
+                # It can end just now.
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
                 self.socket.settimeout(None)
-                _receive(self.socket)
+                self._answer()
                 raise subprocess.TimeoutExpired(request["arguments"], timeout) from None
             self.socket.settimeout(None)
             texts = [file.seek(0) or file.read() for file in (out, err)]
             return subprocess.CompletedProcess(request["arguments"], code, *texts)
+
+    def _answer(self):
+        answer = _receive(self.socket)[0]
+        if answer is None:
+            raise ConnectionError("the process that commands are forked from has ended; see its stderr")
+        return answer
 
     def __enter__(self):
         return self
@@ -148,15 +158,20 @@ if __name__ == "__main__":
     import gc
 
     # What commands and their workers load from elsewhere; this package lies in a folder of PYTHONPATH.
+    import numpy
     import torch._inductor
 
     import bench.cli.run
     import bench.runner.train
     import bench.runner.worker
 
-    del torch, bench
+    del bench
     gc.freeze()
     asked, outputs = _serve(socket.socket(fileno=int(sys.argv[1])))
+    # As in a process that is started, what is drawn without a seed differs from one command to another.
+    torch.default_generator.seed()
+    numpy.random.seed()
+    del torch, numpy
     for number, file in zip((1, 2), outputs, strict=True):
         os.dup2(file, number)
         os.close(file)

@@ -1,7 +1,9 @@
 """Commands of the tests that are forked are those that a user starts."""
 
+import re
 import subprocess
 import sys
+import threading
 
 import pytest
 from forked import Forked
@@ -32,3 +34,19 @@ def test_a_forked_command_that_takes_too_long_is_killed(environment, tmp_path):
         with pytest.raises(subprocess.TimeoutExpired):
             forked(["plan", "smoke"], tmp_path, timeout=0.01)
         assert forked(["--version"], tmp_path, timeout=300).returncode == 0
+
+
+def test_a_server_that_ends_during_a_command_is_an_error(environment, tmp_path):
+    with Forked(environment) as forked:
+        assert forked(["--version"], tmp_path, timeout=300).returncode == 0
+        threading.Timer(0.1, forked.server.kill).start()
+        with pytest.raises(ConnectionError):
+            forked(["plan", "smoke"], tmp_path, timeout=300)
+
+
+def test_what_a_forked_command_draws_without_a_seed_is_its_own(spikegrad, write_plugin, tmp_path):
+    drawn = "numpy.random.rand(), random.random(), torch.rand(1).item()"
+    write_plugin(f"import numpy, random, torch\nprint('drew', {drawn})")
+    listed = (spikegrad("list", "methods", "--plugin", "plugin.py", cwd=tmp_path) for _ in range(2))
+    one, two = (re.search("drew (.*)", done.stdout + done.stderr).group(1).split() for done in listed)
+    assert len(one) == 3 and not {*one} & {*two}

@@ -253,7 +253,7 @@ def _untuned(plan: Plan) -> list[str]:
 
 
 def plan_as_json(plan: Plan, *, retry: bool = False) -> dict[str, Any]:
-    """A plan, ready for JSON; unknown times are None.
+    """A plan, ready for JSON; unknown times are None. estimated_elapsed_seconds does not include timings.
 
     retry: failed timings count as still to be measured.
     """
@@ -304,16 +304,20 @@ def show_plan(plan: Plan, console: Console, *, retry: bool = False) -> None:
     for line in lines[1:]:
         drawn.add_row(*map(escape, line))
     console.print(drawn)
-    left = f"{len(plan.pending)} to run: {_time_left(plan)}" if plan.pending else "nothing left to run"
+    timings = to_time(plan, retry=retry)
+    timed = timing_seconds(plan, timings) if timings else None
+    left = "nothing left to run"
+    if plan.pending:
+        left = f"{len(plan.pending)} to run: {_time_left(plan, timed or 0.0)}"
+    elif timings:
+        left = "nothing left to train"
     console.print(f"\n{counted(len(plan.cells), 'cell')}, {left}", highlight=False)
     if _gpu_is_missing(plan):
         console.print("planned for a GPU, and torch finds none here: run it where there is one")
     if modes := _compile_modes(plan):
         console.print(modes, highlight=False)
-    timings = to_time(plan, retry=retry)
-    if plan.suite.times and timings:
-        seconds = timing_seconds(plan, timings)
-        known = "" if seconds is None else f": {duration(seconds)}"
+    if timings:
+        known = "" if timed is None else f": {duration(timed)}" + " of it" * bool(plan.pending)
         console.print(f"{len(timings)} to time after the trainings, one at a time{known}", highlight=False)
     for why in plan.why_stale():
         console.print(f"stale: {why}; run repeats what was", markup=False, highlight=False)
@@ -333,16 +337,17 @@ def _widths(columns: Sequence[Sequence[str]], room: int) -> list[int | None]:
     return [*widths] if excess <= 0 else [None] * len(columns)
 
 
-def _time_left(plan: Plan) -> str:
-    """The estimated time left, in words, with the basis of the estimate."""
+def _time_left(plan: Plan, timed: float) -> str:
+    """The estimated time left, in words, with the basis of the estimate. timed: seconds of the timings."""
     from bench.runner.forecast import forecast
 
     left = forecast(plan)
     if left is None:
         return "unknown until a first cell has run"
     together = f" with up to {left.at_once} side by side" * (left.at_once > 1)
+    elapsed = duration(left.elapsed + timed)
     return (
-        f"{duration(left.seconds)} of training, {duration(left.elapsed)} from start to end{together}\n"
+        f"{duration(left.seconds)} of training, {elapsed} from start to end{together}\n"
         f"estimated from {left.basis}"
     )
 
@@ -380,7 +385,7 @@ def rows(registry: Registry, what: str, plugins: tuple[Path, ...] = ()) -> list[
 
 def dataset_row(dataset: Any) -> dict[str, Any]:
     """The declarations of a dataset."""
-    from bench.data.augment import POLICIES
+    from bench.data.loading import POLICIES
 
     return {
         "name": dataset.name,

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.data.loading import Augment
+from bench.data.loading import POLICIES, Augment
 from bench.errors import BenchError
 from bench.randomness import derive, uniform
 from bench.suite import Recipe
@@ -143,9 +143,9 @@ def autoaugment_of_papers() -> Step:
     the same. Differences from `autoaugment`, which is otherwise called in the same way:
 
     - Pixels from outside are grey, 128, also in the corners of a rotation.
-    - Rotations are never negative, which is counter-clockwise.
+    - All rotations are counter-clockwise.
     - A shear interpolates, by PIL's bicubic filter; translations are rounded by PIL, not cut to whole pixels.
-    - Solarize inverts from a 256th part on, not a 255th.
+    - The threshold of Solarize is a share of 256, not of 255.
     - In the pair (Equalize 0.2, Equalize 0.6) the second probability is 0.8.
     """
     return Step(5, partial(_autoaugment, POLICY_OF_PAPERS))
@@ -166,10 +166,6 @@ def randaugment(operations: int = 2, magnitude: int = 9, probability: float = 1.
     gives the sign of its magnitude. Raises BenchError if x has another dtype or shape.
     """
     return Step(3 * operations, partial(_randaugment, magnitude, probability))
-
-
-POLICIES = ("auto-paper", "rand")
-"""What recipes can ask for with every dataset that has "auto"."""
 
 
 def augmentation(offered: Mapping[str, Augment], recipe: Recipe) -> Augment | None:

@@ -110,6 +110,8 @@ class Splits:
 Augment = Callable[[Tensor, Tensor, int, int], Tensor]
 """augment(x [B, ...], ids [B], epoch, seed) -> x, same dtype. Each sample's change depends only on (seed,
 epoch, id), never on the other samples in the batch."""
+POLICIES = ("auto-paper", "rand")
+"""What recipes can ask for with every dataset that has "auto"."""
 Normalise = Callable[[Tensor], Tensor]
 """normalise(x [B, ...]) -> float32, applied to every batch after augmentation."""
 
@@ -187,7 +189,15 @@ def dataset(
     download: Callable[[Path], None] | None = None,
     verify: Callable[[Request], list[str]] | None = None,
 ) -> Callable[[Loader], Loader]:
-    """Declare a loader as the dataset `name`; the registry finds the declaration on it."""
+    """Declare a loader as the dataset `name`; the registry finds the declaration on it.
+
+    Raises BenchError if `augment` has a name that is taken.
+    """
+    if taken := set(augment or {}) & set(POLICIES):
+        raise BenchError(
+            f"the dataset {name} declares an augmentation {min(taken)!r}, which every dataset with 'auto' "
+            "has already; give it another name"
+        )
 
     def declare(load: Loader) -> Loader:
         found = Dataset(

@@ -93,7 +93,7 @@ def forecast(plan: Plan) -> Forecast | None:
 
 
 def timing_seconds(plan: Plan, measurements: Sequence[Measurement]) -> float | None:
-    """Seconds of these timings, one after another; None if a network cannot be built.
+    """Seconds of these timings, one after another, compilation included; None if a network cannot be built.
 
     They are long for small networks, which are timed for a second or two however quick they are.
     """
@@ -104,10 +104,14 @@ def timing_seconds(plan: Plan, measurements: Sequence[Measurement]) -> float | N
             return None
         mode = each.cell.profile.compile
         # Inference is never compiled.
-        step = _step(each.cell, load, "off" if mode == "auto" or each.kind == "inference" else mode, 0)
+        mode = "off" if mode == "auto" or each.kind == "inference" else mode
+        step = _step(each.cell, load, mode, 0)
         calls = [step]
         if each.kind == "inference":
             calls = [step * FORWARD * batch / each.cell.recipe.batch_size for batch in BATCHES]
+        else:
+            # Another network is trained first, for two steps or a slow one.
+            total += _compiling(each.cell, load, mode) + step * (1 + (step < USUAL.patience))
         total += SETTING_UP + sum(_timed(call, USUAL) for call in calls)
     return total
 

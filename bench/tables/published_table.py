@@ -61,8 +61,9 @@ def published_of(of: Sequence[Row], numbers: Sequence[Published] | None = None) 
 def _place(line: Line) -> tuple[Any, ...]:
     measured = bool(line["measure"])
     # As numbers: as text, 10 would come before 2.5.
-    params = [(name, value or math.inf) for name, value in published.settings(line["params"]).items()]
-    own = (*(line[name] for name in (*KEY[3:], "source")), params)
+    params = published.settings(line["params"]).items()
+    numbers = [(name, math.inf if value is None else value) for name, value in params]
+    own = (*(line[name] for name in (*KEY[3:], "source")), numbers)
     return (*(line[name] for name in KEY[:3]), not measured, *own)
 
 

@@ -44,6 +44,12 @@ COLUMNS = (
     "val_loss",
     "available_fraction",
 )
+NUMBERS: Mapping[str, type] = {
+    **dict.fromkeys(("layers", "timesteps", "train_samples", "epochs", "n"), int),
+    **dict.fromkeys(("width", "accuracy", "val_accuracy", "loss", "val_loss"), float),
+    **dict.fromkeys(("loss_ci_low", "loss_ci_high", "available_fraction"), float),
+}
+"""Columns of numbers. Those of whole numbers are never empty."""
 RECURRENT = ("rsnn",)
 FEWEST = 3
 """The fewest widths of a shape in a setting that says something about widths."""
@@ -72,7 +78,7 @@ def widths(runs: Iterable[Record], trials: Iterable[Record] = ()) -> pd.DataFram
 def read(file: Path) -> pd.DataFrame:
     """The rows that are kept in a file. Raises BenchError if it is no such table."""
     try:
-        found = pd.read_csv(file)
+        found = pd.read_csv(file, dtype=NUMBERS)
     except (OSError, ValueError) as problem:
         raise BenchError(f"{file} cannot be read ({problem}): put a table of widths there, or none") from None
     if missing := [name for name in COLUMNS if name not in found.columns]:

@@ -10,6 +10,7 @@ from written_records import runs
 
 from bench import api
 from bench.cli import render
+from bench.cli.progress import duration
 from bench.runner.forecast import STARTING
 from bench.runner.plan import digests
 from bench.runner.workload import Workloads
@@ -37,6 +38,17 @@ def test_a_plan_says_how_long_it_may_take_and_what_from(tiny, make_plan):
     elapsed = told["estimated_elapsed_seconds"] - STARTING
     assert 0 < elapsed <= told["estimated_cpu_seconds"]
     assert told["trainings_at_once"] >= 1 and "AMD EPYC" in told["estimated_from"]
+
+
+@pytest.mark.usefixtures("_no_gpu")
+def test_a_plan_from_start_to_end_includes_its_timings(tiny, make_plan, monkeypatch):
+    monkeypatch.setattr("bench.runner.forecast.timing_seconds", lambda *_: 3600.0)
+    plan = make_plan(tiny(times=True))
+    told = render.plan_as_json(plan)
+    assert (told["to_time"], told["estimated_timing_seconds"]) == (2, 3600.0)
+    text = shown(plan)
+    assert f"{duration(told['estimated_elapsed_seconds'] + 3600)} from start to end\n" in text
+    assert f"2 to time after the trainings, one at a time: {duration(3600)} of it\n" in text
 
 
 @pytest.mark.usefixtures("_no_gpu")

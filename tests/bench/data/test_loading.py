@@ -71,6 +71,12 @@ def test_a_loader_may_declare_several_datasets():
     assert [d.events for d in load.declared] == [True, False]
 
 
+@pytest.mark.parametrize("taken", ["auto-paper", "rand"])
+def test_an_augmentation_with_a_name_that_is_taken_is_refused(taken):
+    with pytest.raises(BenchError, match=f"the dataset mine declares an augmentation '{taken}', which every"):
+        dataset("mine", shape=(1,), classes=2, licence="", source="", augment={taken: lambda x, *_: x})
+
+
 def test_with_ids_counts_from_start():
     made = with_ids(np.zeros((3, 1, 2, 2), np.float32), [2, 0, 1], start=7)
     assert made.ids.tolist() == [7, 8, 9] and made.y.dtype == made.ids.dtype == torch.int64

@@ -318,6 +318,12 @@ def test_the_order_of_records_and_numbers_changes_no_byte():
     assert csv(published_of(rows(records), numbers)) == first
 
 
+def test_parameters_are_in_order_of_their_numbers_and_unknown_ones_last():
+    given = ["width=unknown", "width=10", "width=2.5", "width=0"]
+    table = published_of(rows(trained("lsg")), [number(params=params) for params in given])
+    assert [*table["params"]][-4:] == given[::-1]
+
+
 def test_the_shipped_numbers_stand_beside_a_paper_suites_rows():
     table = Results([*trained(best=1.0), *trained("mpd-agl", best=1.0)]).tables["published"]
     mine = table.set_index("method").loc["mpd-agl"]

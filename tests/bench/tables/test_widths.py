@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from bench.errors import BenchError
 from bench.records import protocol
 from bench.tables.widths import (
     BEST_RATE,
@@ -11,6 +12,7 @@ from bench.tables.widths import (
     at,
     by_loss,
     nearest,
+    read,
     widths,
     within_noise,
 )
@@ -183,3 +185,15 @@ def test_depth_counts_more_than_time():
     assert nearest(found, 2, 8)["layers"].unique() == [3]
     assert nearest(found, 20, 2, recurrent=True)["setting"].unique() == ["digits on rsnn, T = 12"]
     assert nearest(widths(three()), 20, 2, recurrent=True)["layers"].unique() == [3]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("width", "wide"), ("val_loss", "x"), ("n", None), ("layers", 2.5)]
+)
+def test_a_kept_table_with_something_else_than_a_number_is_named(tmp_path, column, value):
+    file, found = tmp_path / "widths.csv", widths(three())
+    found.to_csv(file, index=False)
+    pd.testing.assert_frame_equal(read(file), found)
+    found.astype(object).assign(**{column: value}).to_csv(file, index=False)
+    with pytest.raises(BenchError, match=r"widths\.csv cannot be read .*: put a table of widths there"):
+        read(file)

@@ -65,6 +65,15 @@ def test_a_figure_is_no_wider_than_asked_and_no_higher_than_a_page(
     assert high <= 560 and ("pt high" in capsys.readouterr().err) == (high > 510)
 
 
+def test_panels_above_each_other_number_the_same_layers_once(found, tmp_path, capsys):
+    from bench.report import suite_figures
+    from bench.tables.text.choice import EVERYTHING
+
+    # Six tasks of one network, which else would be higher than a page.
+    suite_figures.save("gradients", *found["weight-decay"], tmp_path / "a.pdf", EVERYTHING)
+    assert points(tmp_path / "a.pdf")[1] <= 510 and "pt high" not in capsys.readouterr().err
+
+
 def test_a_figure_higher_than_a_page_is_a_warning_that_says_what_to_do(found, tmp_path, capsys, monkeypatch):
     from bench.report import suite_figures
     from bench.tables.text.choice import EVERYTHING
@@ -128,9 +137,9 @@ def test_the_caption_for_a_pdf_is_latex(spikegrad, results, tmp_path, suffix):
 
 
 def test_underscores_of_a_caption_are_escaped():
-    from bench.report.suite_figures import for_latex
+    from bench.tables.text.latex_text import escape
 
-    assert for_latex("The 95 % interval of my_method.") == r"The 95\,\% interval of my\_method."
+    assert escape("The 95 % interval of my_method.") == r"The 95\,\% interval of my\_method."
 
 
 @pytest.mark.parametrize("which", FIGURES)

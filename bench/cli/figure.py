@@ -51,6 +51,7 @@ def figure(
     from bench import api
     from bench.report import suite_figures
     from bench.tables.text.choice import Choice
+    from bench.tables.text.latex_text import escape
 
     room = suite_figures.inches(width)
     store, chosen = api.stored(suite, results)
@@ -62,6 +63,6 @@ def figure(
     against_row = found if baseline is None else found.against(baseline)
     caption = suite_figures.save(which, store, against_row, file, choice, room, against)
     say(console(stderr=True), f"wrote {file}")
-    say(console(), suite_figures.for_latex(caption) if file.suffix.lower() == ".pdf" else caption)
+    say(console(), escape(caption) if file.suffix.lower() == ".pdf" else caption)
     if store.left_out:
         raise typer.Exit(1)

@@ -40,7 +40,7 @@ def write(results: Path, index: str) -> Path | None:
             index=index,
             take=advice.take(ranked, 1.0),
             behind=advice.behind(ranked, found),
-            arguments=[(library, advice.argument(library, ranked, 1.0)) for library in ARGUMENTS],
+            arguments=[(library, _argument(advice.argument(library, ranked, 1.0))) for library in ARGUMENTS],
             grids=[_over_all(ranked), _elsewhere(ranked, found)],
             settings=_settings(found),
             style=(FOLDER / "page.css").read_text(encoding="utf-8"),
@@ -53,6 +53,12 @@ def write(results: Path, index: str) -> Path | None:
     return file
 
 
+def _argument(text: str) -> dict[str, str]:
+    """The call, if there is one, and what is said about it."""
+    call, _, said = text.partition("  ")
+    return {"call": call, "said": said} if "(" in call else {"call": "", "said": text}
+
+
 def _over_all(ranked: pd.DataFrame) -> Grid:
     heads = ("shape", "width / threshold", "behind the best, mean", "at most")
     forms = {"width": ".3g", "mean": ".1f", "worst": ".1f"}
@@ -60,7 +66,7 @@ def _over_all(ranked: pd.DataFrame) -> Grid:
         [Cell(str(row["method"])), *(Cell(f"{row[name]:{form}}") for name, form in forms.items())]
         for row in ranked.to_dict("records")
     ]
-    return Grid("over-all", "All settings together", heads, lines, WORDS)
+    return Grid("over-all", "All settings together, by validation accuracy", heads, lines, WORDS)
 
 
 def _elsewhere(ranked: pd.DataFrame, found: pd.DataFrame) -> Grid:
@@ -98,7 +104,8 @@ def _settings(found: pd.DataFrame) -> list[Grid]:
             ]
             for row in rows.sort_values("loss").to_dict("records")
         ]
-        grids.append(Grid(f"setting-{place}", str(name), heads, lines, WORDS))
+        caption = f"{name}, by {rows.iloc[0]['measure']}"
+        grids.append(Grid(f"setting-{place}", caption, heads, lines, WORDS))
     return grids
 
 

@@ -228,6 +228,10 @@ def cost() -> Layered:
         tooltip=_tips("method", "kind", "front", x=",.4~g", accuracy=".2f"),
     )
     names = front.mark_text(align="left", dx=7, dy=-7, fontSize=11).encode(x=x, y=y, text="method:N")
+    # The page moves names that would cover others.
+    line, dots, names = (
+        layer.properties(name=called) for layer, called in ((line, "edge"), (dots, "dots"), (names, "beside"))
+    )
     return alt.layer(limit, name, line, dots, names).properties(height=320)
 
 
@@ -239,7 +243,7 @@ def heat_map(column: str, domain: list[float] | None, form: str) -> Layered:
             sort=None,
             title="epochs trained, 0 = before training",
             scale=alt.Scale(paddingInner=0, paddingOuter=0),
-            axis=alt.Axis(labelAngle=0, labelOverlap="greedy", grid=False, ticks=False),
+            axis=alt.Axis(labelAngle=0, labelOverlap="greedy", labelSeparation=6, grid=False, ticks=False),
         ),
         y=alt.Y(
             "layer:N",
@@ -298,8 +302,9 @@ def swept() -> Layered:
     """
     base = _chart()
     x = alt.X("value:Q", title="value of the parameter", scale=alt.Scale(type="log", nice=False, padding=12))
+    solid = {name: channel for name, channel in _roles().items() if name != "strokeDash"}
     bars = base.mark_rule(opacity=0.5).encode(
-        x=x, y=_number_y("low", "test accuracy, %"), y2="high:Q", **_roles()
+        x=x, y=_number_y("low", "test accuracy, %"), y2="high:Q", **solid
     )
     lines = base.mark_line(point=alt.OverlayMarkDef(size=40, filled=True)).encode(
         x=x,
@@ -410,7 +415,7 @@ def _method_colours(methods: Sequence[str]) -> alt.Scale:
 def _kind(kinds: Sequence[str] = KINDS) -> alt.Color:
     scale = alt.Scale(domain=[*kinds], range=[KIND_COLOURS[kind] for kind in kinds])
     # On the page, a legend of three columns fits a phone.
-    columns = 3 if kinds is KINDS else alt.Undefined
+    columns = alt.ExprRef("width < 340 ? 3 : 4") if kinds is KINDS else alt.Undefined
     return alt.Color("kind:N", scale=scale, legend=alt.Legend(title=None, orient="bottom", columns=columns))
 
 
@@ -425,13 +430,16 @@ def _whole(column: str, title: str, last: int) -> alt.X:
 
 def _whole_axis() -> alt.Axis:
     """Ticks at whole numbers, of which the page does not know how many there are."""
-    return alt.Axis(format="d", tickMinStep=1)
+    # With a tickCount that is an expression, Vega does not heed tickMinStep.
+    span = "floor(domain('x')[1] - domain('x')[0])"
+    return alt.Axis(format="d", tickCount=alt.ExprRef(f"max(1, min(floor(width / 70), {span}))"))
 
 
 def _roles() -> dict[str, Any]:
     """Colour, dash and opacity by role; the role "others" stays in the background."""
     scale: dict[str, Any] = {"domain": [*ROLES]}
-    legend = alt.Legend(title=None, orient="bottom")
+    # As a line: a circle with a dashed edge looks damaged.
+    legend = alt.Legend(title=None, orient="bottom", symbolType="stroke", symbolSize=300, symbolStrokeWidth=2)
     return {
         "color": alt.Color("role:N", scale=alt.Scale(range=[*ROLE_COLOURS], **scale), legend=legend),
         "strokeDash": alt.StrokeDash("role:N", scale=alt.Scale(range=[*ROLE_DASHES], **scale), legend=legend),

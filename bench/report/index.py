@@ -1,4 +1,4 @@
-"""One page over the suites of a results folder: a line for each, with a link to its report."""
+"""One page over the suites of a results folder: what each found, with a link to its report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from bench.errors import BenchError
+from bench.errors import BenchError, counted
 from bench.files import write_atomic
 from bench.records.store import Store
 from bench.report import choosing
@@ -26,8 +26,7 @@ class Line(NamedTuple):
     suite: str
     link: str
     found: str
-    tasks: int
-    trainings: int
+    counts: str
     days: str
 
 
@@ -65,7 +64,6 @@ def _line(store: Store, results: Results) -> Line:
         store.suite,
         quote(report.name) if report.is_file() else "",
         " ".join(said),
-        len(tasks),
-        len(results.records),
+        f"{counted(len(tasks), 'task')} · {counted(len(results.records), 'training')}",
         between(results.records),
     )

@@ -217,7 +217,7 @@
       host.style.width = `${Math.max(420, figure.querySelector(".chart").clientWidth)}px`;
       document.body.append(host);
       const shown = { ...spec, background: "white", title: { text, subtitle: below, anchor: "start", frame: "group" } };
-      const { view } = await vegaEmbed(host, shown, { renderer: "svg", actions: false, ast: true });
+      const { view } = await vegaEmbed(host, shown, EMBED);
       await use(view, host);
       view.finalize();
       host.remove();
@@ -328,6 +328,23 @@
     document.documentElement.dataset.drawn = "yes";
   };
 
+  // Each name of a dot beside it, where it is whole and covers nothing; without such a place it is left out, as
+  // the tip of the dot and the numbers have it. Vega-Lite has no words for this: what it made is changed.
+  const PLACES = ["top-right", "right", "bottom-right", "top-left", "left", "bottom-left", "top", "bottom"];
+  const apart = (made) => {
+    const names = made.marks.find(({ name }) => name === "beside_marks");
+    if (!names) return made;
+    const { fill, fontSize } = names.encode.update;
+    const text = { signal: "datum.datum.front === 'yes' ? datum.datum.method : ''" };
+    names.from = { data: "dots_marks" };
+    names.encode = { update: { fill, fontSize, text } };
+    const avoidMarks = made.marks.map(({ name }) => name).filter((name) => /^(edge|reference_name)_marks$/.test(name));
+    const size = { signal: "[max(1, width), max(1, height)]" };
+    names.transform = [{ type: "label", size, offset: [4], anchor: PLACES, avoidMarks }];
+    return made;
+  };
+  const EMBED = { renderer: "svg", actions: false, ast: true, patch: apart };
+
   const draw = (figure, specification, rows, change = () => {}, where = "") => {
     figure.hidden = !rows.length;
     figure.querySelector(".numbers")?.remove();
@@ -350,7 +367,7 @@
     const title = [heading?.dataset.title ?? heading?.textContent ?? "", ...(where ? [where] : [])];
     if (heading && where) {
       heading.dataset.title = title[0];
-      heading.replaceChildren(title[0], make("small", ` ${where}`));
+      heading.replaceChildren(title[0], make("small", ` ${where.replaceAll("T = ", "T\u00a0=\u00a0")}`));
     }
     const label = `${title.join(", ")}. ${TOLD[specification](rows)}`;
     spec.description = label;
@@ -358,7 +375,7 @@
     waiting.set(figure, async () => {
       drawn.get(figure).view?.finalize();
       const chart = figure.querySelector(".chart");
-      const { view } = await vegaEmbed(chart, spec, { renderer: "svg", actions: false, ast: true });
+      const { view } = await vegaEmbed(chart, spec, EMBED);
       all("svg", chart).forEach((svg) => svg.setAttribute("aria-hidden", "true"));
       // Vega has put its own here.
       chart.setAttribute("role", "img");
@@ -404,6 +421,21 @@
     spec.params = [{ name: "names", value: [`A: ${a}`, `B: ${b}`] }];
   };
 
+  const COURSE = [
+    "What each probe saw, mean over seeds. The bands of A and B extend from the lowest seed to the highest; the others are grey.",
+    "What the probes before and after training saw, mean over seeds; of what was between them nothing is known. The bars of A and B extend from the lowest seed to the highest; the others are grey.",
+  ].map((text) => `${text} The width is the full width at half maximum; a layer whose gradient is zero has no size.`);
+
+  const joinedThinly = (spec) => {
+    const [band, lines] = spec.layer;
+    band.mark = { type: "rule", opacity: 0.4, strokeWidth: 4 };
+    Object.assign(lines.mark, { strokeWidth: 0.8, point: { filled: true, size: 60 } });
+    for (const { encoding } of spec.layer) {
+      const { field, title } = encoding.x;
+      encoding.x = { field, title, type: "ordinal", axis: { labelAngle: 0 } };
+    }
+  };
+
   const MAPS = { available: "available fraction", size: "gradient size" };
 
   const show = () => {
@@ -442,10 +474,17 @@
     const there = data.quantities[quantity];
     const layers = choose("layers", Object.keys(data.layers).filter((label) =>
       courses.some(([, { values }]) => values[there]?.[data.layers[label]])));
-    draw($("figure-course"), "course", withRoles(courseRows(courses, there, data.layers[layers])
-      .filter(({ method }) => [a, b].includes(method) || !task.others.includes(method)), a, b), (spec) => {
+    const seen = courseRows(courses, there, data.layers[layers])
+      .filter(({ method }) => [a, b].includes(method) || !task.others.includes(method));
+    // Two probes are no course: what was between them is unknown.
+    const ends = new Set(seen.map(({ epoch }) => epoch)).size < 3;
+    const heading = $("figure-course").querySelector("h3");
+    heading.dataset.title = heading.textContent = ends ? "Before and after training" : "Over training";
+    $("figure-course").querySelector("figcaption").textContent = COURSE[ends ? 1 : 0];
+    draw($("figure-course"), "course", withRoles(seen, a, b), (spec) => {
       named(spec, a, b);
-      for (const layer of spec.layer) layer.encoding.y.title = [quantity, layers];
+      for (const { encoding } of spec.layer) encoding.y.axis = { title: [quantity, layers], titlePadding: 12 };
+      if (ends) joinedThinly(spec);
     }, task.title);
     const maps = task.maps.methods ?? {};
     for (const [side, method] of [["a", a], ["b", b]]) {

@@ -84,13 +84,20 @@ def environment() -> Environment:
     """The templates of this folder. Every value that they insert is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(
+    made = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["kept"] = _kept
+    return made
+
+
+def _kept(text: str) -> str:
+    """The text with "80 %" and "T = 2" each on one line."""
+    return re.sub(r"(?<=\d) (?=%)|(?<=\bT) (?== )|(?<=\bT =) ", "\u00a0", text)
 
 
 def _json(data: Any) -> str:

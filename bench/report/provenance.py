@@ -95,7 +95,7 @@ def _data(records: Sequence[Record]) -> list[str]:
 
 def _machine(record: Record) -> str:
     place = record["environment"]
-    workers = f", {record['workers']} trainings at a time" if record.get("workers") else ""
+    workers = f", {counted(record['workers'], 'training')} at a time" if record.get("workers") else ""
     gpu = f", {place['gpu'].get('name', 'a GPU')}" if place.get("gpu") else ""
     return f"{place['cpu']}{gpu}, {counted(place['threads'], 'thread')} a training{workers}"
 

@@ -26,7 +26,6 @@ from bench.tables.results import Results
 from bench.tables.text import by_task
 from bench.tables.text.captions import grouped
 from bench.tables.text.choice import Choice
-from bench.tables.text.latex_text import escape
 
 INCH, POINT = 96, 96 / 72
 WIDTHS = {"single": 3.17, "double": 6.48}
@@ -73,12 +72,14 @@ TRIES = 8
 class Panel:
     """One chart and its rows.
 
-    heads: the lines of its title. draw: makes the chart, given the kinds or methods in the legend.
+    heads: the lines of its title. draw: makes the chart, given the kinds or methods in the legend. layers: of
+    the network, if it is drawn over them.
     """
 
     heads: Sequence[str]
     rows: Sequence[Line]
     draw: Callable[[Sequence[str]], figures.Layered]
+    layers: int = 0
 
 
 @dataclass(frozen=True)
@@ -116,11 +117,6 @@ class Page:
     def height_of(self, panels: Sequence[Panel]) -> float:
         """The height of these panels, which are side by side."""
         return self.share * (ROW * len(self.methods_of(panels)) if self.named else HEIGHT)
-
-
-def for_latex(caption: str) -> str:
-    r"""The caption for \caption: nothing in it starts a comment or needs mathematics."""
-    return escape(caption).replace(r" \%", r"\,\%")
 
 
 def inches(width: str) -> float:
@@ -237,6 +233,7 @@ def _drawn(
                 heads if column == "available" else [],
                 rows,
                 partial(figures.layers, column, title, last=last),
+                last,
             )
             for column, title in shown.items()
         ]
@@ -276,9 +273,13 @@ def _figure(page: Page) -> alt.ConcatChart:
     charts = list[figures.Layered]()
     for panels in page.rows():
         for place, (panel, title) in enumerate(zip(panels, _titles(panels, page), strict=True)):
-            below = len(charts) + page.across < len(page.panels)
+            below = page.panels[len(charts) + page.across :][:1]
             chart = panel.draw(page.legend)
             _share_axes(chart, page, panels, first=place == 0, last=not below)
+            if below and 0 < panel.layers == below[0].layers:
+                # The panel below numbers the same layers.
+                for layer in chart.layer:
+                    layer.encoding.x["axis"]["labels"] = False
             chart = chart.properties(width=page.inner, height=page.height_of(panels), title=title)
             chart.data = alt.InlineData(values=[*panel.rows])
             charts.append(chart)

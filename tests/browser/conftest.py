@@ -81,8 +81,10 @@ def quick(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def index(quick):
-    """The page over all suites of the folder of `quick`."""
+    """The page over all suites of the folder of `quick`, beside that on choosing a surrogate."""
     folder = quick.parents[1]
+    (folder / "leaderboards").mkdir(exist_ok=True)
+    shutil.copy(ROOT / "results" / "leaderboards" / "widths.csv", folder / "leaderboards")
     command = [sys.executable, "-m", "bench", "report", "--all", "--results", str(folder)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (0, "")

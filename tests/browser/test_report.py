@@ -314,6 +314,41 @@ def test_what_is_seen_over_training_is_chosen(quick, open_page):
     assert again.locator("#layers").input_value() == "first layer"
 
 
+def test_two_probes_are_no_course(quick, open_page, tmp_path):
+    figure = open_page(quick).page.locator("#figure-course")
+    assert figure.locator("h3").inner_text().startswith("Before and after training")
+    assert figure.locator("svg .mark-area").count() == 0
+    ticks = figure.locator("svg .role-axis-label text").all_text_contents()
+    assert ticks[:2] == ["0", "4"]
+    shown_runs.write(tmp_path, shown_runs.record(1), shown_runs.epochs(3), shown_runs.layers())
+    page = open_page(write(tmp_path)).page
+    assert page.locator("#figure-course h3").inner_text().startswith("Over training")
+    assert page.locator("#figure-course svg .mark-area").count() == 1
+    ticks = page.locator("#figure-curves svg .role-axis-label text").all_text_contents()
+    assert ticks[:3] == ["1", "2", "3"] and ticks[3] != "3", ticks
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_names_beside_dots_are_whole_and_apart(quick, open_page, width):
+    page = open_page(quick, width=width).page
+    for task in range(4):
+        page.locator("#task").select_option(index=task)
+        page.wait_for_timeout(1000)
+        boxes = page.locator("#figure-cost svg .mark-text.role-mark text").evaluate_all(
+            "(them) => them.filter((it) => it.textContent && it.getAttribute('opacity') !== '0')"
+            ".map((it) => [it.textContent, it.getBoundingClientRect()])"
+            ".map(([text, box]) => [text, box.left, box.right, box.top + 2, box.bottom - 2])"
+        )
+        assert len(boxes) >= 3
+        edge = page.locator("#figure-cost .chart").bounding_box()
+        for text, left, right, *_ in boxes:
+            assert edge["x"] <= left and right <= edge["x"] + edge["width"] + 1, text
+        for i, (one, left, right, top, bottom) in enumerate(boxes):
+            for other, *box in boxes[:i]:
+                apart = right <= box[0] or box[1] <= left or bottom <= box[2] or box[3] <= top
+                assert apart, (one, other)
+
+
 def test_other_costs_can_be_asked_for(quick, open_page):
     page = open_page(quick).page
     assert "energy" in page.locator("#price").input_value()
@@ -458,7 +493,11 @@ def test_tuning_is_drawn(open_page, tmp_path, width, scheme):
         assert panels.nth(number).locator("svg .mark-symbol.role-mark path").count() == 1
     titles = panels.nth(1).locator("svg .role-axis-title text").all_text_contents()
     assert set(titles) == {"learning rate", "width"}
-    panels.nth(1).locator("svg .mark-rect.role-mark path").last.hover()
+    last = panels.nth(1).locator("svg .mark-rect.role-mark path").last
+    last.scroll_into_view_if_needed()
+    # Parts of the page that come into view get their true height, which moves the cell.
+    page.wait_for_timeout(500)
+    last.hover()
     page.wait_for_selector("#vg-tooltip-element.visible")
     assert "accuracy" in page.locator("#vg-tooltip-element").inner_text()
     assert page.locator("#figure-best-of-0 svg .mark-line path").count() == 2
@@ -504,9 +543,17 @@ def test_the_page_over_all_suites_leads_to_their_reports(index, chromium, width,
     page = context.new_page()
     page.goto(f"file://{index}")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert "Better than the baseline rectangle" in page.locator("tbody tr").inner_text()
+    assert "Better than the baseline rectangle" in page.locator("article").inner_text()
+    assert "4 tasks · 180 trainings" in page.locator("article").inner_text()
     found = Axe().run(page).response["violations"]
     assert [(each["id"], each["nodes"][0]["html"][:100]) for each in found] == []
+    page.get_by_role("link", name="Choosing a surrogate").click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("dd code").first.inner_text().startswith("spike_grad=surrogate.")
+    page.locator("summary").click()
+    found = Axe().run(page).response["violations"]
+    assert [(each["id"], each["nodes"][0]["html"][:100]) for each in found] == []
+    page.get_by_role("link", name="All suites").click()
     page.get_by_role("link", name="quick").click()
     page.wait_for_selector("html[data-drawn=yes]")
     assert page.locator("h1").inner_text() == "The suite quick"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import pairwise
 from string import ascii_letters, ascii_lowercase
 
 SPECIAL = {
@@ -76,9 +77,12 @@ def escape(text: str, longest: int = LONGEST) -> str:
     """The text for LaTeX's text mode; white space becomes single blanks.
 
     The result is ASCII with balanced braces, and needs no package. Words of more characters than `longest`
-    can be broken.
+    can be broken; a number and its percent sign cannot, with a thin space between them.
     """
-    return " ".join(_word(word, longest) for word in text.split())
+    words = text.split()
+    unbroken = [word[0] == "%" and before[-1].isdigit() for before, word in pairwise(words)]
+    joints = ["", *(r"\," if kept else " " for kept in unbroken)]
+    return "".join(joint + _word(word, longest) for joint, word in zip(joints, words, strict=False))
 
 
 def printed(text: str) -> str:

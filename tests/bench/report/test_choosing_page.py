@@ -48,3 +48,11 @@ def test_a_damaged_table_is_a_sentence(tmp_path):
     file.write_bytes(b"")
     with pytest.raises(BenchError, match=r"widths\.csv cannot be read"):
         choosing.write(tmp_path, "index.html")
+
+
+def test_it_names_the_accuracy_of_each_table_and_sets_calls_as_code(tmp_path):
+    table(tmp_path)
+    text = choosing.write(tmp_path, "index.html").read_text()
+    assert "All settings together, by validation accuracy" in text and "c, by test accuracy" in text
+    assert "<code>spike_grad=surrogate.atan(alpha=1.273)</code>" in text
+    assert "<bdi>has none of these shapes" in text

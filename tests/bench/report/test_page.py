@@ -379,3 +379,10 @@ def test_published_numbers_stand_beside_with_their_sources(suite, tmp_path):
     assert "rectangle (width=10) 30.82 (2023): LSG (IJCAI 2023) ablation" in said
     fill(tmp_path / "other")
     assert "Published and measured" not in " ".join(written(suite, tmp_path / "other").texts)
+
+
+def test_a_number_and_its_unit_stay_on_one_line():
+    made = (
+        page.environment().from_string("{{ said|kept }}").render(said="with 80 % power at T = 2, a = b <i>")
+    )
+    assert made == "with 80\u00a0% power at T\u00a0=\u00a02, a = b &lt;i&gt;"

@@ -59,6 +59,11 @@ def test_what_differs_between_records_is_counted_and_nothing_is_left_out():
     assert "not stated" in found["Data"][0] and "? / ? / ?" in found["Data"][0]
 
 
+def test_one_training_at_a_time_is_no_trainings():
+    record = shown_runs.record() | {"workers": 1}
+    assert said([record])["Machine"][0].endswith(", 1 training at a time")
+
+
 def test_uncommitted_code_and_the_best_test_epoch_are_told():
     record = shown_runs.record()
     record["environment"] = record["environment"] | {"git": {"commit": "abc" * 10, "dirty": True}}

@@ -19,7 +19,7 @@ def without_commands(latex):
     for escaped in ("\\\\", r"\$", r"\{", r"\}"):
         latex = latex.replace(escaped, "")
     latex = re.sub(r"\$[^$]*\$|\\penalty\d+ ", "", latex)
-    latex = re.sub(r"\\[A-Za-z]+(\{\}| )|\\[#%&_]", "", latex)
+    latex = re.sub(r"\\[A-Za-z]+(\{\}| )|\\[#%&_,]", "", latex)
     latex = re.sub(r"""\\[`'^~=u."rHvcd]\{(?:[A-Za-z]|\\[ij])\}""", "", latex)
     return latex.replace("{}", "")
 
@@ -125,3 +125,10 @@ def test_what_is_printed_has_the_codes_of_unknown_characters():
 def test_every_sign_of_mathematics_is_told_apart():
     twins = {"·", "µ", "−"}
     assert len({v for k, v in MATHS.items() if k not in twins}) == len(MATHS.keys() - twins)
+
+
+def test_a_number_and_its_percent_sign_are_not_parted():
+    assert escape("a 95 % interval, 100 %.") == r"a 95\,\% interval, 100\,\%."
+    assert escape("share % of") == r"share \% of"
+    # A possible break in a long word ends with a digit too.
+    assert r"\penalty90 \%" in escape("a" * 8 + "%" * 30)

@@ -382,9 +382,9 @@ class _FedBy:
 def _fed_by(norm: nn.Module | None, threshold: float, gain: float = 1.0) -> Norm | None:
     if norm is None or (isinstance(norm, TdBN) and gain == 1):
         return norm
-    if any(getattr(norm, name, None) is None for name in ("weight", "bias")):
+    if any(getattr(getattr(norm, name, None), "ndim", None) != 1 for name in ("weight", "bias")):
         raise BenchError(
-            f"norm = {norm!r} has no weight and bias: "
+            f"norm = {norm!r} has no weight and bias for each channel: "
             "give the batch normalisation module before the layer, with affine=True"
         )
     return _FedBy(norm, threshold, gain * getattr(norm, "scale", 1.0))
@@ -457,6 +457,8 @@ def _check_layer(name: str, layer: nn.Module, function: SpikeFunction) -> None:
 
 
 def _find(name: str, plugins: Sequence[Path | str]) -> Method:
+    if isinstance(plugins, str | Path):
+        raise BenchError(f"plugins = {plugins!r}: give a list of files, as in plugins=[{str(plugins)!r}]")
     return load(tuple(map(Path, plugins))).method(name).item
 
 

@@ -206,6 +206,7 @@ def _lookup(kind: str, table: dict[str, Entry[Any]], name: str, broken: list[Bro
         return table[name]
     close = difflib.get_close_matches(name.lower(), table, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"`spikegrad list {kind}s` shows all {len(table)}"
+    hint += "" if close else "; for one of your own, give its file with --plugin (in Python, plugins=[FILE])"
     lost = f" (not imported: {', '.join(b.source for b in broken)})" if broken else ""
     raise BenchError(f"unknown {kind} {name!r}: {hint}{lost}")
 

@@ -674,7 +674,7 @@ def _first(error: ValidationError) -> str:
         return f"unknown key {where!r}; " + (f"did you mean {close[0]!r}?" if close else hint)
     if found["type"] == "missing":
         return f"the key {where!r} is missing"
-    message = found["msg"].removeprefix("Value error, ")
+    message = found["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
     given = "" if found["type"] == "value_error" else f", got {found['input']!r}"
     return f"{where}: {message}{given}" if where else message
 

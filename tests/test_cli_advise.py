@@ -93,7 +93,7 @@ def test_shipped_results_as_ones_own_give_the_shipped_advice(spikegrad, tmp_path
     ("options", "sentence"),
     [
         (["--results", "nowhere"], "nowhere is no results folder: it has no folder runs"),
-        (["--results", str(ROOT / "results"), "--suite", "quick"], "has a fixed shape at 3 widths or more"),
+        (["--results", str(ROOT / "results"), "--suite", "quick"], "none of the suites quick has a fixed"),
         (["--results", str(ROOT / "results"), "--suite", "nosuch"], "--suite nosuch: there is no such suite"),
         (["--threshold", "inf"], "Invalid value for '--threshold'"),
         (["--layers", "0"], "Invalid value for '--layers'"),

@@ -101,8 +101,9 @@ def _own(results: Path, suites: list[str] | None) -> pd.DataFrame:
         [record for store in stores for record in trial_store(store).records()],
     )
     if found.empty:
+        asked = f"none of the suites {', '.join(suites)}" if suites else f"no suite in {results}"
         raise BenchError(
-            f"no suite in {results} has a fixed shape at {widths.FEWEST} widths or more: run one such as "
+            f"{asked} has a fixed shape at {widths.FEWEST} widths or more: run one such as "
             "scale-and-depth, or leave --results out to use the shipped measurements"
         )
     return found

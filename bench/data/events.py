@@ -96,8 +96,8 @@ def recordings(name: str, folder: Path, pattern: str, get: str) -> list[Path]:
     if not found:
         state = f"holds no {pattern}" if folder.is_dir() else "is not there"
         raise BenchError(
-            f"dataset {name}: {folder} {state}; let --data-root or SPIKEGRAD_DATA name the folder that holds "
-            f"{folder.parent.name}, or get them from {get}"
+            f"dataset {name}: {folder} {state}; let --data-root or SPIKEGRAD_DATA name the data root "
+            f"that holds it, or get them from {get}"
         )
     return found
 

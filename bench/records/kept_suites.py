@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from bench.errors import BenchError
 from bench.files import write_atomic
+from bench.paths import TRIALS
 from bench.records.record_files import reason
 from bench.records.store import Store
 from bench.suite import MethodSpec, Suite, Task, load_suite, suite_of_cells
@@ -79,14 +80,14 @@ def find(asked: str, results: Path) -> tuple[Suite, Store]:
     """
     try:
         chosen = load_suite(asked)
-    except BenchError:
+    except BenchError as problem:
         if asked != Path(asked).name:
             raise
         store = Store(results, asked)
         if (before := kept(store)) is not None:
             return before, store
         if not (records := store.records()):
-            raise
+            raise BenchError(f"{problem}; {_held(results)}") from None
         return suite_of_cells(asked, [record["cell"] for record in records]), store
     store = Store(results, chosen.name)
     try:
@@ -97,6 +98,13 @@ def find(asked: str, results: Path) -> tuple[Suite, Store]:
             raise
         return before, store
     return chosen, store
+
+
+def _held(results: Path) -> str:
+    found = sorted(f.name for f in (results / "runs").glob("*") if not f.name.endswith(TRIALS))
+    if not found:
+        return f"{results} holds no results: --results names another folder"
+    return f"{results} holds results of {', '.join(found)}"
 
 
 def _differences(before: Suite, now: Suite) -> list[str]:

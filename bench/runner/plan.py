@@ -464,16 +464,19 @@ def _facts(question: Loading) -> loading.Facts:
 
 
 def _check_there(suite: Suite, registry: Registry, root: Path) -> None:
-    """Name all missing datasets together if there are several: the error of each names only itself."""
+    """Name all missing datasets together, and those that are there; the error of each names only itself."""
     specs = dict.fromkeys(spec for matrix in suite.matrices for spec in matrix.datasets)
     held = {spec.name: holding(registry.dataset(spec.name).item, root, spec.params) for spec in specs}
     missing = [name for name, each in held.items() if each.absent]
-    if len(missing) > 1:
-        there = ",".join(name for name in held if name not in missing)
-        rest = f", or leave them out: --datasets {there}" if there else ""
+    there = ",".join(name for name in held if name not in missing)
+    if len(missing) > 1 or (missing and there):
+        many = len(missing) > 1
+        what = f"{len(missing)} datasets, {', '.join(missing)}" if many else f"the dataset {missing[0]}"
+        name, fetched, left = ("NAME", "one", "them") if many else (missing[0], "it", "it")
+        rest = f", or leave {left} out: --datasets {there}" if there else ""
         raise BenchError(
-            f"the data root {root} lacks all or part of {len(missing)} datasets, {', '.join(missing)}: "
-            f"`spikegrad data prepare NAME` fetches one or says which files to put where{rest}"
+            f"the data root {root} lacks all or part of {what}: `spikegrad data prepare {name}` fetches "
+            f"{fetched} or says which files to put where{rest}"
         )
 
 

@@ -302,11 +302,13 @@ def test_a_sequence_that_ended_early_is_noticed_or_restarted():
             r"\(4, 2, 3\) have 4 time steps.* = 3",
         ),
         (lambda: neuron("rectangle", plugins=["nowhere.py"]), "nowhere.py does not exist"),
+        (lambda: neuron("rectangle", plugins="mine.py"), r"as in plugins=\['mine.py'\]"),
         (
             lambda: neuron("mpd-agl"),
             "reads the batch normalisation before its layer: give norm=",
         ),
         (lambda: neuron("mpd-agl", norm="tdbn"), "norm = 'tdbn' has no weight and bias"),
+        (lambda: neuron("mpd-agl", norm=nn.Linear(2, 2)), "no weight and bias for each channel"),
         (lambda: neuron("mpd-agl", norm=nn.BatchNorm1d(2, affine=False)), "affine=True"),
         (lambda: neuron("lsg"), "set neuron = 'plif'"),
         (lambda: bench.spike_grad("ds-atgo", timesteps=T), r"its threshold.*use bench\.neuron"),

@@ -145,6 +145,7 @@ def toml(changes):
         ({"seeds = [0]": "seeds = [0, 0]"}, "seeds lists 0 twice"),
         ({"seeds = [0]": "seeds = [-1]"}, "seeds.0: .* got -1"),
         ({"timesteps = [2]": "timesteps = [0]"}, "timesteps.0: .* got 0"),
+        ({"timesteps = [2]": "timesteps = 2"}, "timesteps: Input should be a list, got 2"),
         ({'["mlp"]': '["mlp", { name = "mlp", width = 1.0 }]'}, "backbones lists mlp twice"),
         ({'["mlp"]': '[{ name = "mlp", norm = "layer" }]'}, "backbones.0.norm: .* got 'layer'"),
         ({"epochs = 5": "epochs = 0"}, "recipe.epochs: .* got 0"),

@@ -300,7 +300,8 @@ def test_an_interrupt_while_decoding_is_one(module, one, monkeypatch):
 def test_missing_folder(declared, tmp_path):
     with pytest.raises(BenchError, match="is not there") as caught:
         declared.load(request(declared, tmp_path))
-    for part in (str(tmp_path / "CIFAR10DVS"), "SPIKEGRAD_DATA", "figshare", "CIFAR10DVS/airplane/"):
+    root = "name the data root that holds it"
+    for part in (str(tmp_path / "CIFAR10DVS"), "SPIKEGRAD_DATA", root, "figshare", "CIFAR10DVS/airplane/"):
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)
 

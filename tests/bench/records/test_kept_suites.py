@@ -21,6 +21,13 @@ def test_what_is_kept_comes_back(store, tiny):
     assert kept_suites.kept(Store(store.results, "other")) is None
 
 
+def test_an_unknown_name_is_told_what_the_folder_holds(store, tmp_path):
+    with pytest.raises(BenchError, match=r"no suite 'tinny': .*results holds results of tiny$"):
+        kept_suites.find("tinny", store.results)
+    with pytest.raises(BenchError, match=r"no suite 'tiny': .*elsewhere holds no results: --results names"):
+        kept_suites.find("tiny", tmp_path / "elsewhere")
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [

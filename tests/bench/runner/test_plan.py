@@ -444,6 +444,13 @@ def test_all_missing_sets_are_named_at_once(tiny, make_plan, tmp_path):
     )
 
 
+def test_one_missing_set_of_several_can_be_left_out(tiny, make_plan):
+    with pytest.raises(
+        BenchError, match=r"dataset mnist: `.* prepare mnist` .*leave it out: --datasets digits$"
+    ):
+        make_plan(tiny(datasets=["digits", "mnist"], backbones=["convnet"]))
+
+
 def test_a_misfit_names_dataset_and_backbone(make_plan, write_plugin):
     suite = counted_suite(tasks=[{"datasets": ["counted"], "backbones": ["convnet"], "timesteps": [1]}])
     with pytest.raises(BenchError, match=r"^counted on convnet: .*\(C, H, W\).*\(6,\)"):

@@ -15,12 +15,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bench.api import leaderboard, run
+    from bench.errors import BenchError
     from bench.loop import MethodHooks, neuron, spike_grad, surrogate_function
     from bench.measures.any_network import probe
 
 __version__ = "0.1.0"
-__all__ = ["MethodHooks", "leaderboard", "neuron", "probe", "run", "spike_grad", "surrogate_function"]
-PLACES = {"leaderboard": "bench.api", "run": "bench.api", "probe": "bench.measures.any_network"}
+__all__ = [
+    "BenchError",
+    "MethodHooks",
+    "leaderboard",
+    "neuron",
+    "probe",
+    "run",
+    "spike_grad",
+    "surrogate_function",
+]
+PLACES = {
+    "BenchError": "bench.errors",
+    "leaderboard": "bench.api",
+    "run": "bench.api",
+    "probe": "bench.measures.any_network",
+}
 """The modules of the names above; the others are in bench.loop."""
 
 

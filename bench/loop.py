@@ -116,8 +116,9 @@ def surrogate_function(
     """A method as the argument `surrogate_function` of a neuron of SpikingJelly; each neuron needs its own.
 
     tau, decay_input, v_threshold, v_reset: those of the neuron, which methods can read. An IFNode is
-    `tau=float("inf"), decay_input=False`. The neuron's backend must be torch, its default. The other
-    arguments and the errors are those of `spike_grad`.
+    `tau=float("inf"), decay_input=False`. SpikingJelly 2.0 runs such a neuron in torch by itself; in earlier
+    versions, its backend must be torch, the default. The other arguments and the errors are those of
+    `spike_grad`.
     """
     if isinstance(tau, bool) or not isinstance(tau, float | int) or not tau >= 1:
         raise BenchError(f"tau = {tau!r} cannot be: it must be 1 or more")
@@ -488,9 +489,10 @@ def _built(
         except BenchError as problem:
             if norm is not None or "norm" not in str(problem):
                 raise
+            _, _, other = str(problem).partition("or choose ")
             raise BenchError(
                 f"{name} reads the batch normalisation before its layer: give norm=MODULE, the one in your "
-                f"network, or choose a method that needs none ({problem})"
+                f"network, or choose {other or 'a method that needs none'}"
             ) from None
 
 

@@ -155,6 +155,7 @@ def test_a_wrong_plugin_fails_on_its_law_with_the_numbers(spikegrad, tmp_path):
     assert done.returncode == 1
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("✗  derivative")]
     assert "the gradient is 2 at x = " in line
+    assert done.stdout.splitlines()[0] == "twice"
     assert done.stdout.endswith("1 method, 2 laws broken\n")
     assert "a plugin may print" not in done.stdout
     assert "Traceback" not in done.stdout + done.stderr

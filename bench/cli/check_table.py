@@ -18,7 +18,9 @@ KEY = "✓ holds   – says nothing about it   ! does not hold, as declared   �
 def show(checked: dict[str, list[Any]], console: Console) -> None:
     """A table with a sign and a reason for each law; for several methods, a matrix with the reasons below."""
     if len(checked) == 1:
-        _show_laws(next(iter(checked.values())), console)
+        ((name, verdicts),) = checked.items()
+        say(console, name)
+        _show_laws(verdicts, console)
     else:
         _show_matrix(checked, console)
     broken = sum(v.outcome == "broken" for verdicts in checked.values() for v in verdicts)

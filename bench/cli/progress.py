@@ -97,7 +97,7 @@ def outcome(record: Record) -> str:
         accuracy = found["test_accuracy" if what == "test" else "val_accuracy"]
         return f"{accuracy:.2f} % {what} accuracy in {record['seconds']:.1f} s{_resumed(record)}"
     why = " ".join(str(record["error"]).split())
-    return f"{record['status'].upper()}: {why} (see {record['id']}/record.json)"
+    return f"{record['status'].upper()}: {why} (`spikegrad show {record['id']}`)"
 
 
 def _resumed(record: Record) -> str:

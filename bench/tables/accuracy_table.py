@@ -53,6 +53,8 @@ ACCURACY_COLUMNS = (
 )
 PAIRS_COLUMNS = (*KEY, *OTHER, *PAIRS, "p_adjusted", "equivalent", "agreement")
 YES_OR_NO = {True: "yes", False: "no"}
+AT_CHANCE = 0.05
+"""The share of the way from guessing to 100 % within which nothing is taken to have been learned."""
 
 
 def tasks(
@@ -188,6 +190,10 @@ class Task:
         least = self.pairs.detectable()
         if math.isnan(least):
             return f"{size}; the differences do not vary, so what this design detects is unknown.{lacking}"
+        if max(self.means) < self.chance + AT_CHANCE * (100 - self.chance):
+            lacking += (
+                f" No method gets far from guessing ({self.chance:.2f} %): train longer before you compare."
+            )
         more = self.pairs.seeds_for(MARGIN)
         needed = f"{more} seeds" if more else f"more than {MOST_SEEDS} seeds"
         return (

@@ -12,8 +12,9 @@ from bench.tables.library_arguments import ARGUMENTS
 def take(ranked: pd.DataFrame, threshold: float) -> str:
     """Which shape and width to take. ranked: as of `widths.by_loss`. threshold: of the neurons."""
     width = float(ranked.iloc[0]["width"])
+    times = "equal to the threshold" if width == 1 else f"of {width:g} times the threshold"
     return (
-        f"Take {ranked.iloc[0]['method']}, with a full width at half maximum of {width:g} × the threshold: "
+        f"Take {ranked.iloc[0]['method']}, with a full width at half maximum {times}: "
         f"{width * threshold:g} at a threshold of {threshold:g}."
     )
 

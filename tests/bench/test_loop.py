@@ -305,7 +305,8 @@ def test_a_sequence_that_ended_early_is_noticed_or_restarted():
         (lambda: neuron("rectangle", plugins="mine.py"), r"as in plugins=\['mine.py'\]"),
         (
             lambda: neuron("mpd-agl"),
-            "reads the batch normalisation before its layer: give norm=",
+            "reads the batch normalisation before its layer: give norm=MODULE, the one in your network, or "
+            "choose mpd-agl:measured, which needs none$",
         ),
         (lambda: neuron("mpd-agl", norm="tdbn"), "norm = 'tdbn' has no weight and bias"),
         (lambda: neuron("mpd-agl", norm=nn.Linear(2, 2)), "no weight and bias for each channel"),
@@ -319,7 +320,7 @@ def test_a_sequence_that_ended_early_is_noticed_or_restarted():
     ],
 )
 def test_mistakes_are_sentences(make, sentence):
-    with pytest.raises(BenchError, match=sentence):
+    with pytest.raises(bench.BenchError, match=sentence):
         make()
 
 

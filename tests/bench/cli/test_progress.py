@@ -107,7 +107,7 @@ def test_a_run_on_a_console(clock, terminal):
             listener.epoch(planned(name), 0, 50.0)
             listener.ended(planned(name), record)
     shown = stream.getvalue()
-    assert "dataset backbone T=2 method seed 0: FAILED: no luck [here] (see abc/record.json)" in shown
+    assert "dataset backbone T=2 method seed 0: FAILED: no luck [here] (`spikegrad show abc`)" in shown
     if not terminal:
         assert shown.splitlines()[0] == (
             "[1/2] dataset backbone T=2 method seed 0: 98.77 % test accuracy in 5.1 s, about 10 s left"

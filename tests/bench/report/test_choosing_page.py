@@ -26,7 +26,7 @@ def table(folder, **changes):
 def test_it_says_what_to_take_and_what_is_lost(tmp_path):
     table(tmp_path)
     text = choosing.write(tmp_path, "index.html").read_text()
-    assert "Take arctan, with a full width at half maximum of 1 × the threshold" in text
+    assert "Take arctan, with a full width at half maximum equal to the threshold" in text
     assert "0.0 points of validation accuracy behind the best" in text
     assert "surrogate.atan(alpha=1.273)" in text
     assert "2.0 [1.5, 2.5]" in text and "7.0 [6.5, 7.5]" in text

@@ -383,6 +383,14 @@ def test_design_states_seeds_pairs_what_can_be_seen_and_what_one_point_takes() -
     )
 
 
+def test_where_all_guess_no_difference_is_praised() -> None:
+    guessing = [9.0, 10.5, 11.0, 10.0, 9.5]
+    (note,) = Results([*runs("rectangle", guessing), *runs("erf", guessing[::-1])]).notes
+    assert note.endswith("No method gets far from guessing (10.00 %): train longer before you compare.")
+    (note,) = Results([*runs("rectangle", [15.0, 16.0, 15.5]), *runs("erf", guessing[:3])]).notes
+    assert "guessing" not in note
+
+
 def test_design_where_little_can_be_said() -> None:
     def note(*groups: list[Record]) -> str:
         return Results(itertools.chain(*groups)).notes[0]

@@ -115,15 +115,15 @@ def test_digests_are_those_of_records(pending):
 def test_expected_leaves_out_what_has_failed_for_good(make_plan, tiny):
     suite = tiny(methods=["rectangle", "trsg"], times=True)
     made = make_plan(suite)
-    assert times.expected(made) == 4
+    assert len(times.expected(made)) == 4
     failing = next(p for p in made.cells if p.cell.method.name == "trsg")
     record = shown_runs.record(cell=failing.cell.model_dump(), status="failed", metrics={}) | {
         "id": failing.id,
         "digests": digests(failing.cell, made.registry),
     }
     made.store.write(record)
-    assert times.expected(make_plan(suite)) == 2
-    assert times.expected(make_plan(suite, retry=True), retry=True) == 4
+    assert len(times.expected(make_plan(suite))) == 2
+    assert len(times.expected(make_plan(suite, retry=True), retry=True)) == 4
 
 
 def test_whether_there_are_times_is_what_the_suite_says_unless_told(tmp_path):

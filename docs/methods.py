@@ -73,8 +73,9 @@ small, trained so briefly and without tuning, does not show which method is best
   seeds count as chance.
 - **to rectangle**: the difference in points, paired by seed, with the interval that decides: adjusted for
   all {pairs:,} pairs of the table.
-- **step**: the time of a training step divided by that of `rectangle`, eager, on one thread of a CPU; the
-  time of a search is spread over the steps. Each network is timed alone, the median of its calls counts.
+- **step**: the time of a training step divided by that of `rectangle`, eager, on
+  {hardware}; the time of a search is spread over the steps. Each network is timed alone, and the
+  median of its calls counts.
 
 """
 CONVERSIONS = """## Conversions
@@ -126,7 +127,8 @@ def reached(results: Path = DOCS.parent / "results") -> str:
         cost = "–" if math.isnan(row["step"]) else f"{row['step']:.1f}"
         lines.append((f"`{row['method']}`", row["kind"], mean, delta, cost))
     compared = int((rows["kind"] != "reference").sum())
-    words = REACHED.format(suite=EVERY, setting=_setting(), pairs=compared * (compared - 1) // 2)
+    pairs, (hardware,) = compared * (compared - 1) // 2, latency["hardware"].dropna().unique()
+    words = REACHED.format(suite=EVERY, setting=_setting(), pairs=pairs, hardware=hardware)
     return words + _table(lines)
 
 

@@ -111,6 +111,20 @@ def test_what_readme_says_of_weight_decay_is_in_the_table():
     assert round(mine["delta_vs_baseline"].max()) == 3
 
 
+def test_what_readme_says_of_library_functions_is_in_the_table():
+    table = pd.read_csv(RESULTS / "leaderboards" / "every-method" / "accuracy.csv")
+    shipped = table[table["kind"] == "library"]
+    assert {name.partition("/")[0] for name in shipped["method"]} == {"snntorch", "norse"}
+    assert (len(shipped), int((shipped["delta_ci_high"] < 0).sum())) == (18, 14)
+    assert set(shipped["method"][shipped["n_failed"] == 5]) == {"snntorch/LSO", "snntorch/sigmoid"}
+
+
+def test_no_method_has_changed_since_every_method_was_trained():
+    # A new method is no fault: `spikegrad run every-method --results results` gives it its rows.
+    plan = api.make_plan("every-method", results=RESULTS)
+    assert [planned.cell.method.name for planned in plan.cells if planned.state == "stale"] == []
+
+
 @pytest.mark.parametrize("table", MEASURED)
 def test_quick_has_measured_all_there_is_to_measure(table):
     frame = pd.read_csv(RESULTS / "leaderboards" / "quick" / f"{table}.csv")

@@ -294,13 +294,14 @@ class SpikeFunction(nn.Module):
         self._emitted: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Raises BenchError if the shape of x changes within a sequence."""
+        """Raises BenchError if the shape of x changes within a sequence, or does not fit the norm."""
         call, self._call = self._call, (self._call + 1) % (self.calls * self.timesteps)
         t = call // self.calls
         if (call + 1) % self.calls:
             # For the reset: what was emitted, where that is not 1(x >= 0).
             return (x >= 0).to(x.dtype) if t == 0 or self._emitted is None else self._emitted
         if t == 0:
+            _check_channels(self.surrogate, x.shape[1:])
             self._shape = x.shape
             self._noise = self.surrogate.noise(torch.Size((self.timesteps, *x.shape)), x)
             self.host.potentials.clear()
@@ -415,6 +416,17 @@ def _check_length(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         raise BenchError(
             f"currents of shape {tuple(inputs[0].shape)} have {steps} time steps, and their layer was made "
             f"with timesteps = {expected}: currents are [T, B, ...]"
+        )
+    _check_channels(layer.surrogate, inputs[0].shape[2:])
+
+
+def _check_channels(surrogate: nn.Module, shape: Sequence[int]) -> None:
+    """Raise BenchError if the norm that a method reads has not the channels of its layer."""
+    norm = surrogate.site.norm if isinstance(surrogate, Surrogate) else None
+    if norm is not None and len(norm.weight) not in shape:
+        raise BenchError(
+            f"the norm of a method has {len(norm.weight)} channels, and its layer is {tuple(shape)} without "
+            "the batch: give the batch normalisation before this layer"
         )
 
 

@@ -301,6 +301,14 @@ def test_a_sequence_that_ended_early_is_noticed_or_restarted():
             lambda: neuron("rectangle")(torch.rand(T + 1, 2, 3)),
             r"\(4, 2, 3\) have 4 time steps.* = 3",
         ),
+        (
+            lambda: neuron("mpd-agl", norm=nn.BatchNorm1d(5))(torch.rand(T, 2, 3)),
+            r"has 5 channels, and its layer is \(3,\) without the batch",
+        ),
+        (
+            lambda: through_snntorch(bench.spike_grad("mpd-agl", timesteps=T, norm=nn.BatchNorm1d(5))),
+            r"has 5 channels, and its layer is \(6,\) without the batch",
+        ),
         (lambda: neuron("rectangle", plugins=["nowhere.py"]), "nowhere.py does not exist"),
         (lambda: neuron("rectangle", plugins="mine.py"), r"as in plugins=\['mine.py'\]"),
         (

@@ -220,9 +220,11 @@ def _readable(line: Mapping[Any, Any], digits: int) -> dict[str, str]:
 
 
 def _rank(line: Mapping[Any, Any]) -> str:
-    """`2–5`: the ranks that the row can have, if that is tested."""
+    """`2–5`: the ranks that the row can have; "–" if that is not tested, "" if it is not ranked."""
     rank, low, high = (printed_cell(name, line[name]) for name in RANKS)
-    return rank if low == "" else low if low == high else f"{low}–{high}"
+    if low == "":
+        return "–" if rank else ""
+    return low if low == high else f"{low}–{high}"
 
 
 def interval_of(line: Mapping[Any, Any]) -> tuple[float, float] | None:

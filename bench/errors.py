@@ -6,12 +6,15 @@ import os
 import re
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|AUTH|COOKIE|PRIVATE", re.IGNORECASE)
 """Names of environment variables whose values are not for others."""
 SHORTEST_SECRET = 6
 """Shorter values are left alone: they would be found in the middle of ordinary words."""
 LOGIN = re.compile(r"(?<=://)[^\s/@]+:[^\s/@]+(?=@)")
+IN_TRACEBACK = re.compile(r'(?<=^  File ")/[^"]+(?=")', re.MULTILINE)
+"""The path of a file in a traceback."""
 
 
 class BenchError(Exception):
@@ -64,10 +67,18 @@ def ranges(numbers: Iterable[int]) -> str:
 def printable(text: str) -> str:
     """The text of an error or of another program, for a file that others may read.
 
-    Secrets of the environment and logins in addresses are masked. Lone surrogates, as in odd file names, are
-    escaped, since they cannot be written.
+    Secrets of the environment and logins in addresses are masked. Paths in tracebacks are made relative to
+    the folder of `sys.path` that the file was imported from; of other files only the name is left. Lone
+    surrogates, as in odd file names, are escaped, since they cannot be written.
     """
     for name, value in os.environ.items():
         if len(value) >= SHORTEST_SECRET and SECRET.search(name):
             text = text.replace(value, f"<{name}>")
+    text = IN_TRACEBACK.sub(lambda found: _imported_as(Path(found.group())), text)
     return LOGIN.sub("<login>", text).encode(errors="backslashreplace").decode()
+
+
+def _imported_as(file: Path) -> str:
+    above = [folder for folder in map(Path, filter(None, sys.path)) if file.is_relative_to(folder)]
+    nearest = max(above, key=lambda folder: len(folder.parts), default=file.parent)
+    return file.relative_to(nearest).as_posix()

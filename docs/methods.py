@@ -17,6 +17,7 @@ import pandas as pd
 
 from bench.cli import gallery, render
 from bench.measures import conversions
+from bench.records import layer_times
 from bench.registry import Registry, load
 from bench.suite import load_suite
 
@@ -78,6 +79,17 @@ small, trained so briefly and without tuning, does not show which method is best
   median of its calls counts.
 
 """
+LAYERS = "performance/layers.json"
+COMPILED = """
+### A layer alone, eager and compiled
+
+The rest of a network hides what a method costs. Here a layer of {units} neurons is timed by itself, with
+T = {timesteps} and batches of {batch}, on {hardware}: forward and backward pass,
+divided by those of `rectangle` in the same mode; the last column divides a method's two times. A search is
+not counted. Measured by
+`spikegrad latency --compiled --no-peers --seconds 0.5 --methods NAMES --save results/{file}`.
+
+"""
 CONVERSIONS = """## Conversions
 
 Which of our methods has the same derivative as a library's function at its defaults, and with which
@@ -103,7 +115,7 @@ def text(registry: Registry) -> str:
         ("library", "here", "with", "largest difference"),
         *(_conversion(row, kept) for row in conversions.conversions(registry)),
     ]
-    return "\n".join([*parts, reached(), CONVERSIONS, _table(compared)])
+    return "\n".join([*parts, reached(), alone(), CONVERSIONS, _table(compared)])
 
 
 def reached(results: Path = DOCS.parent / "results") -> str:
@@ -129,6 +141,26 @@ def reached(results: Path = DOCS.parent / "results") -> str:
     compared = int((rows["kind"] != "reference").sum())
     pairs, (hardware,) = compared * (compared - 1) // 2, latency["hardware"].dropna().unique()
     words = REACHED.format(suite=EVERY, setting=_setting(), pairs=pairs, hardware=hardware)
+    return words + _table(lines)
+
+
+def alone(results: Path = DOCS.parent / "results") -> str:
+    """The section on single layers, from what `spikegrad latency` saved."""
+    times = layer_times.load(results / LAYERS)
+    steps = {(time.case.method, time.case.mode): time.ms["step"] for time in times}
+    first = times[0].info
+    lines = [("method", "eager", "compiled", "compiled / eager")]
+    for name in sorted({name for name, _ in steps}, key=lambda name: steps[name, "compiled"]):
+        eager, compiled = (steps[name, mode] / steps["rectangle", mode] for mode in ("eager", "compiled"))
+        whole = steps[name, "compiled"] / steps[name, "eager"]
+        lines.append((f"`{name}`", f"{eager:.1f}", f"{compiled:.1f}", f"{whole:.2f}"))
+    words = COMPILED.format(
+        units=first.units,
+        timesteps=first.timesteps,
+        batch=first.batch,
+        hardware=first.hardware,
+        file=LAYERS,
+    )
     return words + _table(lines)
 
 

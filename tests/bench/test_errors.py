@@ -30,3 +30,21 @@ def test_secrets_of_the_environment_and_logins_are_masked(monkeypatch):
 
 def test_what_cannot_be_written_is_escaped():
     assert printable("a\ud800b é") == "a\\ud800b é"
+
+
+def test_tracebacks_show_no_folder_of_this_machine(monkeypatch):
+    monkeypatch.setattr("sys.path", ["", "/home/me", "/home/me/lib/site-packages"])
+    lines = [
+        '  File "/home/me/lib/site-packages/torch/nn/modules/module.py", line 1, in call',
+        '  File "/home/me/mine.py", line 2, in spike',
+        '  File "/elsewhere/other.py", line 3, in spike',
+        '  File "<string>", line 4, in spike',
+    ]
+    assert printable("\n".join(lines)).splitlines() == [
+        '  File "torch/nn/modules/module.py", line 1, in call',
+        '  File "mine.py", line 2, in spike',
+        '  File "other.py", line 3, in spike',
+        '  File "<string>", line 4, in spike',
+    ]
+    assert [printable(line) for line in lines] == printable("\n".join(lines)).splitlines()
+    assert printable('open("/data/x")') == 'open("/data/x")'

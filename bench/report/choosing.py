@@ -1,8 +1,8 @@
-"""The page on which surrogate to take, made from the table of widths in a results folder."""
+"""The page on which surrogate to take, made from the table of widths in a results folder, or its records."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +14,28 @@ from bench.report.grid import Cell, Grid, number
 from bench.report.page import FOLDER, environment
 from bench.tables import advice, widths
 from bench.tables.library_arguments import ARGUMENTS
+from bench.tables.results import Results
 
 FILE = "choosing.html"
 WORDS = frozenset(("shape", "setting", "behind", "measured by"))
 
 
-def write(results: Path, index: str) -> Path | None:
-    """Write the page, and return the file; None without a table of widths, or without a shape in all of it.
+def write(results: Path, index: str, suites: Iterable[Results]) -> Path | None:
+    """Write the page, and return the file; None, and no old page, if no shape has a width in all settings.
 
-    results: the results folder. index: the name of the page that links to this one.
+    results: the results folder. index: the name of the page that links to this one. suites: what the table of
+    widths is made from where the folder has none.
 
-    Raises BenchError if the table is damaged, or the page cannot be written.
+    Raises BenchError if the table is damaged, or the page cannot be written or removed.
     """
     table, file = results / "leaderboards" / "widths.csv", results / "reports" / FILE
-    if not table.is_file():
-        return None
-    found = widths.read(table)
+    found = widths.read(table) if table.is_file() else _of_records([*suites])
     ranked = widths.by_loss(found)
     if ranked.empty:
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as problem:
+            raise BenchError(f"{file} cannot be removed: {problem.strerror or problem}") from None
         return None
     text = (
         environment()
@@ -51,6 +55,11 @@ def write(results: Path, index: str) -> Path | None:
     except OSError as problem:
         raise BenchError(f"{file} cannot be written: {problem.strerror or problem}") from None
     return file
+
+
+def _of_records(suites: Sequence[Results]) -> pd.DataFrame:
+    runs = [record for each in suites for record in each.records]
+    return widths.widths(runs, [record for each in suites for record in each.trials])
 
 
 def _argument(text: str) -> dict[str, str]:
@@ -87,7 +96,13 @@ def _elsewhere(ranked: pd.DataFrame, found: pd.DataFrame) -> Grid:
                     Cell(str(taken["measure"])),
                 ]
             )
-    return Grid("elsewhere", f"What {method} at {width:g} loses in each setting", heads, lines, WORDS)
+    return Grid(
+        "elsewhere",
+        f"What {method} at {width:g} loses in each setting, by test accuracy where there is one",
+        heads,
+        lines,
+        WORDS,
+    )
 
 
 def _settings(found: pd.DataFrame) -> list[Grid]:

@@ -15,7 +15,7 @@ HEADS = {
     "macs_per_sample": "MACs",
     "energy_uj": "energy, µJ",
     "train_seconds": "training, s",
-    "search_seconds": "of it searching, s",
+    "search_seconds": "searching, s",
 }
 """By metric of a record, the heading of its column. Spikes to energy are of one inference."""
 

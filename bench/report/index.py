@@ -33,13 +33,15 @@ class Line(NamedTuple):
 def write(results: Path, found: Iterable[tuple[Store, Results]]) -> Path:
     """Write the page of these suites, and return the file. results: the folder that they are in.
 
-    With a table of widths in the folder, the page `choosing.FILE` is written too, with a link to it.
+    With a table of widths in the folder, or sweeps of them in the suites, the page `choosing.FILE` is written
+    too, with a link to it.
 
     Raises BenchError if a file cannot be written, or that table is damaged.
     """
-    beside = choosing.write(results, FILE)
+    suites = [*found]
+    beside = choosing.write(results, FILE, [each for _, each in suites])
     file = results / "reports" / FILE
-    lines = [_line(store, each) for store, each in found]
+    lines = [_line(store, each) for store, each in suites]
     text = (
         environment()
         .get_template("index.html.jinja")

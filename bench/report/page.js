@@ -217,10 +217,12 @@
       host.style.width = `${Math.max(420, figure.querySelector(".chart").clientWidth)}px`;
       document.body.append(host);
       const shown = { ...spec, background: "white", title: { text, subtitle: below, anchor: "start", frame: "group" } };
-      const { view } = await vegaEmbed(host, shown, EMBED);
-      await use(view, host);
-      view.finalize();
-      host.remove();
+      try {
+        const { view } = await vegaEmbed(host, shown, EMBED);
+        await use(view, host).finally(() => view.finalize());
+      } finally {
+        host.remove();
+      }
     };
     const picture = (form) => again(async (view) => save(`${file()}.${form}`, await view.toImageURL(form, 2)));
     // The browser's own printing makes a PDF with text and lines, which a script could not in so few bytes: the
@@ -234,10 +236,22 @@
       document.head.append(page);
       document.documentElement.classList.add("one");
       document.title = `${plain(data.suite)}-${file}`;
-      print();
-      document.title = title;
-      document.documentElement.classList.remove("one");
-      page.remove();
+      // In Safari print() returns before it prints. A reader who acts on the page again has printed.
+      const over = new AbortController();
+      const printed = new Promise((done) => {
+        for (const name of ["afterprint", "pointerdown", "keydown"]) {
+          addEventListener(name, done, { capture: true, signal: over.signal });
+        }
+      });
+      try {
+        print();
+        await printed;
+      } finally {
+        over.abort();
+        document.title = title;
+        document.documentElement.classList.remove("one");
+        page.remove();
+      }
     });
     if (figure.querySelector(".chart")) {
       tool(place, "SVG", name, () => picture("svg"));

@@ -26,6 +26,7 @@ from bench.tables.results import Results
 from bench.tables.text import by_task
 from bench.tables.text.captions import grouped
 from bench.tables.text.choice import Choice
+from bench.tables.text.latex_layout import lines_of
 
 INCH, POINT = 96, 96 / 72
 WIDTHS = {"single": 3.17, "double": 6.48}
@@ -57,8 +58,10 @@ ROW, HEIGHT = 14.0, 100.0
 """Height of a method, and of a panel with a vertical axis of numbers, where they fit a page."""
 LEAST = 0.75, 0.4
 """The least share of these heights that is legible."""
-TALL = 510 * POINT
-"""The height that fits a page with a caption: two-column classes have pages of 550 to 650 points of text."""
+PAGE, LINE, SKIP = 550, 12, 10
+"""Points: of text of a page of LaTeX's article, of a line of a caption, and of the gap above it."""
+GROWN = 1.006
+"""A column of article is a little wider than the figure, and LaTeX has smaller points than a PDF."""
 PANEL, PLOT = 150, 72
 """The least width of a panel with a vertical axis of numbers, and of the plot in any panel."""
 MOST_ACROSS = 4
@@ -158,10 +161,18 @@ def save(
             f"figure {which}: there is nothing to draw of the suite {store.suite} in {store.results}: "
             f"{WHY_NOT[which].format(**words)}"
         )
-    page = _page(which, panels, made.methods, width * INCH)
-    figure_files.save(lambda: _fitted(page, file), file, paper=True)
     options = grouped({column.name: f"{', '.join(column.words)}." for column in made.columns if column.words})
-    return " ".join(filter(None, [CAPTIONS[which].format(**words), options, f"Suite {store.suite}."]))
+    caption = " ".join(filter(None, [CAPTIONS[which].format(**words), options, f"Suite {store.suite}."]))
+    page = _page(which, panels, made.methods, width * INCH)
+    tall = _tall(caption, page.width)
+    figure_files.save(lambda: _fitted(page, file, tall), file, paper=True)
+    return caption
+
+
+def _tall(caption: str, width: float) -> float:
+    """The height of a figure of this width that leaves room for the caption on its page."""
+    lines = lines_of(f"Figure 00: {caption}", 10, width / POINT)
+    return (PAGE - SKIP - LINE * lines) / GROWN * POINT
 
 
 def _panels(which: str, store: Store, results: Results, made: by_task.ByTask, against: str) -> list[Panel]:
@@ -241,15 +252,17 @@ def _drawn(
     return [Panel(heads, rows, partial(figures.costs, COSTS[against], reference=reference))]
 
 
-def _fitted(page: Page, file: Path) -> alt.ConcatChart:
-    """The figure, no wider than asked and if possible no higher than a page; a warning if it is higher."""
+def _fitted(page: Page, file: Path, tall: float) -> alt.ConcatChart:
+    """The figure, no wider than asked and if possible no higher than `tall`; a warning if it is higher."""
     least = LEAST[0] if page.named else LEAST[1]
     for attempt in range(TRIES):
         made = _figure(page)
         width, height = figure_files.size(figure_files.svg(made))
         missing = page.width - width
+        # What is narrower than the line grows with it.
+        height *= page.width / width
         # Ticks come and go with the width, so that it can jump: each attempt aims a little lower.
-        if 0 <= missing < 3 + 2 * attempt and (height <= TALL or page.share <= least):
+        if 0 <= missing < 3 + 2 * attempt and (height <= tall or page.share <= least):
             break
         inner = page.inner + (missing - 1 - attempt) / page.across
         # The two panels of a task stay side by side.
@@ -258,12 +271,13 @@ def _fitted(page: Page, file: Path) -> alt.ConcatChart:
             page = replace(page, across=fewer, inner=page.width / fewer * 0.6)
             continue
         plots = sum(page.height_of(row) for row in page.rows())
-        share = page.share * min(1.0, 1 - (height - TALL) / plots)
+        share = page.share * min(1.0, 1 - (height - tall + 1) / plots)
         page = replace(page, inner=max(inner, 20.0), share=max(share, least))
-    if height > TALL:
+    if height > tall:
         wider = "--width double, " if page.width < WIDTHS["double"] * INCH else ""
         warn(
-            f"{file} is {height / POINT:.0f} pt high, more than most pages hold ({TALL / POINT:.0f} pt): "
+            f"{file} is {height / POINT:.0f} pt high, more than most pages hold with its caption "
+            f"({tall / POINT:.0f} pt): "
             f"use {wider}--datasets or --methods to draw less in one figure"
         )
     return made

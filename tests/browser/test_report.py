@@ -219,9 +219,9 @@ def test_heat_maps_switch_methods_and_tasks(quick, open_page):
     page.locator("#task").select_option(index=1)
     assert titles() == ["A: arctan, available fraction", "B: mpd-agl, available fraction"]
     assert shown("#figure-available-b") != before[0]
-    page.wait_for_timeout(1000)
-    layers = page.locator("#figure-sizes-a svg .role-axis-label text").all_text_contents()
-    assert {"conv1", "conv2", "conv3"} <= set(layers)
+    layers = page.locator("#figure-sizes-a svg .role-axis-label text")
+    for name in ("conv1", "conv2", "conv3"):
+        layers.get_by_text(name, exact=True).wait_for()
 
 
 def test_every_figure_is_drawn(quick, open_page):
@@ -269,19 +269,44 @@ def test_figures_can_be_taken_away(quick, open_page, figures):
 
 def test_a_figure_is_saved_as_pdf_alone_on_a_page_of_its_size(quick, open_page):
     page = open_page(quick, color_scheme="dark").page
-    # Printing waits for its reader; here it is the moment to look at what would be printed.
-    page.evaluate(
-        "() => { window.print = () => { window.title = document.title; throw new Error('held'); };"
-        " window.addEventListener('unhandledrejection', (event) => event.preventDefault()); }"
-    )
+    title = page.title()
+    # As in Safari, where print() returns before it prints.
+    page.evaluate("() => { window.print = () => { window.title = document.title; }; }")
     page.locator("#figure-accuracy .tools").get_by_role("button", name="PDF").click()
     page.wait_for_function("window.title")
     assert page.evaluate("window.title") == f"quick-accuracy-{TASK}"
+    box = page.locator(".alone svg").bounding_box()
     content = page.pdf(prefer_css_page_size=True)
     assert content.startswith(b"%PDF") and content.count(b"/Type /Page\n") == 1
-    box = page.locator(".alone svg").bounding_box()
     width, height = map(float, re.search(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", content).groups())
     assert abs(width - box["width"] * 0.75) < 2 and abs(height - box["height"] * 0.75) < 2
+    page.wait_for_function("!document.querySelector('.alone')")
+    assert as_before(page, title)
+
+
+def as_before(page, title):
+    """Whether nothing is left of printing a figure alone."""
+    styles = page.locator("style").all_text_contents()
+    there = page.locator("html.one, .alone").count()
+    return page.title() == title and not there and not any(text.startswith("@page") for text in styles)
+
+
+@pytest.mark.parametrize("printing", ["throw new Error('no printer')", "return"])
+def test_after_printing_the_page_is_as_before(quick, open_page, printing):
+    page = open_page(quick).page
+    title = page.title()
+    page.evaluate(
+        f"() => {{ window.print = () => {{ window.asked = true; {printing}; }};"
+        " window.addEventListener('unhandledrejection', (event) => event.preventDefault()); }"
+    )
+    page.locator("#figure-accuracy .tools").get_by_role("button", name="PDF").click()
+    page.wait_for_function("window.asked")
+    if printing == "return":
+        # Without any event, it takes its reader to say that it is over.
+        assert not as_before(page, title)
+        page.keyboard.press("Shift")
+    page.wait_for_function("!document.querySelector('.alone')")
+    assert as_before(page, title)
 
 
 def test_the_numbers_that_are_taken_away_are_those_of_the_tables(quick, open_page):
@@ -305,9 +330,7 @@ def test_what_is_seen_over_training_is_chosen(quick, open_page):
     assert labels[:2] == ["width of the surrogate derivative", "available fraction"]
     page.locator("#quantity").select_option("gradient size, log10 of its norm")
     page.locator("#layers").select_option("first layer")
-    page.wait_for_timeout(1000)
-    words = figure.locator("svg .role-axis-title text").all_text_contents()
-    assert any("gradient size" in text for text in words)
+    figure.locator("svg .role-axis-title text", has_text="gradient size").first.wait_for()
     assert re.search(r"mpd-agl: -\d.* at 0, -\d.* at 4", figure.locator(".chart").get_attribute("aria-label"))
     again = open_page(page.url.removeprefix("file://")).page
     assert again.locator("#quantity").input_value() == "gradient size, log10 of its norm"
@@ -353,9 +376,7 @@ def test_other_costs_can_be_asked_for(quick, open_page):
     page = open_page(quick).page
     assert "energy" in page.locator("#price").input_value()
     page.locator("#price").select_option("training step, ms")
-    page.wait_for_timeout(1000)
-    axis = page.locator("#figure-cost svg .role-axis-title text").all_text_contents()
-    assert "training step, ms" in axis
+    page.locator("#figure-cost svg .role-axis-title").get_by_text("training step, ms", exact=True).wait_for()
     # What was chosen stays when the task changes.
     page.locator("#task").select_option(index=1)
     assert page.locator("#price").input_value() == "training step, ms"

@@ -12,11 +12,13 @@ import pytest
 
 from bench import api
 from bench.paths import shipped_leaderboard
+from bench.report import suite_figures
 from bench.suite import shipped_suites
 from bench.tables.results import OF_TUNING, Results
 from bench.tables.text import by_task, formats, render_tables
 from bench.tables.text.captions import ABOUT
 from bench.tables.text.choice import EVERYTHING, Choice
+from bench.tables.text.latex_text import escape
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "bench"))
@@ -163,6 +165,28 @@ def test_methods_by_tasks_fit_a_two_column_page(typeset, suite, columns):
     for line in pd.read_csv(shipped_leaderboard(suite) / "accuracy.csv").to_dict("records"):
         half = (line["test_accuracy_images_ci_high"] - line["test_accuracy_images_ci_low"]) / 2
         assert f"{line['test_accuracy_mean']:.2f} ± {half:.2f}" in page
+
+
+@pytest.mark.parametrize(("suite", "width"), [("quick", "single"), ("quick", "double")])
+def test_a_figure_and_its_caption_fit_a_page(typeset, results, tmp_path, capsys, suite, width):
+    store, asked = api.stored(suite, results)
+    found = api.read_results(store, asked, save=False)
+    for which in ("accuracy", "gradients"):
+        file, room = tmp_path / f"{which}.pdf", suite_figures.WIDTHS[width]
+        caption = escape(suite_figures.save(which, store, found, file, EVERYTHING, room))
+        kind = {"single": "figure", "double": "figure*"}[width]
+        included = rf"\includegraphics[width=\linewidth]{{{which}.pdf}}\caption{{{caption}}}"
+        latex = rf"\begin{{{kind}}}{included}\end{{{kind}}}"
+        _, log = typeset(f"% Needs \\usepackage{{graphicx}}\n{latex}", "twocolumn")
+        assert not UNFIT.findall(log) and "pt high" not in capsys.readouterr().err
+
+
+def test_a_figure_too_high_for_a_page_with_its_caption_is_a_warning(results, tmp_path, capsys):
+    store, asked = api.stored("weight-decay", results)
+    found = api.read_results(store, asked, save=False)
+    suite_figures.save("gradients", store, found, tmp_path / "a.pdf", EVERYTHING)
+    # Lower than 510 points: only the caption makes it too high.
+    assert " pt high, more than most pages hold with its caption" in capsys.readouterr().err
 
 
 def test_a_table_without_rows_compiles(typeset, results):

@@ -139,10 +139,13 @@ def caption(suite: str, made: ByTask, best: str, first: str) -> str:
     sizes = sorted({len(column.task.compared) for column in made.columns})
     among = " to ".join(str(size) for size in dict.fromkeys([*sizes[:1], *sizes[-1:]]))
     over = "seeds and test images" if made.of_images else "seeds"
-    return (
-        f"Test accuracy (%) in the suite {suite}: mean ± half the 95 % interval over {over}. {best}: not "
-        f"distinguishable from the best of the {among} methods compared in a task; {first}: the best mean."
+    compared = f"the {among} methods compared in a task"
+    marks = (
+        f"{best}: not distinguishable from the best of {compared}; {first}: the best mean."
+        if any(cell.best for cell in made.cells.values())
+        else f"{first.capitalize()}: the best mean of {compared}."
     )
+    return f"Test accuracy (%) in the suite {suite}: mean ± half the 95 % interval over {over}. {marks}"
 
 
 def note(made: ByTask) -> str:

@@ -89,7 +89,7 @@ def floats(grid: Grid, caption: str, label: str, note: str, width: Float | None)
     """
     parts, width, room = _chosen(grid, width)
     kind = "table" if width == "single" else "table*"
-    pages = [*_pages(grid, parts, _lines(caption, 10, room) * CAPTION, _lines(note, 8.5, room) * NOTE)]
+    pages = [*_pages(grid, parts, lines_of(caption, 10, room) * CAPTION, lines_of(note, 8.5, room) * NOTE)]
     lines = list[str]()
     for number, page in enumerate(pages):
         lines += [rf"\begin{{{kind}}}[tp]", r"\centering", r"\emergencystretch=2em"]
@@ -120,7 +120,8 @@ def width_of(text: str) -> float:
     return EM * sum(EMS.get(character, OTHER) for character in printed(text))
 
 
-def _lines(text: str, em: float, room: float) -> int:
+def lines_of(text: str, em: float, room: float) -> int:
+    """The lines that a text takes. em: points of an em of the font. room: their width, in points."""
     return ceil(1.05 * width_of(text) * em / EM / room)
 
 

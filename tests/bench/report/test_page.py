@@ -363,6 +363,9 @@ def test_ten_thousand_records_fit_twenty_megabytes(suite, tmp_path):
                 names,
                 available_fraction=lambda e, i, t, seed=seed: (e + i + t + seed) / 40,
                 gradient_norm=lambda e, i, t, seed=seed: 1.0 / (1 + e + i + t + seed),
+                width=lambda e, i, t, seed=seed: 1 / (3 + e + i + seed),
+                height=lambda e, i, t, seed=seed: 1 / (7 + e + i + t),
+                gamma_mean=lambda e, i, t, seed=seed: (1 + e * i + seed) / 70,
             )
             shown_runs.write(tmp_path, found, shown_runs.epochs(15), layers)
         if method in (3, 7):

@@ -59,6 +59,11 @@ def test_a_choice_of_rows_changes_no_verdict_and_no_number_of_methods():
     assert "convnet" not in only and r"\textbf{\underline{98.3}} $\pm$ 0.5" in only
 
 
+def test_a_table_without_bold_does_not_explain_it():
+    alike = text("latex", [*runs("arctan", GOOD), *runs("rectangle", GOOD)])
+    assert r"\textbf" not in alike and "Bold" not in alike and "Underlined: the best mean of the 2" in alike
+
+
 def test_markdown_and_latex_have_the_same_cells():
     table = text("markdown")
     assert "| method | blobs<br>mlp, T = 2 | digits<br>convnet, T = 4 |" in table

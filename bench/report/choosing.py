@@ -58,8 +58,8 @@ def write(results: Path, index: str, suites: Iterable[Results]) -> Path | None:
 
 
 def _of_records(suites: Sequence[Results]) -> pd.DataFrame:
-    runs = [record for each in suites for record in each.records]
-    return widths.widths(runs, [record for each in suites for record in each.trials])
+    runs = [dict(record) for each in suites for record in each.records]
+    return widths.widths(runs, [dict(record) for each in suites for record in each.trials])
 
 
 def _argument(text: str) -> dict[str, str]:

@@ -8,6 +8,8 @@ from typing import Literal
 
 import pandas as pd
 
+from bench.errors import counted
+from bench.tables.columns import TASK
 from bench.tables.results import Results
 from bench.tables.text import by_task, latex, readable, render_tables
 from bench.tables.text.captions import Captions
@@ -46,8 +48,26 @@ def to_paste(
 
     if form == "markdown":
         return readable.markdown_of(_blocks(which, table, readable.HEADINGS, choice), caption, note)
-    found = _blocks(which, table, readable.PAPER_HEADINGS, choice)
-    return latex.fragment(which, suite, found, caption, note, made_by, choice.columns)
+    shown = _measured(table) if which == "published" else table
+
+    def note_of_measured(block: Block) -> str:
+        dropped = len(_of_task(table, block)) - len(_of_task(shown, block))
+        more = f"Left out: {counted(dropped, 'published number')} of methods that were not run."
+        return " ".join(filter(None, (note(block), more * bool(dropped))))
+
+    found = _blocks(which, shown, readable.PAPER_HEADINGS, choice)
+    return latex.fragment(which, suite, found, caption, note_of_measured, made_by, choice.columns)
+
+
+def _measured(published: pd.DataFrame) -> pd.DataFrame:
+    """The published numbers that a run here stands beside, and all of a task that has none."""
+    there = published["measured_mean"].notna()
+    return published[there | ~there.groupby([published[name] for name in TASK]).transform("any")]
+
+
+def _of_task(table: pd.DataFrame, block: Block) -> pd.DataFrame:
+    task = block.rows.iloc[0]
+    return table[(table[[*TASK]] == task[[*TASK]]).all(axis=1)]
 
 
 def _blocks(which: str, table: pd.DataFrame, heads: dict[str, str], choice: Choice) -> Iterable[Block]:

@@ -13,7 +13,7 @@ from bench.tables.published import Published
 from bench.tables.published_table import published_of
 from bench.tables.results import Results
 from bench.tables.rows import rows
-from bench.tables.text import readable, render_tables
+from bench.tables.text import formats, readable, render_tables
 from bench.variants import variant
 
 TASK = ("cifar10", "resnet19", 2)
@@ -322,6 +322,18 @@ def test_parameters_are_in_order_of_their_numbers_and_unknown_ones_last():
     given = ["width=unknown", "width=10", "width=2.5", "width=0"]
     table = published_of(rows(trained("lsg")), [number(params=params) for params in given])
     assert [*table["params"]][-4:] == given[::-1]
+
+
+def test_in_a_paper_only_what_was_run_stands_beside_what_was_published():
+    results = Results(trained("mpd-agl"))
+    texts = {
+        form: formats.to_paste(form, "published", results, suite="mine", command=["spikegrad"])
+        for form in ("latex", "markdown")
+    }
+    assert "width=2.5" in texts["markdown"] and "Left out" not in texts["markdown"]
+    assert "width=2.5" not in texts["latex"] and "96.18" in texts["latex"]
+    left_out = len(results.tables["published"]) - 1
+    assert f"Left out: {left_out} published numbers of methods that were not run." in texts["latex"]
 
 
 def test_the_shipped_numbers_stand_beside_a_paper_suites_rows():

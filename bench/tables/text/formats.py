@@ -48,15 +48,18 @@ def to_paste(
 
     if form == "markdown":
         return readable.markdown_of(_blocks(which, table, readable.HEADINGS, choice), caption, note)
-    shown = _measured(table) if which == "published" else table
+    if which != "published":
+        found = _blocks(which, table, readable.PAPER_HEADINGS, choice)
+        return latex.fragment(which, suite, found, caption, note, made_by, choice.columns)
+    measured = _measured(table)
 
-    def note_of_measured(block: Block) -> str:
-        dropped = len(_of_task(table, block)) - len(_of_task(shown, block))
-        more = f"Left out: {counted(dropped, 'published number')} of methods that were not run."
-        return " ".join(filter(None, (note(block), more * bool(dropped))))
+    def with_number_left_out(block: Block) -> str:
+        left_out = len(_of_task(table, block)) - len(_of_task(measured, block))
+        said = f"Left out: {counted(left_out, 'published number')} of methods that were not run."
+        return " ".join(filter(None, (note(block), said * bool(left_out))))
 
-    found = _blocks(which, shown, readable.PAPER_HEADINGS, choice)
-    return latex.fragment(which, suite, found, caption, note_of_measured, made_by, choice.columns)
+    found = _blocks(which, measured, readable.PAPER_HEADINGS, choice)
+    return latex.fragment(which, suite, found, caption, with_number_left_out, made_by, choice.columns)
 
 
 def _measured(published: pd.DataFrame) -> pd.DataFrame:

@@ -205,7 +205,7 @@ def test_a_missing_folder_says_what_to_do(tmp_path):
         "SPIKEGRAD_DATA",
     ):
         assert part in str(caught.value)
-    assert str(caught.value).endswith("holds Set, or get them from https://a.b; unpack it")
+    assert str(caught.value).endswith("holds it, or get them from https://a.b; unpack it")
     (tmp_path / "Set" / "Train").mkdir(parents=True)
     with pytest.raises(BenchError, match=r"Train holds no \*/\*\.bin; "):
         recordings("some-set", tmp_path / "Set" / "Train", "*/*.bin", "https://a.b; unpack it")

@@ -9,9 +9,8 @@ from typing import Any
 import pandas as pd
 
 from bench.errors import BenchError
-from bench.files import write_atomic
 from bench.report.grid import Cell, Grid, number
-from bench.report.page import FOLDER, environment
+from bench.report.page import FOLDER, environment, save
 from bench.tables import advice, widths
 from bench.tables.library_arguments import ARGUMENTS
 from bench.tables.results import Results
@@ -50,10 +49,7 @@ def write(results: Path, index: str, suites: Iterable[Results]) -> Path | None:
             style=(FOLDER / "page.css").read_text(encoding="utf-8"),
         )
     )
-    try:
-        write_atomic(file, text.encode("utf-8", "backslashreplace"))
-    except OSError as problem:
-        raise BenchError(f"{file} cannot be written: {problem.strerror or problem}") from None
+    save(file, text)
     return file
 
 

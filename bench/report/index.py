@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from bench.errors import BenchError, counted
-from bench.files import write_atomic
+from bench.errors import counted
 from bench.records.store import Store
 from bench.report import choosing
 from bench.report.findings import findings
-from bench.report.page import FOLDER, environment, file_of
+from bench.report.page import FOLDER, environment, file_of, save
 from bench.report.provenance import between
 from bench.report.tasks import page_tasks
 from bench.tables.results import Results
@@ -51,10 +50,7 @@ def write(results: Path, found: Iterable[tuple[Store, Results]]) -> Path:
             style=(FOLDER / "page.css").read_text(encoding="utf-8"),
         )
     )
-    try:
-        write_atomic(file, text.encode("utf-8", "backslashreplace"))
-    except OSError as problem:
-        raise BenchError(f"{file} cannot be written: {problem.strerror or problem}") from None
+    save(file, text)
     return file
 
 

@@ -39,11 +39,16 @@ def write(suite: Suite, store: Store, results: Results) -> Path:
     need("the report", ["jinja2", "altair", "vl_convert"])
     file = file_of(store, results.baseline if results.baseline != suite.baseline else "")
     text = html(contents(suite.model_copy(update={"baseline": results.baseline}), store, results))
+    save(file, text)
+    return file
+
+
+def save(file: Path, text: str) -> None:
+    """Write a page. Raises BenchError if it cannot be written."""
     try:
         write_atomic(file, text.encode("utf-8", "backslashreplace"))
     except OSError as problem:
         raise BenchError(f"{file} cannot be written: {problem.strerror or problem}") from None
-    return file
 
 
 def html(shown: Contents) -> str:
